@@ -1,0 +1,131 @@
+"""The command line. Only the chosen command imports what it needs, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lib.errors import InputError
+
+DESCRIPTION = """\
+Train small Transformers, simplify their attention, and measure whether the simplified model still predicts the original one,
+in and out of distribution. Results go to artifacts/<preset>/<task>/ (another folder: set LIB_ARTIFACTS).
+"""
+EXAMPLES = """\
+examples:
+  python -m lib train dyck --preset quick --seed 0
+  python -m lib evaluate dyck --preset quick
+  python -m lib evaluate dyck --preset quick --sentences mine.txt
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 2 for unusable input, 130 when interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command resumes from the last checkpoint", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m lib", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def command(name: str, function, summary: str, details: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name, help=summary, description=details, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        )
+        sub.set_defaults(command=function)
+        return sub
+
+    def common(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("task", choices=["dyck"], help="what the model is trained on: dyck, a language of nested brackets")
+        sub.add_argument(
+            "--preset",
+            default="quick",
+            help="size of everything: smoke (seconds, the numbers mean nothing), quick (minutes), paper (hours, several seeds)",
+        )
+        sub.add_argument("--device", default="auto", help="cpu, cuda, or auto: cuda where there is one")
+
+    train = command(
+        "train",
+        _train,
+        "train one model",
+        "Train the model of one seed. Does nothing if it is there already; an interrupted training is resumed from its last "
+        "checkpoint and ends with the same weights. Leaves model.safetensors, config.json and training.csv in the seed's folder.",
+    )
+    common(train)
+    train.add_argument(
+        "--seed", type=int, default=0, help="a whole number from 0 on: data, initial weights and order follow from it"
+    )
+
+    evaluate = command(
+        "evaluate",
+        _evaluate,
+        "measure how faithful the simplified models are",
+        "Fit every proxy of the preset and measure how well the model with the proxy agrees with the model, on each split, for all "
+        "seeds of the preset; models that are missing are trained first. Writes faithfulness.parquet, one row a measurement, and "
+        "prints a summary with 95 %% intervals.",
+    )
+    common(evaluate)
+    one_seed = evaluate.add_mutually_exclusive_group()
+    one_seed.add_argument("--seed", type=int, help="measure this seed only, and write only its own table of sequences")
+    one_seed.add_argument(
+        "--sentences",
+        type=Path,
+        metavar="FILE",
+        help="your own sentences, one a line, such as '(a (b b) a)', as a further split named after the file; written to "
+        "faithfulness-<name>.parquet, so that the study's own table stays as it is",
+    )
+
+    bench = command(
+        "bench", _bench, "measure speed", "Compare the speed of a part of this project with the plain way to do it."
+    )
+    bench.add_argument("subject", choices=["dyck-sampler"], help="dyck-sampler: sampling and annotating training sentences")
+    return parser
+
+
+def _train(options: argparse.Namespace) -> None:
+    from lib.runs import Run
+
+    run = Run(options.task, options.preset, options.seed, options.device)
+    trained_before = run.is_trained()
+    run.train()
+    print(f"{'already trained' if trained_before else 'trained'}: {run.folder}")
+    print(run.history.iloc[[-1]].drop(columns="learning_rate").to_string(index=False, float_format="%.3f"))
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from lib.artifacts import task_folder
+    from lib.runs import Run, Study, write_table
+
+    if options.seed is not None:
+        run = Run(options.task, options.preset, options.seed, options.device)
+        _ = run.sequences
+        print(f"measured: {run.folder / 'sequences.parquet'}")
+        return
+    study = Study(options.task, options.preset, device=options.device)
+    if options.sentences is None:
+        path = study.save()
+    else:
+        study = study.with_sentences(options.sentences)
+        path = task_folder(options.preset, options.task) / f"faithfulness-{options.sentences.stem}.parquet"
+        write_table(path, study.results)
+    print(study.summary())
+    print(f"all measurements: {path}")
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from lib import bench
+
+    bench.dyck_sampler()

@@ -1,0 +1,1 @@
+"""The Dyck languages: balanced brackets of several types, nested to a bounded depth."""

@@ -1,0 +1,160 @@
+"""The Dyck task: training sentences and the five splits, four of which hold something that training did not.
+
+The splits are those of Murty et al. (2023) and Friedman et al. (2024, section 4): `iid`, structures seen or not seen in
+training, longer sentences, deeper sentences. No evaluation sentence occurs in the training set, by construction: what
+was drawn and does occur is discarded and drawn again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lib.dyck.language import (
+    FIRST_BRACKET,
+    Automaton,
+    Brackets,
+    keys,
+    sample_structures,
+    with_types,
+)
+from lib.dyck.text import vocabulary
+from lib.errors import InputError, probability, whole_number
+from lib.split import Split, Task
+
+
+@dataclass(frozen=True)
+class DyckConfig:
+    """What is sampled. Lengths are in brackets; START and END come on top."""
+
+    bracket_types: int = 20
+    max_depth: int = 10  # of training sentences
+    min_length: int = 6
+    max_length: int = 64  # of training sentences
+    p_end: float = 0.25  # the automaton's probability to end a sentence at depth 0
+    training_sentences: int = 200_000
+    split_sentences: int = 2_000  # of each split
+    unseen_structure_length: int = 32  # longest sentence of `unseen_structure`
+    unseen_length: int = 96  # longest sentence of `unseen_length`
+    unseen_depth: int = 16  # deepest sentence of `unseen_depth`
+    min_distance: int = 10  # closers nearer to their opener are not scored (Murty et al.)
+
+    def __post_init__(self):
+        for name in ("bracket_types", "max_depth", "training_sentences", "split_sentences", "min_distance"):
+            whole_number(name, getattr(self, name), 1)
+        whole_number("bracket_types", self.bracket_types, 1, 1_000)
+        whole_number("min_length", self.min_length, 2)
+        whole_number("max_length", self.max_length, self.min_length)
+        whole_number("unseen_length", self.unseen_length, self.max_length + 2, 1_000)
+        whole_number("unseen_depth", self.unseen_depth, self.max_depth + 1, 100)
+        whole_number("unseen_structure_length", self.unseen_structure_length, self.min_length, self.max_length)
+        probability("p_end", self.p_end)
+
+    @property
+    def automaton(self) -> Automaton:
+        """The distribution of training sentences."""
+        return Automaton(self.max_depth, self.p_end, self.min_length, self.max_length)
+
+
+def dyck_task(config: DyckConfig, seed: int) -> Task:
+    """Sample the task: training sentences and five splits, all a function of `config` and `seed`.
+
+    Raises `InputError` where the configured limits leave a split empty, naming the split and the limit.
+    """
+    whole_number("seed", seed, 0)
+    streams = np.random.default_rng(seed).spawn(6)  # one a part, so that no part depends on how much another drew
+    automaton = config.automaton
+    with _naming("training"):
+        training_structures = sample_structures(config.training_sentences, automaton, streams[0])
+    training = with_types(training_structures, config.bracket_types, streams[0])
+    known_sentences, known_structures = keys(training.tokens), keys(training_structures)
+
+    def structures(limits: Automaton) -> Callable:
+        return lambda count, rng: sample_structures(count, limits, rng)
+
+    def seen_structures(count: int, rng: np.random.Generator) -> np.ndarray:
+        return training_structures[rng.integers(0, len(training_structures), count)]
+
+    def unseen_structures(count: int, rng: np.random.Generator) -> np.ndarray:
+        drawn = sample_structures(count, replace(automaton, max_length=config.unseen_structure_length), rng)
+        return drawn[~np.isin(keys(drawn), known_structures)]
+
+    def deep_structures(count: int, rng: np.random.Generator) -> np.ndarray:
+        """As many sentences of each maximal depth as of any other: drawn naturally, the deepest would be too few to measure."""
+        depths = range(config.max_depth + 1, config.unseen_depth + 1)
+        limits = [replace(automaton, max_depth=d, min_depth=d) for d in depths]
+        drawn = np.stack([sample_structures(-(-count // len(limits)), limit, rng) for limit in limits], axis=1)
+        return drawn.reshape(-1, drawn.shape[-1])  # depths take turns, so any prefix is balanced too
+
+    longer = replace(automaton, min_length=config.max_length + 1, max_length=config.unseen_length)
+    sources = {
+        "iid": structures(automaton),
+        "seen_structure": seen_structures,
+        "unseen_structure": unseen_structures,
+        "unseen_length": structures(longer),
+        "unseen_depth": deep_structures,
+    }
+    splits = {}
+    for (name, source), rng in zip(sources.items(), streams[1:], strict=True):
+        with _naming(f"split {name!r}"):
+            sentences = _new_sentences(source, config, known_sentences, rng)
+        splits[name] = dyck_split(name, sentences, config)
+    return Task("dyck", vocabulary(config.bracket_types), config.unseen_length + 2, training.tokens, splits)
+
+
+def _new_sentences(source: Callable, config: DyckConfig, known: np.ndarray, rng: np.random.Generator) -> Brackets:
+    """`split_sentences` sentences over structures from `source`, none of which is among the `known` keys.
+
+    Only sentences with a scored position are of use; a split is a sample of the distribution all the same, so those
+    without one stay in it.
+    """
+    tokens, found = [], 0
+    for _ in range(100):
+        drawn = with_types(source(config.split_sentences, rng), config.bracket_types, rng)
+        drawn = drawn[~np.isin(keys(drawn.tokens), known)]
+        tokens.append(drawn)
+        found += len(drawn)
+        if found >= config.split_sentences:
+            merged = Brackets(*(np.concatenate([getattr(b, f) for b in tokens]) for f in ("tokens", "depth", "opener")))
+            return merged[: config.split_sentences]
+    raise InputError(
+        f"only {found} of {config.split_sentences} sentences could be found that do not occur in training: raise max_length or "
+        f"bracket_types, or lower training_sentences or split_sentences"
+    )
+
+
+def dyck_split(name: str, sentences: Brackets, config: DyckConfig) -> Split:
+    """A `Split` of annotated sentences: closing brackets at least `min_distance` tokens after their opener are scored.
+
+    Groups: `depth` (of the bracket to be closed), `sentence_depth` (the deepest bracket of the sentence) and `distance`
+    (tokens from the opener to the closer), each of the predicted token.
+    """
+    next_distance = np.pad(sentences.distance[:, 1:], ((0, 0), (0, 1)))
+    next_depth = np.pad(sentences.depth[:, 1:], ((0, 0), (0, 1)))
+    scored = next_distance >= config.min_distance
+    if not scored.any():
+        raise InputError(
+            f"split {name!r} holds no position to score: no bracket closes at least min_distance = {config.min_distance} tokens "
+            f"after it opened; use longer sentences or a smaller min_distance"
+        )
+    deepest = np.broadcast_to(sentences.depth.max(1, keepdims=True), scored.shape)
+    k = config.bracket_types
+    return Split(
+        name=name,
+        tokens=sentences.tokens,
+        scored=scored,
+        candidates=np.arange(FIRST_BRACKET + k, FIRST_BRACKET + 2 * k),
+        groups={"depth": next_depth, "sentence_depth": deepest, "distance": next_distance},
+    )
+
+
+@contextmanager
+def _naming(part: str) -> Iterator[None]:
+    """Name the part of the task in an `InputError` raised while sampling it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"dyck, {part}: {error}") from None

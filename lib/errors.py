@@ -1,0 +1,34 @@
+"""Errors that are meant for the person who typed the input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """A value that came from outside is unusable; the message says which, what was expected and what to do."""
+
+
+class ArtifactError(InputError):
+    """A file under `artifacts/` is missing, damaged, or belongs to another configuration; the message names it."""
+
+
+def one_of(argument: str, value: object, allowed: Iterable) -> None:
+    """Raise `InputError` naming the alternatives unless `value` is one of `allowed`."""
+    allowed = list(allowed)
+    if value not in allowed:
+        raise InputError(f"{argument} is {value!r}, but must be one of: {', '.join(map(str, allowed))}")
+
+
+def whole_number(argument: str, value: object, at_least: int, at_most: int | None = None) -> None:
+    """Raise `InputError` unless `value` is an integer between `at_least` and `at_most` (both included)."""
+    ok = isinstance(value, int) and not isinstance(value, bool)
+    if not ok or value < at_least or (at_most is not None and value > at_most):
+        limits = f"at least {at_least}" if at_most is None else f"between {at_least} and {at_most}"
+        raise InputError(f"{argument} is {value!r}, but must be a whole number, {limits}")
+
+
+def probability(argument: str, value: object) -> None:
+    """Raise `InputError` unless `value` lies in the half-open interval (0, 1]."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise InputError(f"{argument} is {value!r}, but must be a probability above 0 and at most 1")

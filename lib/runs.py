@@ -1,0 +1,241 @@
+"""Train and evaluate a preset, reusing what is already there. The command line, Snakemake and the notebooks all call this."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from lib import artifacts, faithfulness
+from lib.artifacts import first_difference, seed_folder, task_folder
+from lib.dyck.splits import DyckConfig, dyck_split, dyck_task
+from lib.dyck.text import read_sentences
+from lib.errors import ArtifactError, InputError, whole_number
+from lib.intervals import Bootstrap
+from lib.presets import StudyConfig, TaskPreset, preset
+from lib.proxies import Setting
+from lib.split import Split, Task
+from lib.training import describe, new_model, resolve_device, train
+from lib.transformer import Transformer
+
+
+def make_task(config: TaskPreset, seed: int) -> Task:
+    """The task of a configuration, sampled anew; the same for the same seed."""
+    match config.data:
+        case DyckConfig():
+            return dyck_task(config.data, seed)
+
+
+def settings(study: StudyConfig) -> list[Setting]:
+    """Every simplification that a study measures."""
+    return [
+        Setting(proxy, complexity, layer)
+        for layer in study.layers
+        for proxy, complexities in study.proxies.items()
+        for complexity in complexities
+    ]
+
+
+@dataclass
+class Run:
+    """One seed of a task at a preset: its data, its trained model, its measurements. Each is made when first asked for."""
+
+    task_name: str
+    preset: str
+    seed: int
+    device: str = "auto"
+
+    @cached_property
+    def config(self) -> TaskPreset:
+        """The configuration of this preset and task."""
+        return preset(self.preset).task(self.task_name)
+
+    @property
+    def folder(self) -> Path:
+        """Where its results are kept."""
+        return seed_folder(self.preset, self.task_name, self.seed)
+
+    @property
+    def title(self) -> str:
+        """What it is, for progress bars."""
+        return f"{self.task_name}, {self.preset}, seed {self.seed}"
+
+    @property
+    def _remedy(self) -> str:
+        command = f"python -m lib train {self.task_name} --preset {self.preset} --seed {self.seed}"
+        return f"to rebuild it, delete {self.folder} and run: {command}"
+
+    @cached_property
+    def task(self) -> Task:
+        """Training sentences and splits."""
+        return make_task(self.config, self.seed)
+
+    def is_trained(self) -> bool:
+        """True if the model is there; `ArtifactError` if what is there was trained in another configuration."""
+        path = self.folder / "config.json"
+        if not path.exists():
+            return False
+        stored = artifacts.read_json(path, self._remedy)
+        expected = json.loads(json.dumps(describe(self.task_name, self.config, self.seed)))
+        if difference := first_difference({key: stored.get(key) for key in expected}, expected):
+            raise ArtifactError(f"{path} belongs to another configuration ({difference}); {self._remedy}")
+        return True
+
+    def train(self) -> None:
+        """Train the model, unless that was done before; an interrupted training is resumed."""
+        if not self.is_trained():
+            train(self.task, self.config, self.seed, self.folder, device=self.device, description=f"train {self.title}")
+
+    @cached_property
+    def model(self) -> Transformer:
+        """The trained model on the device."""
+        self.train()
+        stored = artifacts.read_json(self.folder / "config.json", self._remedy)
+        if stored.get("fingerprint") != self.task.fingerprint:
+            raise ArtifactError(
+                f"{self.folder} holds a model of other training data than are sampled here: the fingerprints differ; {self._remedy}"
+            )
+        path = self.folder / "model.safetensors"
+        weights, _ = artifacts.read_tensors(path, self._remedy)
+        model = new_model(self.task, self.config, self.seed)
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise ArtifactError(f"{path} does not hold the weights of this model ({reason}); {self._remedy}") from error
+        return model.eval().to(resolve_device(self.device))
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """`training.csv`: a row an evaluation along the way."""
+        self.train()
+        path = self.folder / "training.csv"
+        try:
+            return pd.read_csv(path)
+        except (OSError, ValueError) as error:
+            raise ArtifactError(f"{path} cannot be read ({error}); {self._remedy}") from error
+
+    def measure(self, splits: Sequence[Split]) -> pd.DataFrame:
+        """The sequences table of all settings of the preset on `splits`, with the columns `task` and `seed` in front."""
+        model, study = self.model, self.config.study
+        torch.set_num_threads(self.config.training.threads)
+        training = self.task.training[: study.fit_sequences]
+        description = f"evaluate {self.title}"
+        table = faithfulness.measure(model, splits, settings(study), training, seed=self.seed, description=description)
+        table.insert(0, "seed", self.seed)
+        table.insert(0, "task", self.task_name)
+        return table
+
+    @cached_property
+    def sequences(self) -> pd.DataFrame:
+        """The sequences table of the task's own splits, measured unless that was done before on the same weights."""
+        self.train()
+        path = self.folder / "sequences.parquet"
+        weights = hashlib.sha256((self.folder / "model.safetensors").read_bytes()).hexdigest()
+        measured = {"weights": weights, "study": json.loads(json.dumps(asdict(self.config.study)))}
+        if path.exists():
+            table = read_table(path)
+            if table.attrs == measured:
+                return table
+        table = self.measure(list(self.task.splits.values()))
+        table.attrs = measured
+        write_table(path, table)
+        return table
+
+
+@dataclass
+class Study:
+    """A task at a preset over `seeds` seeds (0 to seeds - 1): results with intervals."""
+
+    task_name: str
+    preset: str
+    seeds: int | None = None  # None: as many as the preset has
+    device: str = "auto"
+
+    def __post_init__(self):
+        most = preset(self.preset).seeds
+        self.seeds = most if self.seeds is None else self.seeds
+        whole_number("seeds", self.seeds, 1, 1_000)
+        self.runs = [Run(self.task_name, self.preset, seed, self.device) for seed in range(self.seeds)]
+
+    @property
+    def config(self) -> TaskPreset:
+        """The configuration of this preset and task."""
+        return self.runs[0].config
+
+    @cached_property
+    def sequences(self) -> pd.DataFrame:
+        """The sequences tables of all seeds."""
+        return pd.concat([run.sequences for run in self.runs], ignore_index=True)
+
+    @cached_property
+    def results(self) -> pd.DataFrame:
+        """The results table: what `faithfulness.parquet` holds if `seeds` is the preset's."""
+        return faithfulness.summarize(self.sequences)
+
+    @cached_property
+    def bootstrap(self) -> Bootstrap:
+        """Estimates with intervals."""
+        return Bootstrap(self.sequences)
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """The training curves of all seeds."""
+        return pd.concat([run.history.assign(seed=run.seed) for run in self.runs], ignore_index=True)
+
+    def summary(self, metric: str = "same_prediction") -> str:
+        """A readable table of `metric`, one row a setting and one column a split, with 95 % intervals."""
+        splits = list(self.sequences["split"].unique())
+        rows = [
+            {
+                "layer": setting.layer,
+                "proxy": setting.proxy,
+                "complexity": setting.complexity or "",
+                **{split: f"{self.bootstrap.estimate(setting, split, metric):.2f}" for split in splits},
+            }
+            for setting in settings(self.config.study)
+        ]
+        over = self.bootstrap.estimate(settings(self.config.study)[0], splits[0], metric).over
+        heading = f"{metric} with 95 % intervals over {over} ({self.task_name}, preset {self.preset}; layers count from 0)"
+        return f"{heading}\n{pd.DataFrame(rows).to_string(index=False)}"
+
+    def save(self) -> Path:
+        """Write the results table; returns its path."""
+        path = task_folder(self.preset, self.task_name) / "faithfulness.parquet"
+        write_table(path, self.results)
+        return path
+
+    def with_sentences(self, file: str | Path) -> Study:
+        """This study with the sentences of a file as a further split, named after the file.
+
+        Raises `InputError` for a file that `read_sentences` does not accept, whose name is taken, or without a position to score.
+        """
+        name, data = Path(file).stem, self.config.data
+        if name in self.runs[0].task.splits:
+            raise InputError(f"{file} would be the split {name!r}, which exists already: give the file another name")
+        sentences = read_sentences(file, data.bracket_types, max_length=data.unseen_length)
+        split = dyck_split(name, sentences, data)
+        extended = Study(self.task_name, self.preset, self.seeds, self.device)
+        extended.runs = self.runs
+        extended.sequences = pd.concat([self.sequences, *(run.measure([split]) for run in self.runs)], ignore_index=True)
+        return extended
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as parquet."""
+    with artifacts.writing(path) as temporary:
+        table.to_parquet(temporary, index=False, compression="zstd")
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table that `write_table` wrote; `ArtifactError` names the file where that is not possible."""
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read as a table ({error}); delete it, and it is made again") from error

@@ -1,0 +1,221 @@
+"""Training: AdamW, warm-up and cosine decay, batches of similar length, checkpoints that resume to the very same weights.
+
+Every batch and every learning rate is a function of the configuration, the seed and the step; nothing else is random once
+the weights are initialized. So weights, optimizer state and step are all that a checkpoint has to hold.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from lib.artifacts import first_difference, make_folder, read_tensors, write_json, write_tensors, writing
+from lib.errors import ArtifactError, InputError
+from lib.presets import TaskPreset, TrainingConfig
+from lib.split import Split, Task
+from lib.transformer import Transformer
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` is CUDA where there is one, else the CPU; anything else is PyTorch's own name for a device."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"device is {name!r}, which cannot be used here ({str(error).splitlines()[0]}); use auto or cpu"
+        ) from None
+
+
+def new_model(task: Task, config: TaskPreset, seed: int) -> Transformer:
+    """An untrained model for `task`; the same weights for the same seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Transformer(config.model, len(task.vocabulary), task.context)
+
+
+def length_batches(lengths: np.ndarray, batch_size: int, seed: int) -> Iterator[np.ndarray]:
+    """Endless batches of sequence indices [batch_size], of similar length, so that little of a batch is padding.
+
+    Each epoch is shuffled, cut into pools of 50 batches, sorted by length within a pool, cut into batches, and shuffled
+    again. What does not fill a batch at the end of a pool is left out of that epoch.
+    """
+    if len(lengths) < batch_size:
+        raise InputError(f"batch_size is {batch_size}, but there are only {len(lengths)} training sequences")
+    epoch = 0
+    while True:
+        rng = np.random.default_rng([seed, epoch])
+        order = rng.permutation(len(lengths))
+        batches = []
+        for pool in np.array_split(order, max(1, len(order) // (50 * batch_size))):
+            by_length = pool[np.argsort(lengths[pool], kind="stable")]
+            batches += [by_length[i : i + batch_size] for i in range(0, len(pool) - batch_size + 1, batch_size)]
+        for i in rng.permutation(len(batches)):
+            yield batches[i]
+        epoch += 1
+
+
+def learning_rate(step: int, config: TrainingConfig) -> float:
+    """The learning rate of a step, 0 the first: linear warm-up, then a cosine to zero."""
+    if step < config.warmup_steps:
+        return config.peak_learning_rate * (step + 1) / config.warmup_steps
+    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    return config.peak_learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def evaluation_steps(config: TrainingConfig) -> set[int]:
+    """The steps after which held-out splits are scored: denser early, where most is learned."""
+    return {max(1, round(config.steps * (i / config.evaluations) ** 2)) for i in range(1, config.evaluations + 1)}
+
+
+@torch.no_grad()
+def heldout_accuracy(model: Transformer, split: Split, sequences: int) -> float:
+    """Accuracy over the scored positions of the first `sequences` sequences of a split."""
+    device = next(model.parameters()).device
+    tokens, scored = (torch.from_numpy(a[:sequences]).to(device) for a in (split.tokens.astype(np.int64), split.scored))
+    logits = model.unembed(model.run(model.embed(tokens))[scored])  # (scored, vocabulary)
+    chosen = split.candidates[logits[:, torch.from_numpy(split.candidates).to(device)].argmax(-1).cpu().numpy()]
+    targets = split.targets[:sequences][split.scored[:sequences]]
+    return float((chosen == targets).mean()) if len(targets) else math.nan
+
+
+def train(task: Task, config: TaskPreset, seed: int, folder: Path, *, device: str = "auto", description: str = "train") -> None:
+    """Train a model and leave `model.safetensors`, `training.csv` and, written last, `config.json` in `folder`.
+
+    A checkpoint in `folder` from an interrupted run of the same configuration is resumed. `training.csv` has a row an
+    evaluation: `step`, `learning_rate`, `loss` (mean training loss in nats since the row before) and `accuracy_<split>`.
+    """
+    make_folder(folder)
+    on = resolve_device(device)
+    settings = config.training
+    torch.set_num_threads(settings.threads)
+    identity = {**describe(task.name, config, seed), "fingerprint": task.fingerprint, "device": on.type}
+    run = _Run(new_model(task, config, seed).to(on), settings)
+    run.resume(folder / CHECKPOINT, identity)
+
+    lengths = (task.training != 0).sum(1)
+    batches = length_batches(lengths, settings.batch_size, seed)
+    for _ in range(run.step):
+        next(batches)
+    evaluate_after = evaluation_steps(settings)
+    with tqdm(total=settings.steps, initial=run.step, desc=description, unit="step", mininterval=1) as bar:
+        tokens_seen = 0
+        while run.step < settings.steps:
+            batch = next(batches)
+            sequences = torch.from_numpy(task.training[batch, : lengths[batch].max()].astype(np.int64)).to(on)
+            run.train_on(sequences)
+            tokens_seen += int(lengths[batch].sum())
+            bar.update()
+            if run.step in evaluate_after:
+                run.log(task.splits)
+            if run.step % 100 == 0:
+                rate = tokens_seen / max(bar.format_dict["elapsed"], 1e-9)
+                bar.set_postfix(loss=f"{run.loss_sum.item() / max(run.loss_steps, 1):.3f}", tokens_per_s=f"{rate:,.0f}")
+            if run.step % settings.checkpoint_every == 0:
+                run.save(folder / CHECKPOINT, identity)
+
+    run.save(folder / CHECKPOINT, identity)
+    write_tensors(folder / "model.safetensors", run.model.state_dict())
+    with writing(folder / "training.csv") as temporary:
+        pd.DataFrame(run.rows).to_csv(temporary, index=False)
+    write_json(folder / "config.json", {**identity, "versions": versions()})
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+class _Run:
+    """A model in training: what changes from step to step."""
+
+    def __init__(self, model: Transformer, config: TrainingConfig):
+        self.model, self.config = model, config
+        matrices = [p for n, p in model.named_parameters() if p.dim() > 1 and "embedding" not in n and n != "positions"]
+        decayed = {id(p) for p in matrices}
+        others = [p for p in model.parameters() if id(p) not in decayed]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            lr=config.peak_learning_rate,
+            fused=True,
+        )
+        self.step = 0
+        self.loss_sum, self.loss_steps = torch.zeros((), device=next(model.parameters()).device), 0  # since the last row
+        self.rows: list[dict] = []
+
+    def train_on(self, sequences: Tensor) -> None:
+        """One step on sequences (batch, T); every token but padding is predicted."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.step, self.config)
+        logits = self.model(sequences[:, :-1])  # (batch, T - 1, vocabulary)
+        loss = F.cross_entropy(logits.flatten(0, 1), sequences[:, 1:].flatten(), ignore_index=0)
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        self.optimizer.step()
+        self.loss_sum += loss.detach()
+        self.loss_steps += 1
+        self.step += 1
+
+    def log(self, splits: dict[str, Split]) -> None:
+        """Add a row to what becomes `training.csv`."""
+        accuracies = {
+            f"accuracy_{name}": heldout_accuracy(self.model, split, self.config.heldout_sequences)
+            for name, split in splits.items()
+        }
+        loss = self.loss_sum.item() / self.loss_steps
+        self.rows.append(
+            {"step": self.step, "learning_rate": learning_rate(self.step - 1, self.config), "loss": loss, **accuracies}
+        )
+        self.loss_sum.zero_()
+        self.loss_steps = 0
+
+    def save(self, path: Path, identity: dict) -> None:
+        """Write all that the rest of the run depends on."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
+        progress = {"step": self.step, "loss_sum": self.loss_sum.item(), "loss_steps": self.loss_steps, "rows": self.rows}
+        write_tensors(path, tensors, {"progress": json.dumps(progress), "identity": json.dumps(identity)})
+
+    def resume(self, path: Path, identity: dict) -> None:
+        """Continue from the checkpoint at `path`, if there is one and it is this run's; otherwise begin at step 0."""
+        if not path.exists():
+            return
+        remedy = f"delete it to train from the beginning: rm {path}"
+        tensors, metadata = read_tensors(path, remedy)
+        try:
+            stored, progress = json.loads(metadata["identity"]), json.loads(metadata["progress"])
+        except (KeyError, ValueError) as error:
+            raise ArtifactError(f"{path} is not a checkpoint of this project; {remedy}") from error
+        if difference := first_difference(stored, json.loads(json.dumps(identity))):
+            raise ArtifactError(f"{path} belongs to a run of another configuration ({difference}); {remedy}")
+        self.model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
+        state: dict[int, dict] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, key = name.split(".")
+                state.setdefault(int(index), {})[key] = tensor
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        self.step, self.loss_steps, self.rows = progress["step"], progress["loss_steps"], progress["rows"]
+        self.loss_sum.fill_(progress["loss_sum"])
+
+
+def describe(task: str, config: TaskPreset, seed: int) -> dict:
+    """What a trained model depends on, as stored in `config.json` beside the fingerprint of the training data."""
+    return {"task": task, "seed": seed, **{part: asdict(getattr(config, part)) for part in ("data", "model", "training")}}
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers may depend on."""
+    return {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
