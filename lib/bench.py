@@ -35,7 +35,7 @@ def dyck_sampler(sentences: int = 200_000, plain_sentences: int = 2_000) -> floa
     vectorized = min(_seconds(lambda: _vectorized(config, sentences)) for _ in range(5))
     plain = min(_seconds(lambda: [plain_sentence(config, rng) for _ in range(plain_sentences)]) for _ in range(5))
     ratio = (sentences / vectorized) / (plain_sentences / plain)
-    print(f"vectorized: {sentences:,} sentences with types, depths and matching openers in {vectorized:.2f} s of processor time")
+    print(f"vectorized: {sentences:,} sentences with types, depths and openers in {vectorized:.2f} s of processor time")
     print(f"token by token: {plain_sentences:,} sentences in {plain:.2f} s of processor time")
     print(f"ratio of sentences a second: {ratio:.0f}")
     return ratio

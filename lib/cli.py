@@ -42,9 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
 
     def command(name: str, function, summary: str, details: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(
-            name, help=summary, description=details, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-        )
+        sub = commands.add_parser(name, help=summary, description=details)
         sub.set_defaults(command=function)
         return sub
 
@@ -53,29 +51,32 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--preset",
             default="quick",
-            help="size of everything: smoke (seconds, the numbers mean nothing), quick (minutes), paper (hours, several seeds)",
+            help="size of everything: smoke (seconds, the numbers mean nothing), quick (minutes), paper (hours, several seeds); %(default)s if left out",
         )
-        sub.add_argument("--device", default="auto", help="cpu, cuda, or auto: cuda where there is one")
+        sub.add_argument("--device", default="auto", help="cpu, cuda, or auto (the default): cuda where there is one")
 
     train = command(
         "train",
         _train,
         "train one model",
         "Train the model of one seed. Does nothing if it is there already; an interrupted training is resumed from its last "
-        "checkpoint and ends with the same weights. Leaves model.safetensors, config.json and training.csv in the seed's folder.",
+        "checkpoint and ends with the same weights. Leaves model.safetensors, config.json and training.csv.",
     )
     common(train)
     train.add_argument(
-        "--seed", type=int, default=0, help="a whole number from 0 on: data, initial weights and order follow from it"
+        "--seed",
+        type=int,
+        default=0,
+        help="a whole number from 0 on (default: %(default)s); data, initial weights and order follow from it",
     )
 
     evaluate = command(
         "evaluate",
         _evaluate,
         "measure how faithful the simplified models are",
-        "Fit every proxy of the preset and measure how well the model with the proxy agrees with the model, on each split, for all "
-        "seeds of the preset; models that are missing are trained first. Writes faithfulness.parquet, one row a measurement, and "
-        "prints a summary with 95 %% intervals.",
+        "Fit every proxy of the preset and measure how well the model with the proxy agrees with the model, on each split, "
+        "for all seeds of the preset; models that are missing are trained first. Writes faithfulness.parquet, one row a "
+        "measurement, and prints a summary with 95 % intervals.",
     )
     common(evaluate)
     one_seed = evaluate.add_mutually_exclusive_group()

@@ -99,7 +99,7 @@ class Run:
         stored = artifacts.read_json(self.folder / "config.json", self._remedy)
         if stored.get("fingerprint") != self.task.fingerprint:
             raise ArtifactError(
-                f"{self.folder} holds a model of other training data than are sampled here: the fingerprints differ; {self._remedy}"
+                f"{self.folder} holds a model trained on other data than are sampled here: fingerprints differ; {self._remedy}"
             )
         path = self.folder / "model.safetensors"
         weights, _ = artifacts.read_tensors(path, self._remedy)
@@ -214,7 +214,7 @@ class Study:
     def with_sentences(self, file: str | Path) -> Study:
         """This study with the sentences of a file as a further split, named after the file.
 
-        Raises `InputError` for a file that `read_sentences` does not accept, whose name is taken, or without a position to score.
+        Raises `InputError` for a file that `read_sentences` refuses, that has nothing to score, or whose name is taken.
         """
         name, data = Path(file).stem, self.config.data
         if name in self.runs[0].task.splits:
