@@ -51,7 +51,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--preset",
             default="quick",
-            help="size of everything: smoke (seconds, the numbers mean nothing), quick (minutes), paper (hours, several seeds); %(default)s if left out",
+            help="size of everything: smoke (seconds, meaningless numbers), quick (minutes), paper (hours, several seeds); "
+            "%(default)s if left out",
         )
         sub.add_argument("--device", default="auto", help="cpu, cuda, or auto (the default): cuda where there is one")
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from lib.errors import InputError
-from lib.faithfulness import SETTING
+from lib.faithfulness import METRICS, SETTING
 from lib.proxies import Setting
 
 
@@ -50,6 +50,10 @@ class Estimate:
         positions = min(self.positions, other.positions)
         return Estimate(self.value - other.value, self.resamples - other.resamples, self.seeds, positions)
 
+    def scaled(self, factor: float) -> Estimate:
+        """The estimate in another unit."""
+        return Estimate(self.value * factor, self.resamples * factor, self.seeds, self.positions)
+
     def __format__(self, spec: str) -> str:
         spec = spec or ".3f"
         low, high = self.interval
@@ -70,7 +74,8 @@ class Bootstrap:
         self._seed_weights = np.stack([(drawn == i).sum(1) for i in range(len(self.seeds))], 1)  # [resamples, seeds]
         keys = ["seed", *SETTING, "split", "group", "group_value"]
         rows = sequences.assign(complexity=sequences["complexity"].fillna(0).astype(int)).reset_index(drop=True)
-        self._rows, self._index = rows, rows.groupby(keys, observed=True).indices
+        self._index = rows.groupby(keys, observed=True).indices  # setting, split, group value -> rows
+        self._columns = {name: rows[name].to_numpy() for name in ("sequence", "n", *METRICS)}
         self._weights: dict[tuple[int, str], np.ndarray] = {}
 
     def estimate(self, setting: Setting, split: str, metric: str, group: str = "", value: object = "") -> Estimate:
@@ -87,13 +92,14 @@ class Bootstrap:
             found = self._index.get((*key, group, str(value)))
             if found is None:
                 continue
-            rows = self._rows.iloc[found]
-            n, sums = rows["n"].to_numpy(np.float64), rows[metric].to_numpy(np.float64)
+            sequence, sums, n = (self._columns[name][found] for name in ("sequence", metric, "n"))
             if not n.sum():
                 continue
-            drawn = self._sequence_weights(seed, split, len(whole))[:, rows["sequence"].to_numpy()].astype(np.float64)
+            by_sequence = np.zeros((len(whole), 2), np.float32)
+            by_sequence[sequence, 0], by_sequence[sequence, 1] = sums, n
+            drawn = self._sequence_weights(seed, split, len(whole)) @ by_sequence  # [resamples, 2]
             with np.errstate(invalid="ignore", divide="ignore"):  # a resample may happen to draw no scored position
-                totals[:, i] = (drawn @ sums) / (drawn @ n)
+                totals[:, i] = drawn[:, 0] / drawn[:, 1]
             means.append(sums.sum() / n.sum())
             positions += int(n.sum())
         if not means:
@@ -108,9 +114,9 @@ class Bootstrap:
         return self.estimate(setting, reference, metric) - self.estimate(setting, split, metric)
 
     def _sequence_weights(self, seed: int, split: str, sequences: int) -> np.ndarray:
-        """How often each sequence of a split is drawn in each resample: uint8 [resamples, sequences]."""
+        """How often each sequence of a split is drawn in each resample: float32 [resamples, sequences]."""
         if (seed, split) not in self._weights:
             rng = np.random.default_rng([seed, *split.encode()])
             drawn = rng.multinomial(sequences, np.full(sequences, 1 / sequences), self.resamples)
-            self._weights[seed, split] = drawn.astype(np.uint8)
+            self._weights[seed, split] = drawn.astype(np.float32)
         return self._weights[seed, split]

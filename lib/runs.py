@@ -16,10 +16,10 @@ from lib import artifacts, faithfulness
 from lib.artifacts import first_difference, seed_folder, task_folder
 from lib.dyck.splits import DyckConfig, dyck_split, dyck_task
 from lib.dyck.text import read_sentences
-from lib.errors import ArtifactError, InputError, whole_number
+from lib.errors import ArtifactError, InputError, one_of, whole_number
 from lib.intervals import Bootstrap
 from lib.presets import StudyConfig, TaskPreset, preset
-from lib.proxies import Setting
+from lib.proxies import PROXIES, QueriesAndKeys, Setting, capture
 from lib.split import Split, Task
 from lib.training import describe, new_model, resolve_device, train
 from lib.transformer import Transformer
@@ -121,6 +121,11 @@ class Run:
         except (OSError, ValueError) as error:
             raise ArtifactError(f"{path} cannot be read ({error}); {self._remedy}") from error
 
+    @cached_property
+    def fitting_data(self) -> QueriesAndKeys:
+        """Queries and keys of every layer on the training sequences that proxies are fitted on."""
+        return capture(self.model, self.task.training[: self.config.study.fit_sequences], range(self.config.model.layers))
+
     def measure(self, splits: Sequence[Split]) -> pd.DataFrame:
         """The sequences table of all settings of the preset on `splits`, with the columns `task` and `seed` in front."""
         model, study = self.model, self.config.study
@@ -188,6 +193,20 @@ class Study:
     def history(self) -> pd.DataFrame:
         """The training curves of all seeds."""
         return pd.concat([run.history.assign(seed=run.seed) for run in self.runs], ignore_index=True)
+
+    def settings(self, layer: int) -> list[Setting]:
+        """Every simplification of a layer that was measured."""
+        one_of("layer", layer, self.config.study.layers)
+        return [setting for setting in settings(self.config.study) if setting.layer == layer]
+
+    def setting(self, proxy: str, complexity: int | None, layer: int) -> Setting:
+        """One measured simplification; `InputError` names the ones there are."""
+        measured = self.settings(layer)
+        one_of("proxy", proxy, {s.proxy for s in measured})
+        family = {s.complexity: s for s in measured if s.proxy == proxy}
+        what = f"{PROXIES[proxy].parameter or 'complexity'} of {proxy} at preset {self.preset}"
+        one_of(what, complexity, family)
+        return family[complexity]
 
     def summary(self, metric: str = "same_prediction") -> str:
         """A readable table of `metric`, one row a setting and one column a split, with 95 % intervals."""

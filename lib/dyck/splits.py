@@ -137,7 +137,7 @@ def dyck_split(name: str, sentences: Brackets, config: DyckConfig) -> Split:
     scored = next_distance >= config.min_distance
     if not scored.any():
         raise InputError(
-            f"split {name!r} holds no position to score: no bracket closes at least {config.min_distance} tokens after it opened "
+            f"split {name!r} has no position to score: no bracket closes {config.min_distance} or more tokens after it opened "
             f"(min_distance); use longer sentences or a smaller min_distance"
         )
     deepest = np.broadcast_to(sentences.depth.max(1, keepdims=True), scored.shape)

@@ -1,0 +1,103 @@
+"""What depends on what, from training to the book. `make book` calls it; rules share nothing but files.
+
+    snakemake --cores all --config preset=quick
+"""
+
+import json
+import os
+from dataclasses import asdict
+
+from lib.artifacts import root
+from lib.presets import preset
+
+PRESET = preset(config.get("preset", "quick"))
+ROOT = os.path.relpath(root())
+HERE = f"{ROOT}/{PRESET.name}"
+SEED = HERE + "/{task}/seed-{seed}"
+NOTEBOOKS = {"dyck_depth": "dyck"}  # and the task whose results each one shows
+PAGES = [f"book/{name}" for name in ("index.md", "running.md", "structure.md", "references.md", "references.bib")]
+STATIC = glob_wildcards("book/_static/{name}").name
+
+# A change of one of these files makes what was computed with them out of date; a change of configuration does so through `params`.
+TRAINING_CODE = expand("lib/{module}.py", module=["dyck/language", "dyck/splits", "split", "transformer", "training"])
+MEASURING_CODE = expand("lib/{module}.py", module=["proxies", "measures", "faithfulness"])
+NOTEBOOK_CODE = expand("lib/{module}.py", module=["intervals", "runs", "figures", "explorers"])
+
+
+wildcard_constraints:
+    task="|".join(PRESET.tasks),
+    seed=r"\d+",
+
+
+def configuration(*parts):
+    """The parts of a task's configuration that a rule depends on, as text."""
+    return lambda wildcards: json.dumps([asdict(getattr(PRESET.task(wildcards.task), part)) for part in parts])
+
+
+def seed_files(name):
+    """A file of every seed of the task."""
+    return lambda wildcards: [f"{HERE}/{wildcards.task}/seed-{seed}/{name}" for seed in range(PRESET.seeds)]
+
+
+rule book:
+    input:
+        notebooks=expand(HERE + "/notebooks/{notebook}.ipynb", notebook=NOTEBOOKS),
+        pages=PAGES,
+        static=expand("book/_static/{name}", name=STATIC),
+        settings=["_config.yml", "_toc.yml"],
+    output:
+        HERE + "/book/_build/html/index.html",
+    params:
+        source=HERE + "/book",
+    shell:
+        "rm -rf {params.source} && mkdir -p {params.source}/_static"
+        " && cp {input.notebooks} {input.pages} {input.settings} {params.source}"
+        " && cp {input.static} {params.source}/_static"
+        " && jupyter-book build -W --keep-going {params.source}"
+
+
+rule notebook:
+    input:
+        notebook="notebooks/{notebook}.ipynb",
+        results=lambda wildcards: f"{HERE}/{NOTEBOOKS[wildcards.notebook]}/faithfulness.parquet",
+        code=NOTEBOOK_CODE,
+    output:
+        HERE + "/notebooks/{notebook}.ipynb",
+    shell:
+        "papermill {input.notebook} {output} -p preset {PRESET.name} -p seeds {PRESET.seeds}"
+
+
+rule results:
+    input:
+        seed_files("sequences.parquet"),
+    output:
+        HERE + "/{task}/faithfulness.parquet",
+    shell:
+        "python -m lib evaluate {wildcards.task} --preset {PRESET.name}"
+
+
+rule measure:
+    input:
+        model=SEED + "/model.safetensors",
+        code=MEASURING_CODE,
+    output:
+        SEED + "/sequences.parquet",
+    params:
+        configuration=configuration("study"),
+    threads: lambda wildcards: PRESET.task(wildcards.task).training.threads
+    shell:
+        "python -m lib evaluate {wildcards.task} --preset {PRESET.name} --seed {wildcards.seed}"
+
+
+rule train:
+    input:
+        TRAINING_CODE,
+    output:
+        SEED + "/model.safetensors",
+        SEED + "/config.json",
+        SEED + "/training.csv",
+    params:
+        configuration=configuration("data", "model", "training"),
+    threads: lambda wildcards: PRESET.task(wildcards.task).training.threads
+    shell:
+        "python -m lib train {wildcards.task} --preset {PRESET.name} --seed {wildcards.seed}"
