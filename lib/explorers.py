@@ -31,6 +31,7 @@ class SentenceComparison:
 
     sentence: Brackets  # of one sentence
     setting: Setting
+    source: str  # which model, for the figure's footer
     patterns: dict[str, np.ndarray]  # "model", "proxy": attention of the simplified layer (head, T, T)
     probabilities: dict[str, np.ndarray]  # "model", "proxy": of each closing bracket, given that one closes (T, k)
 
@@ -62,7 +63,8 @@ def compare_sentence(run: Run, sentence: Brackets, setting: Setting) -> Sentence
         logits = model(tokens, {**rule, layer: seen})[0]  # (T, vocabulary)
         patterns[name] = seen.pattern[0].cpu().numpy()
         probabilities[name] = logits[:, closing].softmax(-1).cpu().numpy()
-    return SentenceComparison(sentence, setting, patterns, probabilities)
+    source = f"preset {run.preset}, model of seed {run.seed}, one sentence; {layer_name(layer)} simplified"
+    return SentenceComparison(sentence, setting, source, patterns, probabilities)
 
 
 def sentence_comparison_figure(comparison: SentenceComparison, position: int, vocabulary: tuple[str, ...]) -> Figure:
@@ -107,18 +109,23 @@ def dyck_explorer(run: Run) -> widgets.VBox:
     for split in run.task.splits:
         examples |= deepest_sentences(run, split, count=4)
     vocabulary = run.task.vocabulary
-    wide = widgets.Layout(width="46em")
     style = {"description_width": "7em"}
+
+    def wide() -> widgets.Layout:
+        return widgets.Layout(width="46em")
+
     first = next(label for label in examples if label.startswith("unseen_depth"))
-    choice = widgets.Dropdown(options=list(examples), value=first, description="sentence", layout=wide, style=style)
+    choice = widgets.Dropdown(options=list(examples), value=first, description="sentence", layout=wide(), style=style)
     typed = widgets.Text(
-        description="or type one", placeholder="(a (b b) a)", layout=wide, style=style, continuous_update=False
+        description="or type one", placeholder="(a (b b) a)", layout=wide(), style=style, continuous_update=False
     )
     layers = [(layer_name(i), i) for i in range(run.config.model.layers)]
     layer = widgets.Dropdown(options=layers, value=layers[-1][1], description="layer", style=style)
     proxy = widgets.Dropdown(options=list(PROXIES), value="svd", description="proxy", style=style)
-    complexity = widgets.SelectionSlider(options=[8], value=8, style=style, layout=wide, continuous_update=False)
-    position = widgets.SelectionSlider(options=[1], description="closes at", style=style, layout=wide, continuous_update=False)
+    complexity = widgets.SelectionSlider(options=[8], value=8, style=style, layout=wide(), continuous_update=False)
+    position = widgets.SelectionSlider(
+        options=[1], description="closes at", style=style, layout=wide(), continuous_update=False
+    )
     message, picture = widgets.HTML(), widgets.Image(format="png", layout=widgets.Layout(max_width="100%"))
 
     @cache

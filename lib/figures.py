@@ -89,7 +89,11 @@ def footer(figure: Figure, study: Study, note: str = "") -> None:
     """Say under the figure what it was measured on."""
     seeds = "1 seed" if study.seeds == 1 else f"{study.seeds} seeds"
     sentences = f"{study.config.data.split_sentences:,} sentences a split and seed"
-    text = f"preset {study.preset}, {seeds}, {sentences}" + (f"; {note}" if note else "")
+    footnote(figure, f"preset {study.preset}, {seeds}, {sentences}" + (f"; {note}" if note else ""))
+
+
+def footnote(figure: Figure, text: str) -> None:
+    """Small print under a figure."""
     figure.text(0.01, -0.01, text, fontsize=8, color=GREY, va="top", ha="left", wrap=True)
 
 

@@ -118,7 +118,7 @@ _PRESETS = (
                     checkpoint_every=25,
                     threads=1,
                 ),
-                StudyConfig({"svd": (2, 8, 32), "kmeans": (16, 64), "one_hot": (None,)}, fit_sequences=100),
+                StudyConfig({"svd": (2, 4, 8, 16, 32), "kmeans": (16, 64), "one_hot": (None,)}, fit_sequences=100),
             )
         },
     ),
