@@ -5,16 +5,20 @@
 
 import json
 import os
+import sys
 from dataclasses import asdict
 
 from lib.artifacts import root
 from lib.presets import preset
 
+# `python`, papermill and jupyter-book are those of the environment that runs Snakemake, whether or not it is activated.
+os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+
 PRESET = preset(config.get("preset", "quick"))
 ROOT = os.path.relpath(root())
 HERE = f"{ROOT}/{PRESET.name}"
 SEED = HERE + "/{task}/seed-{seed}"
-NOTEBOOKS = {"dyck_depth": "dyck"}  # and the task whose results each one shows
+NOTEBOOKS = {"dyck_depth": [t for t in PRESET.tasks if t.startswith("dyck")]}  # and the tasks whose results each one shows
 PAGES = [f"book/{name}" for name in ("index.md", "running.md", "structure.md", "references.md", "references.bib")]
 STATIC = glob_wildcards("book/_static/{name}").name
 
@@ -36,7 +40,7 @@ def configuration(*parts):
 
 def seed_files(name):
     """A file of every seed of the task."""
-    return lambda wildcards: [f"{HERE}/{wildcards.task}/seed-{seed}/{name}" for seed in range(PRESET.seeds)]
+    return lambda wildcards: [f"{HERE}/{wildcards.task}/seed-{seed}/{name}" for seed in range(PRESET.task(wildcards.task).seeds)]
 
 
 rule book:
@@ -59,12 +63,14 @@ rule book:
 rule notebook:
     input:
         notebook="notebooks/{notebook}.ipynb",
-        results=lambda wildcards: f"{HERE}/{NOTEBOOKS[wildcards.notebook]}/faithfulness.parquet",
+        results=lambda wildcards: expand(HERE + "/{task}/faithfulness.parquet", task=NOTEBOOKS[wildcards.notebook]),
         code=NOTEBOOK_CODE,
     output:
         HERE + "/notebooks/{notebook}.ipynb",
+    params:
+        seeds=lambda wildcards: PRESET.task(NOTEBOOKS[wildcards.notebook][0]).seeds,
     shell:
-        "papermill {input.notebook} {output} -p preset {PRESET.name} -p seeds {PRESET.seeds}"
+        "papermill {input.notebook} {output} -p preset {PRESET.name} -p seeds {params.seeds}"
 
 
 rule results:
@@ -79,9 +85,11 @@ rule results:
 rule measure:
     input:
         model=SEED + "/model.safetensors",
+        snapshots=SEED + "/snapshots.safetensors",
         code=MEASURING_CODE,
     output:
         SEED + "/sequences.parquet",
+        SEED + "/along_training.parquet",
     params:
         configuration=configuration("study"),
     threads: lambda wildcards: PRESET.task(wildcards.task).training.threads
@@ -94,6 +102,7 @@ rule train:
         TRAINING_CODE,
     output:
         SEED + "/model.safetensors",
+        SEED + "/snapshots.safetensors",
         SEED + "/config.json",
         SEED + "/training.csv",
     params:

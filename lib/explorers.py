@@ -53,7 +53,7 @@ class SentenceComparison:
 def compare_sentence(run: Run, sentence: Brackets, setting: Setting) -> SentenceComparison:
     """Run one annotated sentence through the model of `run`, with and without the proxy; `setting` names one layer."""
     model, layer = run.model, setting.layer
-    rules = {"model": {}, "proxy": fit_rules(model.config, setting, run.fitting_data, run.seed)}
+    rules = {"model": {}, "proxy": fit_rules(model, setting, run.fitting_data, run.seed)}
     device = next(model.parameters()).device
     tokens = torch.from_numpy(sentence.tokens.astype(np.int64)).to(device)
     closing = torch.from_numpy(run.task.splits["iid"].candidates).to(device)
@@ -171,7 +171,8 @@ def dyck_explorer(run: Run) -> widgets.VBox:
         complexity.layout.visibility = "visible" if cls.parameter else "hidden"
         if cls.parameter:
             most = cls.most_complex(run.config.model)
-            options = list(range(1, most + 1)) if most else list(study.proxies.get(proxy.value, (16, 64)))
+            measured = {c for proxies in study.grid.values() for c in proxies.get(proxy.value, ())}
+            options = list(range(1, most + 1)) if most else sorted(measured) or [16, 64]
             complexity.description = cls.parameter
             offer(complexity, options, 8 if 8 in options else options[len(options) // 2])
 

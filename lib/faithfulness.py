@@ -7,7 +7,7 @@ one row a measurement, and is what `faithfulness.parquet` holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from lib import measures
-from lib.errors import InputError
-from lib.proxies import Setting, capture, fit_rules
+from lib.errors import one_of
+from lib.proxies import TRAINING, Setting, capture, fit_rules
 from lib.split import Split
 from lib.transformer import AttentionRule, Capture, Transformer
 
@@ -28,7 +28,7 @@ COLUMNS = ["task", "seed", *SETTING, "split", "group", "group_value", "metric", 
 
 def measure(
     model: Transformer,
-    splits: Iterable[Split],
+    splits: Sequence[Split],
     settings: Sequence[Setting],
     training: np.ndarray,
     *,
@@ -37,26 +37,32 @@ def measure(
 ) -> pd.DataFrame:
     """Measure every setting on every split; proxies are fitted on `training` [n, T].
 
+    A proxy whose `fit_on` names a split is fitted on that split and measured on it alone: the oracle, which knows the
+    distribution that it is tested on.
+
     Returns the sequences table: the columns `SETTING`, `split`, `group`, `group_value`, `sequence`, `n` and the sums `METRICS`.
     Raises `InputError` for a setting that the model does not allow, before anything is computed.
     """
+    sources = {TRAINING: training, **{split.name: split.tokens for split in splits}}
     for setting in settings:
         setting.check(model.config)
-        if setting.fit_on != "training":
-            raise InputError(f"fit_on is {setting.fit_on!r}, but must be 'training'")
-    splits = list(splits)
-    with tqdm(total=len(settings) * (1 + len(splits)), desc=description, unit="fit or split", mininterval=1) as bar:
-        data = capture(model, training, range(model.config.layers))
-        rules = {}
-        for setting in settings:
-            rules[setting] = fit_rules(model.config, setting, data, seed)
-            bar.update()
+        one_of("fit_on", setting.fit_on, sources)
+    layers = range(model.config.layers)
+    with tqdm(total=len(settings) + len(splits), desc=description, unit="fit or split", mininterval=1) as bar:
+        rules: dict[Setting, dict[int, AttentionRule]] = {}
+        for fit_on in {setting.fit_on: None for setting in settings}:
+            data = capture(model, sources[fit_on], layers)
+            for setting in settings:
+                if setting.fit_on == fit_on:
+                    rules[setting] = fit_rules(model, setting, data, seed)
+                    bar.update()
         tables = []
         for split in splits:
-            index = _PositionIndex(split)
-            for setting, sums in compare(model, split, rules).items():
+            index = PositionIndex(split)
+            on_split = {setting: rule for setting, rule in rules.items() if setting.fit_on in (TRAINING, split.name)}
+            for setting, sums in compare(model, split, on_split).items():
                 tables.append(index.table(sums).assign(**_columns(setting), split=split.name))
-                bar.update()
+            bar.update()
     table = pd.concat(tables, ignore_index=True)
     table["complexity"] = table["complexity"].astype("Int64")
     return table[[*SETTING, "split", "group", "group_value", "sequence", "n", *METRICS]]
@@ -72,7 +78,8 @@ def compare(
 ) -> dict[Setting, np.ndarray]:
     """Every measure at every scored position of a split: for each setting [len(METRICS), positions], in row-major order.
 
-    The original model is run once, and each setting only from its lowest simplified layer up.
+    The original model is run once, each setting only from its lowest simplified layer up, and the last layer only at
+    scored positions.
     """
     results = {setting: np.empty((len(METRICS), int(split.scored.sum())), np.float32) for setting in rules}
     for batch in _batches(model, split, batch_size):
@@ -81,40 +88,71 @@ def compare(
     return results
 
 
+@torch.no_grad()
+def attention_rows(
+    model: Transformer, split: Split, rules: Mapping[Setting, Mapping[int, AttentionRule]], layer: int, batch_size: int = 250
+) -> dict[Setting | None, np.ndarray]:
+    """Where each scored position of a split attends in a layer, mean over heads: [positions, T], in row-major order.
+
+    By setting; None is the original model.
+    """
+    shape = (int(split.scored.sum()), split.tokens.shape[1])
+    found = {setting: np.zeros(shape, np.float32) for setting in [None, *rules]}
+    for batch in _batches(model, split, batch_size):
+        patterns = {None: batch.patterns} | {setting: batch.run(by_layer)[1] for setting, by_layer in rules.items()}
+        for setting, by_layer in patterns.items():
+            rows = by_layer[layer].mean(1).cpu().numpy()
+            found[setting][batch.positions, : rows.shape[1]] = rows
+    return found
+
+
 class _Batch:
     """Some sequences of a split, and what the original model does with them."""
 
     def __init__(self, model: Transformer, split: Split, rows: np.ndarray, positions: np.ndarray):
         device = next(model.parameters()).device
         length = split.lengths[rows].max()
+        scored = split.scored[rows, :length]
+        # the scored positions of each sequence, padded to as many as the sequence with most has
+        first = np.argsort(~scored, axis=1, kind="stable")[:, : scored.sum(1).max()]
+
+        def tensor(array: np.ndarray) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
         self.model, self.positions = model, positions
-        tokens, self.scored, targets = (
-            torch.from_numpy(np.ascontiguousarray(a[rows, :length])).to(device)
-            for a in (split.tokens.astype(np.int64), split.scored, split.targets.astype(np.int64))
-        )
-        self.candidates = torch.from_numpy(split.candidates.astype(np.int64)).to(device)
-        self.targets = targets[self.scored]
-        self.residuals = [model.embed(tokens)]  # what enters each layer
+        self.scored, self.queries = tensor(scored), tensor(first)  # (batch, T) bool, (batch, Q) positions
+        self.real = tensor(np.take_along_axis(scored, first, 1))  # (batch, Q) bool: not padding
+        self.targets = tensor(split.targets[rows, :length].astype(np.int64)[scored])
+        self.candidates = tensor(split.candidates.astype(np.int64))
+        self.residuals = [model.embed(tensor(split.tokens[rows, :length].astype(np.int64)))]  # what enters each layer
         self.patterns = []  # of each layer at scored queries: (scored, head, T)
         for layer in range(model.config.layers):
             seen = Capture()
-            self.residuals.append(model.run(self.residuals[-1], {layer: seen}, layer, layer + 1))
+            is_last = layer == model.config.layers - 1
+            only = self.queries if is_last else None
+            self.residuals.append(model.run(self.residuals[-1], {layer: seen}, layer, layer + 1, only))
             self.patterns.append(self._rows(seen.pattern))
-        self.logits = model.unembed(self.residuals[-1][self.scored])  # (scored, vocabulary)
+        self.logits = model.unembed(self.residuals[-1][self.real])  # (scored, vocabulary)
         self.choices = measures.choices(self.logits, self.candidates)
 
     def _rows(self, pattern: Tensor) -> Tensor:
-        """Of a pattern (batch, head, T, T) the rows of scored queries: (scored, head, T)."""
-        return pattern.transpose(1, 2)[self.scored]
+        """The rows of scored queries, (scored, head, T), of a pattern (batch, head, T or Q, T)."""
+        rows = pattern.transpose(1, 2)
+        return rows[self.scored] if rows.shape[1] == self.scored.shape[1] else rows[self.real]
+
+    def run(self, rules: Mapping[int, AttentionRule]) -> tuple[Tensor, dict[int, Tensor]]:
+        """With `rules`: logits (scored, vocabulary), and by layer of theirs the patterns (scored, head, T)."""
+        start = min(rules)
+        seen = {layer: Capture(rule) for layer, rule in rules.items()}
+        residual = self.model.run(self.residuals[start], seen, start, positions=self.queries)
+        logits = self.model.unembed(residual[self.real])
+        return logits, {layer: self._rows(capture.pattern) for layer, capture in seen.items()}
 
     def compare(self, rules: Mapping[int, AttentionRule]) -> Tensor:
         """METRICS (len(METRICS), scored) of the model with `rules` against the model."""
-        start = min(rules)
-        seen = {layer: Capture(rule) for layer, rule in rules.items()}
-        residual = self.model.run(self.residuals[start], seen, start)
-        logits = self.model.unembed(residual[self.scored])
+        logits, patterns = self.run(rules)
         chosen = measures.choices(logits, self.candidates)
-        pairs = [(self.patterns[layer], self._rows(capture.pattern)) for layer, capture in seen.items()]
+        pairs = [(self.patterns[layer], pattern) for layer, pattern in patterns.items()]
 
         def over_heads(attention_measure) -> Tensor:
             return torch.cat([attention_measure(original, proxy) for original, proxy in pairs], 1).mean(1)
@@ -142,7 +180,7 @@ def _batches(model: Transformer, split: Split, batch_size: int) -> Iterator[_Bat
         yield _Batch(model, split, chosen, positions)
 
 
-class _PositionIndex:
+class PositionIndex:
     """Adds up what was measured at the scored positions of a split: per sequence, and per sequence and group value."""
 
     def __init__(self, split: Split):
@@ -155,11 +193,11 @@ class _PositionIndex:
             rows = pd.DataFrame({"group": group, "group_value": distinct[:, 1].astype(str), "sequence": distinct[:, 0]})
             self.parts.append((rows, row.ravel()))
 
-    def table(self, values: np.ndarray) -> pd.DataFrame:
-        """values [len(METRICS), positions] -> group, group_value, sequence, n and the sum of each measure."""
+    def table(self, values: np.ndarray, names: Sequence[str] = METRICS) -> pd.DataFrame:
+        """values [names, positions] -> group, group_value, sequence, n and the sum of each measure."""
         tables = []
         for rows, row in self.parts:
-            sums = {name: np.bincount(row, v, len(rows)) for name, v in zip(METRICS, values, strict=True)}
+            sums = {name: np.bincount(row, v, len(rows)) for name, v in zip(names, values, strict=True)}
             tables.append(rows.assign(n=np.bincount(row, minlength=len(rows)), **sums))
         return pd.concat(tables, ignore_index=True)
 

@@ -9,6 +9,7 @@ paired, and estimates can be subtracted: the interval of the result is that of t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -50,6 +51,10 @@ class Estimate:
         positions = min(self.positions, other.positions)
         return Estimate(self.value - other.value, self.resamples - other.resamples, self.seeds, positions)
 
+    def minus(self, constant: float) -> Estimate:
+        """The estimate above a constant."""
+        return Estimate(self.value - constant, self.resamples - constant, self.seeds, self.positions)
+
     def scaled(self, factor: float) -> Estimate:
         """The estimate in another unit."""
         return Estimate(self.value * factor, self.resamples * factor, self.seeds, self.positions)
@@ -66,7 +71,7 @@ class Bootstrap:
     Every seed counts the same, however many scored positions it has; within a seed the mean is over scored positions.
     """
 
-    def __init__(self, sequences: pd.DataFrame, resamples: int = 1_000):
+    def __init__(self, sequences: pd.DataFrame, resamples: int = 1_000, metrics: Sequence[str] = METRICS):
         self.seeds = sorted(map(int, sequences["seed"].unique()))
         self.resamples = resamples
         rng = np.random.default_rng(0)
@@ -75,7 +80,7 @@ class Bootstrap:
         keys = ["seed", *SETTING, "split", "group", "group_value"]
         rows = sequences.assign(complexity=sequences["complexity"].fillna(0).astype(int)).reset_index(drop=True)
         self._index = rows.groupby(keys, observed=True).indices  # setting, split, group value -> rows
-        self._columns = {name: rows[name].to_numpy() for name in ("sequence", "n", *METRICS)}
+        self._columns = {name: rows[name].to_numpy() for name in ("sequence", "n", *metrics)}
         self._weights: dict[tuple[int, str], np.ndarray] = {}
 
     def estimate(self, setting: Setting, split: str, metric: str, group: str = "", value: object = "") -> Estimate:

@@ -7,7 +7,7 @@ is the full size, several seeds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lib.dyck.splits import DyckConfig
 from lib.errors import InputError, one_of, whole_number
@@ -49,7 +49,7 @@ class TrainingConfig:
     evaluations: int = 12  # times that the held-out splits are scored along the way
     heldout_sequences: int = 500  # of each split, along the way
     checkpoint_every: int = 1_000  # steps; an interrupted run resumes from the last one
-    threads: int = 2  # on the CPU; part of the configuration because sums depend on it in the last bits
+    threads: int = 1  # on the CPU; seeds run in parallel instead. Part of the configuration: sums depend on it in the last bits
 
     def __post_init__(self):
         for name in ("steps", "batch_size", "evaluations", "heldout_sequences", "checkpoint_every", "threads"):
@@ -59,15 +59,18 @@ class TrainingConfig:
             raise InputError(f"peak_learning_rate is {self.peak_learning_rate!r}, but must lie between 0 and 1")
 
 
+Grid = Mapping[int, Mapping[str, tuple[int | None, ...]]]
+"""Simplifications: by layer (0 the first, -1 all at once), by proxy, the complexities; None for a proxy without one."""
+
+
 @dataclass(frozen=True)
 class StudyConfig:
-    """Which simplifications are measured. Every proxy is tried in each of `layers`, one layer at a time."""
+    """Which simplifications are measured, and on what they are fitted."""
 
-    proxies: Mapping[str, tuple[int | None, ...]] = field(
-        default_factory=lambda: {"svd": (1, 2, 4, 8, 16, 32), "kmeans": (16, 64, 256), "one_hot": (None,)}
-    )  # name -> complexities: ranks, numbers of clusters, or None for a proxy without one
-    layers: tuple[int, ...] = (0, 1)  # counted from 0
-    fit_sequences: int = 1_000  # training sequences that data-dependent proxies are fitted on
+    grid: Grid  # fitted on training sequences, measured on every split
+    along_training: Grid = field(default_factory=dict)  # measured at every evaluation along training as well
+    oracle: Grid = field(default_factory=dict)  # fitted on each split, and measured on that split alone
+    fit_sequences: int = 1_000  # training sequences that proxies are fitted on
 
     def __post_init__(self):
         whole_number("fit_sequences", self.fit_sequences, 1)
@@ -81,65 +84,127 @@ class TaskPreset:
     model: ModelConfig
     training: TrainingConfig
     study: StudyConfig
+    seeds: int  # how many models; 0 is the first seed
 
     def __post_init__(self):
-        for layer in self.study.layers:
-            one_of("layers", layer, range(self.model.layers))
+        whole_number("seeds", self.seeds, 1)
+        for grid in (self.study.grid, self.study.along_training, self.study.oracle):
+            for layer in grid:
+                one_of("layer", layer, range(-1, self.model.layers))
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A size of the whole study: how many seeds, and each task's configuration."""
+    """A size of the whole study: each task's configuration by the task's name."""
 
     name: str
-    seeds: int  # how many; 0 is the first
     tasks: Mapping[str, TaskPreset]
 
     def task(self, name: str) -> TaskPreset:
-        """The configuration of one task; `InputError` for a name that is not a task."""
+        """The configuration of one task; `InputError` for a name that is not a task of this preset."""
         one_of("task", name, self.tasks)
         return self.tasks[name]
 
 
+def _dyck_positions(task: TaskPreset, seeds: int) -> dict[str, TaskPreset]:
+    """`task` as `dyck`, and variants of it with other position encodings."""
+    variants = {
+        f"dyck-{positions}": replace(
+            task,
+            model=replace(task.model, positions=positions),
+            study=replace(task.study, along_training={}, oracle={}),
+            seeds=seeds,
+        )
+        for positions in ("sinusoidal", "none")
+    }
+    return {"dyck": task, **variants}
+
+
+_OTHER_LAYERS: Grid = {layer: {"svd": (2, 8), "kmeans": (16,), "one_hot": (None,)} for layer in (0, -1)}
+_ALONG_TRAINING: Grid = {1: {"svd": (4, 8, 16), "one_hot": (None,)}, 0: {"svd": (8,)}}
 _PRESETS = (
     Preset(
         "smoke",
-        seeds=2,
-        tasks={
-            "dyck": TaskPreset(
+        _dyck_positions(
+            TaskPreset(
                 DyckConfig(training_sentences=4_000, split_sentences=60),
                 ModelConfig(),
                 TrainingConfig(
-                    steps=60,
-                    warmup_steps=10,
-                    batch_size=64,
-                    evaluations=3,
-                    heldout_sequences=60,
-                    checkpoint_every=25,
-                    threads=1,
+                    steps=60, warmup_steps=10, batch_size=64, evaluations=3, heldout_sequences=40, checkpoint_every=25
                 ),
-                StudyConfig({"svd": (2, 4, 8, 16, 32), "kmeans": (16, 64), "one_hot": (None,)}, fit_sequences=100),
-            )
-        },
+                StudyConfig(
+                    grid={
+                        1: {
+                            "svd": (2, 4, 8, 16, 32),
+                            "svd_uncentred": (8,),
+                            "kmeans": (16, 64),
+                            "one_hot": (None,),
+                            "weight_svd": (8,),
+                            "random_subspace": (8,),
+                        },
+                        **_OTHER_LAYERS,
+                    },
+                    along_training=_ALONG_TRAINING,
+                    oracle={1: {"svd": (8,), "kmeans": (64,)}},
+                    fit_sequences=100,
+                ),
+                seeds=2,
+            ),
+            seeds=1,
+        ),
     ),
     Preset(
         "quick",
-        seeds=1,
-        tasks={"dyck": TaskPreset(DyckConfig(), ModelConfig(), TrainingConfig(steps=5_000), StudyConfig())},
+        {
+            "dyck": TaskPreset(
+                DyckConfig(split_sentences=1_000),
+                ModelConfig(),
+                TrainingConfig(steps=4_000, evaluations=10, heldout_sequences=400),
+                StudyConfig(
+                    grid={
+                        1: {
+                            "svd": (1, 2, 4, 6, 8, 12, 16, 32),
+                            "svd_uncentred": (2, 4, 8, 16),
+                            "kmeans": (16, 64, 256),
+                            "one_hot": (None,),
+                            "weight_svd": (2, 4, 8, 16),
+                            "random_subspace": (4, 8, 16, 24),
+                        },
+                        **_OTHER_LAYERS,
+                    },
+                    along_training=_ALONG_TRAINING,
+                    oracle={1: {"svd": (2, 4, 8), "kmeans": (64, 256)}},
+                ),
+                seeds=2,
+            )
+        },
     ),
     Preset(
         "paper",
-        seeds=5,
-        tasks={
-            "dyck": TaskPreset(
-                DyckConfig(split_sentences=4_000),
+        _dyck_positions(
+            TaskPreset(
+                DyckConfig(split_sentences=2_000),
                 ModelConfig(),
-                TrainingConfig(steps=20_000, evaluations=40, heldout_sequences=1_000, threads=1),
+                TrainingConfig(steps=20_000, evaluations=20, heldout_sequences=500),
                 StudyConfig(
-                    {"svd": (1, 2, 3, 4, 6, 8, 12, 16, 24, 32), "kmeans": (16, 32, 64, 128, 256, 512), "one_hot": (None,)}
+                    grid={
+                        1: {
+                            "svd": (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32),
+                            "svd_uncentred": (2, 4, 8, 16),
+                            "kmeans": (16, 32, 64, 128, 256, 512),
+                            "one_hot": (None,),
+                            "weight_svd": (1, 2, 4, 6, 8, 12, 16, 24),
+                            "random_subspace": (2, 4, 8, 12, 16, 24),
+                        },
+                        **_OTHER_LAYERS,
+                    },
+                    along_training=_ALONG_TRAINING,
+                    oracle={1: {"svd": (2, 4, 6, 8), "kmeans": (64, 256)}},
                 ),
-            )
-        },
+                seeds=5,
+            ),
+            seeds=2,
+        ),
     ),
 )
 PRESETS: Mapping[str, Preset] = {preset.name: preset for preset in _PRESETS}

@@ -25,11 +25,13 @@ from lib.transformer import AttentionRule, Capture, Transformer, attention_score
 
 @dataclass(frozen=True)
 class Head:
-    """What a proxy may be fitted on: the queries and keys of one head at n positions, and a seed for fits that draw lots."""
+    """What a proxy may be fitted on: one head's queries and keys at n positions, its weights, and a seed."""
 
     queries: Tensor  # (n, d_head)
     keys: Tensor  # (n, d_head)
     seed: int = 0
+    query_weights: Tensor | None = None  # (d_head, width): queries are these times the normalized residual stream
+    key_weights: Tensor | None = None  # (d_head, width)
 
 
 class Proxy(ABC):
@@ -66,9 +68,9 @@ class Proxy(ABC):
         """What the queries and keys (..., T, d_head) are replaced by."""
         return queries, keys
 
-    def __call__(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """The simplified attention pattern (..., T, T) for queries and keys (..., T, d_head)."""
-        return softmax_attention(*self.simplify(queries, keys))
+    def __call__(self, queries: Tensor, keys: Tensor, positions: Tensor | None = None) -> Tensor:
+        """The simplified attention pattern (batch, Q, T) of queries (batch, Q, d_head) and keys (batch, T, d_head)."""
+        return softmax_attention(*self.simplify(queries, keys), positions)
 
 
 PROXIES: dict[str, type[Proxy]] = {}
@@ -86,13 +88,20 @@ class Subspace:
         return self.mean + (vectors - self.mean) @ self.basis @ self.basis.T
 
     @classmethod
-    def principal(cls, vectors: Tensor, rank: int) -> Subspace:
-        """The r directions of largest variance of vectors (n, d_head) about their mean."""
+    def principal(cls, vectors: Tensor, rank: int, centred: bool = True) -> Subspace:
+        """The r top singular directions of vectors (n, d_head), about their mean or about the origin."""
         if len(vectors) < rank:
             raise InputError(f"rank is {rank}, but there are only {len(vectors)} vectors to fit on: fit on more sequences")
-        mean = vectors.double().mean(0)
+        mean = vectors.double().mean(0) * centred
         _, _, directions = torch.linalg.svd(vectors.double() - mean, full_matrices=False)  # (min(n, d), d)
         return cls(mean.to(vectors.dtype), directions[:rank].T.to(vectors.dtype))
+
+    @classmethod
+    def random(cls, vectors: Tensor, rank: int, generator: torch.Generator) -> Subspace:
+        """A uniformly random r-dimensional subspace through the mean of vectors (n, d_head)."""
+        width = vectors.shape[1]
+        basis, _ = torch.linalg.qr(torch.randn(width, width, generator=generator, dtype=torch.float64))
+        return cls(vectors.mean(0), basis[:, :rank].to(vectors))
 
 
 class SVD(Proxy, name="svd", parameter="rank"):
@@ -109,6 +118,44 @@ class SVD(Proxy, name="svd", parameter="rank"):
         return self.queries.project(queries), self.keys.project(keys)
 
 
+class UncentredSVD(SVD, name="svd_uncentred", parameter="rank"):
+    """As `svd`, but about the origin: the first direction then is mostly the mean."""
+
+    @classmethod
+    def fit(cls, head: Head, complexity: int | None) -> UncentredSVD:
+        return cls(*(Subspace.principal(vectors, complexity, centred=False) for vectors in (head.queries, head.keys)))
+
+
+class RandomSubspace(SVD, name="random_subspace", parameter="rank"):
+    """A control: queries and keys are projected onto random subspaces. Those of lower rank are contained in those of higher."""
+
+    @classmethod
+    def fit(cls, head: Head, complexity: int | None) -> RandomSubspace:
+        generator = torch.Generator().manual_seed(head.seed)
+        return cls(*(Subspace.random(vectors, complexity, generator) for vectors in (head.queries, head.keys)))
+
+
+class WeightSVD(Proxy, name="weight_svd", parameter="rank"):
+    """The head's bilinear form W_Q^T W_K is truncated to its top r singular components; uses no data.
+
+    The truncated form is U U^T W_Q^T W_K with the top left singular vectors U (width, r), and U U^T acts on queries as
+    the (oblique) projection W_Q U U^T W_Q^+, as U lies in the row space of W_Q. So only queries change.
+    """
+
+    def __init__(self, projection: Tensor):
+        self.projection = projection  # (d_head, d_head), of rank r
+
+    @classmethod
+    def fit(cls, head: Head, complexity: int | None) -> WeightSVD:
+        w_q, w_k = head.query_weights.double(), head.key_weights.double()
+        left, _, _ = torch.linalg.svd(w_q.T @ w_k)  # (width, width)
+        left = left[:, :complexity]
+        return cls((w_q @ left @ left.T @ torch.linalg.pinv(w_q)).to(head.query_weights.dtype))
+
+    def simplify(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+        return queries @ self.projection.T, keys
+
+
 class KMeans(Proxy, name="kmeans", parameter="clusters"):
     """Queries and keys are replaced by the nearest of their own cluster centroids."""
 
@@ -120,7 +167,7 @@ class KMeans(Proxy, name="kmeans", parameter="clusters"):
         return cls(*(_centroids(vectors, complexity, head.seed) for vectors in (head.queries, head.keys)))
 
     def simplify(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
-        return _nearest(queries, self.query_centroids), _nearest(keys, self.key_centroids)
+        return tuple(c[nearest(x, c)] for x, c in ((queries, self.query_centroids), (keys, self.key_centroids)))
 
 
 def _centroids(vectors: Tensor, clusters: int, seed: int) -> Tensor:
@@ -143,10 +190,10 @@ def _centroids(vectors: Tensor, clusters: int, seed: int) -> Tensor:
     return torch.from_numpy(centroids).to(vectors)
 
 
-def _nearest(vectors: Tensor, centroids: Tensor) -> Tensor:
-    """The centroid (of (c, d)) nearest to each of vectors (..., d), by Euclidean distance."""
+def nearest(vectors: Tensor, centroids: Tensor) -> Tensor:
+    """The index of the centroid (of (c, d)) nearest to each of vectors (..., d), by Euclidean distance."""
     closeness = vectors @ centroids.T - centroids.square().sum(-1) / 2  # -distance² / 2, up to a term that is the same for all
-    return centroids[closeness.argmax(-1)]
+    return closeness.argmax(-1)
 
 
 class OneHot(Proxy, name="one_hot", parameter=None):
@@ -156,8 +203,8 @@ class OneHot(Proxy, name="one_hot", parameter=None):
     def fit(cls, head: Head, complexity: int | None) -> OneHot:
         return cls()
 
-    def __call__(self, queries: Tensor, keys: Tensor) -> Tensor:
-        scores = attention_scores(queries, keys)
+    def __call__(self, queries: Tensor, keys: Tensor, positions: Tensor | None = None) -> Tensor:
+        scores = attention_scores(queries, keys, positions)
         return torch.zeros_like(scores).scatter_(-1, scores.argmax(-1, keepdim=True), 1.0)
 
 
@@ -169,7 +216,7 @@ class Setting:
     complexity: int | None
     layer: int = -1  # counted from 0; -1: every layer
     head: int = -1  # counted from 0; -1: every head of the layer
-    fit_on: str = "training"
+    fit_on: str = "training"  # or the name of the split to fit on and to measure: the oracle
 
     def check(self, model: ModelConfig) -> None:
         """Raise `InputError` for a proxy, complexity, layer or head that `model` does not have."""
@@ -180,6 +227,7 @@ class Setting:
 
 
 QueriesAndKeys = Mapping[int, tuple[Tensor, Tensor]]  # by layer: queries and keys, each (head, n, d_head)
+TRAINING = "training"  # `fit_on` of a proxy that is fitted on training sequences
 
 
 @torch.no_grad()
@@ -196,24 +244,36 @@ def capture(model: Transformer, tokens: np.ndarray, layers: Iterable[int], batch
     return {layer: tuple(torch.cat(parts, 1) for parts in zip(*pairs, strict=True)) for layer, pairs in found.items()}
 
 
-def fit_rules(model: ModelConfig, setting: Setting, data: QueriesAndKeys, seed: int = 0) -> dict[int, AttentionRule]:
+def fit_proxies(model: Transformer, setting: Setting, data: QueriesAndKeys, seed: int = 0) -> dict[int, dict[int, Proxy]]:
+    """Fit `setting` on captured queries and keys: proxies by layer and head."""
+    config = model.config
+    setting.check(config)
+    layers = range(config.layers) if setting.layer < 0 else (setting.layer,)
+    heads = range(config.heads) if setting.head < 0 else (setting.head,)
+    proxies: dict[int, dict[int, Proxy]] = {}
+    for layer in layers:
+        query_weights, key_weights, _ = model.blocks[layer].attention.qkv.weight.detach().unflatten(0, (3, config.heads, -1))
+        proxies[layer] = {
+            head: PROXIES[setting.proxy].fit(
+                Head(data[layer][0][head], data[layer][1][head], seed, query_weights[head], key_weights[head]),
+                setting.complexity,
+            )
+            for head in heads
+        }
+    return proxies
+
+
+def fit_rules(model: Transformer, setting: Setting, data: QueriesAndKeys, seed: int = 0) -> dict[int, AttentionRule]:
     """Fit `setting` on captured queries and keys: attention rules by layer, ready for `Transformer.run`."""
-    setting.check(model)
-    layers = range(model.layers) if setting.layer < 0 else (setting.layer,)
-    heads = range(model.heads) if setting.head < 0 else (setting.head,)
-    cls = PROXIES[setting.proxy]
-    return {
-        layer: layer_rule({h: cls.fit(Head(data[layer][0][h], data[layer][1][h], seed), setting.complexity) for h in heads})
-        for layer in layers
-    }
+    return {layer: layer_rule(proxies) for layer, proxies in fit_proxies(model, setting, data, seed).items()}
 
 
 def layer_rule(proxies: Mapping[int, Proxy]) -> AttentionRule:
     """The attention rule of a layer in which the given heads are simplified and the others are not."""
 
-    def rule(queries: Tensor, keys: Tensor) -> Tensor:
+    def rule(queries: Tensor, keys: Tensor, positions: Tensor | None = None) -> Tensor:
         patterns: Sequence[Tensor] = [
-            proxies.get(head, softmax_attention)(queries[:, head], keys[:, head]) for head in range(queries.shape[1])
+            proxies.get(head, softmax_attention)(queries[:, head], keys[:, head], positions) for head in range(queries.shape[1])
         ]
         return torch.stack(patterns, 1)
 

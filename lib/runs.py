@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from lib import artifacts, faithfulness
 from lib.artifacts import first_difference, seed_folder, task_folder
@@ -18,10 +19,10 @@ from lib.dyck.splits import DyckConfig, dyck_split, dyck_task
 from lib.dyck.text import read_sentences
 from lib.errors import ArtifactError, InputError, one_of, whole_number
 from lib.intervals import Bootstrap
-from lib.presets import StudyConfig, TaskPreset, preset
-from lib.proxies import PROXIES, QueriesAndKeys, Setting, capture
+from lib.presets import Grid, TaskPreset, preset
+from lib.proxies import PROXIES, TRAINING, QueriesAndKeys, Setting, capture
 from lib.split import Split, Task
-from lib.training import describe, new_model, resolve_device, train
+from lib.training import describe, new_model, resolve_device, train, with_prefix
 from lib.transformer import Transformer
 
 
@@ -32,13 +33,14 @@ def make_task(config: TaskPreset, seed: int) -> Task:
             return dyck_task(config.data, seed)
 
 
-def settings(study: StudyConfig) -> list[Setting]:
-    """Every simplification that a study measures."""
+def settings_of(grid: Grid, fit_on: Sequence[str] = (TRAINING,)) -> list[Setting]:
+    """Every simplification of a grid, fitted on each of `fit_on`."""
     return [
-        Setting(proxy, complexity, layer)
-        for layer in study.layers
-        for proxy, complexities in study.proxies.items()
+        Setting(proxy, complexity, layer, fit_on=source)
+        for layer, proxies in grid.items()
+        for proxy, complexities in proxies.items()
         for complexity in complexities
+        for source in fit_on
     ]
 
 
@@ -74,7 +76,7 @@ class Run:
     @cached_property
     def task(self) -> Task:
         """Training sentences and splits."""
-        return make_task(self.config, self.seed)
+        return replace(make_task(self.config, self.seed), name=self.task_name)
 
     def is_trained(self) -> bool:
         """True if the model is there; `ArtifactError` if what is there was trained in another configuration."""
@@ -101,14 +103,24 @@ class Run:
             raise ArtifactError(
                 f"{self.folder} holds a model trained on other data than are sampled here: fingerprints differ; {self._remedy}"
             )
-        path = self.folder / "model.safetensors"
-        weights, _ = artifacts.read_tensors(path, self._remedy)
+        weights, _ = artifacts.read_tensors(self.folder / "model.safetensors", self._remedy)
+        return self._with_weights(weights, "model.safetensors")
+
+    def model_at(self, step: int) -> Transformer:
+        """The model as it was after `step` training steps, one of those in `history`."""
+        self.train()
+        weights, _ = artifacts.read_tensors(self.folder / "snapshots.safetensors", self._remedy)
+        return self._with_weights(with_prefix(weights, f"{step}."), "snapshots.safetensors")
+
+    def _with_weights(self, weights: Mapping[str, Tensor], file: str) -> Transformer:
         model = new_model(self.task, self.config, self.seed)
         try:
             model.load_state_dict(weights)
         except RuntimeError as error:
             reason = str(error).splitlines()[-1].strip()
-            raise ArtifactError(f"{path} does not hold the weights of this model ({reason}); {self._remedy}") from error
+            raise ArtifactError(
+                f"{self.folder / file} does not hold the weights of this model ({reason}); {self._remedy}"
+            ) from error
         return model.eval().to(resolve_device(self.device))
 
     @cached_property
@@ -126,30 +138,49 @@ class Run:
         """Queries and keys of every layer on the training sequences that proxies are fitted on."""
         return capture(self.model, self.task.training[: self.config.study.fit_sequences], range(self.config.model.layers))
 
-    def measure(self, splits: Sequence[Split]) -> pd.DataFrame:
-        """The sequences table of all settings of the preset on `splits`, with the columns `task` and `seed` in front."""
-        model, study = self.model, self.config.study
+    def measure(self, splits: Sequence[Split], settings: Sequence[Setting], model: Transformer | None = None) -> pd.DataFrame:
+        """The sequences table of `settings` on `splits`, with the columns `task` and `seed` in front."""
+        model = model or self.model
         torch.set_num_threads(self.config.training.threads)
-        training = self.task.training[: study.fit_sequences]
+        training = self.task.training[: self.config.study.fit_sequences]
         description = f"evaluate {self.title}"
-        table = faithfulness.measure(model, splits, settings(study), training, seed=self.seed, description=description)
+        table = faithfulness.measure(model, splits, settings, training, seed=self.seed, description=description)
         table.insert(0, "seed", self.seed)
         table.insert(0, "task", self.task_name)
         return table
 
     @cached_property
     def sequences(self) -> pd.DataFrame:
-        """The sequences table of the task's own splits, measured unless that was done before on the same weights."""
+        """The sequences table of the task's own splits."""
+        study, splits = self.config.study, self.task.splits
+        settings = settings_of(study.grid) + settings_of(study.oracle, list(splits))
+        return self._measured("sequences.parquet", lambda: self.measure(list(splits.values()), settings))
+
+    @cached_property
+    def along_training(self) -> pd.DataFrame:
+        """A sequences table at every step in `history`, of fewer settings and sequences; the column `step` says which."""
+        return self._measured("along_training.parquet", self._measure_along_training)
+
+    def _measure_along_training(self) -> pd.DataFrame:
+        settings = settings_of(self.config.study.along_training)
+        if not settings:
+            return self.sequences.iloc[:0].assign(step=0)
+        splits = [split.first(self.config.training.heldout_sequences) for split in self.task.splits.values()]
+        steps = self.history["step"]
+        return pd.concat([self.measure(splits, settings, self.model_at(s)).assign(step=s) for s in steps], ignore_index=True)
+
+    def _measured(self, file: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """The table in `file` if it was measured on these weights with this study, else a new one, kept there."""
         self.train()
-        path = self.folder / "sequences.parquet"
+        path = self.folder / file
         weights = hashlib.sha256((self.folder / "model.safetensors").read_bytes()).hexdigest()
-        measured = {"weights": weights, "study": json.loads(json.dumps(asdict(self.config.study)))}
+        provenance = {"weights": weights, "study": json.loads(json.dumps(asdict(self.config.study)))}
         if path.exists():
             table = read_table(path)
-            if table.attrs == measured:
+            if table.attrs == provenance:
                 return table
-        table = self.measure(list(self.task.splits.values()))
-        table.attrs = measured
+        table = make()
+        table.attrs = provenance
         write_table(path, table)
         return table
 
@@ -164,8 +195,8 @@ class Study:
     device: str = "auto"
 
     def __post_init__(self):
-        most = preset(self.preset).seeds
-        self.seeds = most if self.seeds is None else self.seeds
+        if self.seeds is None:
+            self.seeds = preset(self.preset).task(self.task_name).seeds
         whole_number("seeds", self.seeds, 1, 1_000)
         self.runs = [Run(self.task_name, self.preset, seed, self.device) for seed in range(self.seeds)]
 
@@ -190,14 +221,21 @@ class Study:
         return Bootstrap(self.sequences)
 
     @cached_property
+    def along_training(self) -> dict[int, Bootstrap]:
+        """Estimates at every evaluation along training, by step."""
+        table = pd.concat([run.along_training for run in self.runs], ignore_index=True)
+        return {int(step): Bootstrap(rows) for step, rows in table.groupby("step")}
+
+    @cached_property
     def history(self) -> pd.DataFrame:
         """The training curves of all seeds."""
         return pd.concat([run.history.assign(seed=run.seed) for run in self.runs], ignore_index=True)
 
     def settings(self, layer: int) -> list[Setting]:
-        """Every simplification of a layer that was measured."""
-        one_of("layer", layer, self.config.study.layers)
-        return [setting for setting in settings(self.config.study) if setting.layer == layer]
+        """Every simplification of a layer that was fitted on training sequences and measured."""
+        grid = self.config.study.grid
+        one_of("layer", layer, grid)
+        return settings_of({layer: grid[layer]})
 
     def setting(self, proxy: str, complexity: int | None, layer: int) -> Setting:
         """One measured simplification; `InputError` names the ones there are."""
@@ -218,9 +256,9 @@ class Study:
                 "complexity": setting.complexity or "",
                 **{split: f"{self.bootstrap.estimate(setting, split, metric):.2f}" for split in splits},
             }
-            for setting in settings(self.config.study)
+            for setting in settings_of(self.config.study.grid)
         ]
-        over = self.bootstrap.estimate(settings(self.config.study)[0], splits[0], metric).over
+        over = self.bootstrap.estimate(settings_of(self.config.study.grid)[0], splits[0], metric).over
         heading = f"{metric} with 95 % intervals over {over} ({self.task_name}, preset {self.preset}; layers count from 0)"
         return f"{heading}\n{pd.DataFrame(rows).to_string(index=False)}"
 
@@ -242,7 +280,9 @@ class Study:
         split = dyck_split(name, sentences, data)
         extended = Study(self.task_name, self.preset, self.seeds, self.device)
         extended.runs = self.runs
-        extended.sequences = pd.concat([self.sequences, *(run.measure([split]) for run in self.runs)], ignore_index=True)
+        settings = settings_of(self.config.study.grid)
+        measured = [run.measure([split], settings) for run in self.runs]
+        extended.sequences = pd.concat([self.sequences, *measured], ignore_index=True)
         return extended
 
 

@@ -44,6 +44,11 @@ class Split:
         """[n] tokens of each sequence without its padding."""
         return (self.tokens != 0).sum(1)
 
+    def first(self, sequences: int) -> Split:
+        """The split of only the first sequences."""
+        groups = {name: values[:sequences] for name, values in self.groups.items()}
+        return Split(self.name, self.tokens[:sequences], self.scored[:sequences], self.candidates, groups)
+
     def __len__(self) -> int:
         return len(self.tokens)
 

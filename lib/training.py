@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -94,10 +94,11 @@ def heldout_accuracy(model: Transformer, split: Split, sequences: int) -> float:
 
 
 def train(task: Task, config: TaskPreset, seed: int, folder: Path, *, device: str = "auto", description: str = "train") -> None:
-    """Train a model and leave `model.safetensors`, `training.csv` and, written last, `config.json` in `folder`.
+    """Train a model; leave `model.safetensors`, `snapshots.safetensors`, `training.csv` and, last, `config.json` in `folder`.
 
     A checkpoint in `folder` from an interrupted run of the same configuration is resumed. `training.csv` has a row an
     evaluation: `step`, `learning_rate`, `loss` (mean training loss in nats since the row before) and `accuracy_<split>`.
+    `snapshots.safetensors` has the weights at each of these steps, as `<step>.<name>`.
     """
     make_folder(folder)
     on = resolve_device(device)
@@ -130,6 +131,7 @@ def train(task: Task, config: TaskPreset, seed: int, folder: Path, *, device: st
 
     run.save(folder / CHECKPOINT, identity)
     write_tensors(folder / "model.safetensors", run.model.state_dict())
+    write_tensors(folder / "snapshots.safetensors", run.snapshots)
     with writing(folder / "training.csv") as temporary:
         pd.DataFrame(run.rows).to_csv(temporary, index=False)
     write_json(folder / "config.json", {**identity, "versions": versions()})
@@ -151,7 +153,8 @@ class _Run:
         )
         self.step = 0
         self.loss_sum, self.loss_steps = torch.zeros((), device=next(model.parameters()).device), 0  # since the last row
-        self.rows: list[dict] = []
+        self.rows: list[dict] = []  # of training.csv
+        self.snapshots: dict[str, Tensor] = {}  # weights at the steps of these rows
 
     def train_on(self, sequences: Tensor) -> None:
         """One step on sequences (batch, T); every token but padding is predicted."""
@@ -168,7 +171,9 @@ class _Run:
         self.step += 1
 
     def log(self, splits: dict[str, Split]) -> None:
-        """Add a row to what becomes `training.csv`."""
+        """Add a row to what becomes `training.csv`, and keep the weights."""
+        for name, tensor in self.model.state_dict().items():
+            self.snapshots[f"{self.step}.{name}"] = tensor.detach().cpu().clone()
         accuracies = {
             f"accuracy_{name}": heldout_accuracy(self.model, split, self.config.heldout_sequences)
             for name, split in splits.items()
@@ -183,6 +188,7 @@ class _Run:
     def save(self, path: Path, identity: dict) -> None:
         """Write all that the rest of the run depends on."""
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"snapshots.{name}": tensor for name, tensor in self.snapshots.items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
         progress = {"step": self.step, "loss_sum": self.loss_sum.item(), "loss_steps": self.loss_steps, "rows": self.rows}
@@ -200,15 +206,20 @@ class _Run:
             raise ArtifactError(f"{path} is not a checkpoint of this project; {remedy}") from error
         if difference := first_difference(stored, json.loads(json.dumps(identity))):
             raise ArtifactError(f"{path} belongs to a run of another configuration ({difference}); {remedy}")
-        self.model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
+        self.model.load_state_dict(with_prefix(tensors, "model."))
+        self.snapshots = with_prefix(tensors, "snapshots.")
         state: dict[int, dict] = {}
-        for name, tensor in tensors.items():
-            if name.startswith("optimizer."):
-                _, index, key = name.split(".")
-                state.setdefault(int(index), {})[key] = tensor
+        for name, tensor in with_prefix(tensors, "optimizer.").items():
+            index, key = name.split(".")
+            state.setdefault(int(index), {})[key] = tensor
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         self.step, self.loss_steps, self.rows = progress["step"], progress["loss_steps"], progress["rows"]
         self.loss_sum.fill_(progress["loss_sum"])
+
+
+def with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def describe(task: str, config: TaskPreset, seed: int) -> dict:

@@ -16,19 +16,27 @@ from torch.nn import functional as F
 
 from lib.presets import ModelConfig
 
-AttentionRule = Callable[[Tensor, Tensor], Tensor]  # queries, keys: (batch, head, T, d_head) -> pattern: (batch, head, T, T)
+# queries (batch, head, Q, d_head), keys (batch, head, T, d_head), positions of the queries (batch, Q), None for all T
+# -> pattern (batch, head, Q, T)
+AttentionRule = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
-def attention_scores(queries: Tensor, keys: Tensor) -> Tensor:
-    """Scaled dot products (..., T, T); -inf where a query would look into the future. The keys end where the queries end."""
-    scores = queries @ keys.mT / math.sqrt(queries.shape[-1])  # (..., query, key)
-    future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
-    return scores.masked_fill(future, -torch.inf)
+def attention_scores(queries: Tensor, keys: Tensor, positions: Tensor | None = None) -> Tensor:
+    """Scaled dot products (batch, ..., Q, T); -inf where a query would look into the future.
+
+    `positions` (batch, Q) says where in the sequence the queries stand; None if there is one for each of the T keys.
+    """
+    scores = queries @ keys.mT / math.sqrt(queries.shape[-1])  # (batch, ..., query, key)
+    key = torch.arange(keys.shape[-2], device=keys.device)
+    if positions is None:
+        return scores.masked_fill(key > key[:, None], -torch.inf)
+    future = key > positions[..., None]  # (batch, query, key)
+    return scores.masked_fill(future.unflatten(0, (-1, *[1] * (scores.dim() - 3))), -torch.inf)
 
 
-def softmax_attention(queries: Tensor, keys: Tensor) -> Tensor:
+def softmax_attention(queries: Tensor, keys: Tensor, positions: Tensor | None = None) -> Tensor:
     """The attention rule of the original model: each row of the pattern sums to 1 over its past."""
-    return attention_scores(queries, keys).softmax(-1)
+    return attention_scores(queries, keys, positions).softmax(-1)
 
 
 class Capture:
@@ -37,9 +45,9 @@ class Capture:
     def __init__(self, rule: AttentionRule = softmax_attention):
         self.rule = rule
 
-    def __call__(self, queries: Tensor, keys: Tensor) -> Tensor:
+    def __call__(self, queries: Tensor, keys: Tensor, positions: Tensor | None = None) -> Tensor:
         self.queries, self.keys = queries, keys
-        self.pattern = self.rule(queries, keys)
+        self.pattern = self.rule(queries, keys, positions)
         return self.pattern
 
 
@@ -52,14 +60,17 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(config.width, 3 * config.width, bias=False)
         self.out = nn.Linear(config.width, config.width, bias=False)
 
-    def forward(self, x: Tensor, rule: AttentionRule | None) -> Tensor:
-        batch, length, width = x.shape
+    def forward(self, x: Tensor, rule: AttentionRule | None = None, positions: Tensor | None = None) -> Tensor:
+        """x (batch, T, width) -> what is added at all T positions, or only at `positions` (batch, Q)."""
+        batch, length, _ = x.shape
         queries, keys, values = self.qkv(x).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        if rule is None:  # the same function as softmax_attention, without holding the pattern
+        if positions is not None:
+            queries = queries.take_along_dim(positions[:, None, :, None], 2)  # (batch, head, Q, d_head)
+        if rule is None and positions is None:  # the same function as softmax_attention, without holding the pattern
             mixed = F.scaled_dot_product_attention(queries, keys, values, is_causal=True)
         else:
-            mixed = rule(queries, keys) @ values  # (batch, head, T, d_head)
-        return self.out(mixed.transpose(1, 2).reshape(batch, length, width))
+            mixed = (rule or softmax_attention)(queries, keys, positions) @ values  # (batch, head, Q, d_head)
+        return self.out(mixed.transpose(1, 2).flatten(2))
 
 
 class Block(nn.Module):
@@ -74,8 +85,12 @@ class Block(nn.Module):
             nn.Linear(config.width, config.mlp_width), nn.GELU(), nn.Linear(config.mlp_width, config.width)
         )
 
-    def forward(self, residual: Tensor, rule: AttentionRule | None) -> Tensor:
-        residual = residual + self.attention(self.norm_attention(residual), rule)
+    def forward(self, residual: Tensor, rule: AttentionRule | None = None, positions: Tensor | None = None) -> Tensor:
+        """residual stream (batch, T, width) -> the stream after this block, at all T positions or only at `positions`."""
+        added = self.attention(self.norm_attention(residual), rule, positions)
+        if positions is not None:
+            residual = residual.take_along_dim(positions[..., None], 1)
+        residual = residual + added
         return residual + self.mlp(self.norm_mlp(residual))
 
 
@@ -111,11 +126,21 @@ class Transformer(nn.Module):
         return self.token_embedding(tokens) + self.positions[:length]
 
     def run(
-        self, residual: Tensor, rules: Mapping[int, AttentionRule] | None = None, start: int = 0, stop: int | None = None
+        self,
+        residual: Tensor,
+        rules: Mapping[int, AttentionRule] | None = None,
+        start: int = 0,
+        stop: int | None = None,
+        positions: Tensor | None = None,
     ) -> Tensor:
-        """Blocks `start` to `stop` (excluded) on a residual stream (batch, T, width); `rules` by layer, 0 the first."""
-        for layer in range(start, self.config.layers if stop is None else stop):
-            residual = self.blocks[layer](residual, (rules or {}).get(layer))
+        """Blocks `start` to `stop` (excluded) on a residual stream (batch, T, width); `rules` by layer, 0 the first.
+
+        With `positions` (batch, Q) the last of these blocks is computed only there, and the result is (batch, Q, width).
+        """
+        stop = self.config.layers if stop is None else stop
+        for layer in range(start, stop):
+            only = positions if layer == stop - 1 else None
+            residual = self.blocks[layer](residual, (rules or {}).get(layer), only)
         return residual
 
     def unembed(self, residual: Tensor) -> Tensor:

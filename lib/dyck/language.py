@@ -32,10 +32,11 @@ class Automaton:
     p_end: float = 0.25  # probability to end the sentence, at depth 0
     min_length: int = 6  # in brackets; below it no sentence ends
     max_length: int = 64  # in brackets; only sentences up to this length are kept
+    shortest: int = 0  # in brackets; only sentences of at least this length are kept
     min_depth: int = 1  # only sentences that get this deep are kept
 
     def __str__(self) -> str:
-        return f"length {self.min_length} to {self.max_length}, depth {self.min_depth} to {self.max_depth}"
+        return f"length {max(self.min_length, self.shortest)} to {self.max_length}, depth {self.min_depth} to {self.max_depth}"
 
 
 @dataclass(frozen=True)
@@ -113,12 +114,12 @@ def _conditional(automaton: Automaton) -> tuple[np.ndarray, np.ndarray]:
     after_close = np.maximum(depth - 1, 0) + levels * reached
     end = np.where(depth == 0, automaton.p_end, 0.0)
     may_stop = reached & (depth == 0)  # a sentence that never got deep enough is not kept
-    kept = end * may_stop  # at max_length it must end now
+    kept = end * may_stop * (automaton.max_length >= automaton.shortest)  # at max_length it must end now
     opens, ends = (np.zeros((automaton.max_length, 2 * levels), np.float32) for _ in range(2))
     for t in reversed(range(automaton.max_length)):
         p_end = end if t >= automaton.min_length else np.zeros_like(end)
         p_open = np.where(depth == 0, 1 - p_end, np.where(depth == automaton.max_depth, 0.0, 0.5))
-        by_end, by_open = p_end * may_stop, p_open * kept[after_open]
+        by_end, by_open = p_end * may_stop * (t >= automaton.shortest), p_open * kept[after_open]
         by_close = np.where(depth == 0, 0.0, 1 - p_open) * kept[after_close]
         kept = by_end + by_open + by_close
         total = np.where(kept > 0, kept, 1.0)

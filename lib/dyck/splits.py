@@ -1,8 +1,9 @@
-"""The Dyck task: training sentences and the five splits, four of which hold something that training did not.
+"""The Dyck task: training sentences, five splits of which four hold something that training did not, and a control.
 
 The splits are those of Murty et al. (2023) and Friedman et al. (2024, section 4): `iid`, structures seen or not seen in
-training, longer sentences, deeper sentences. No evaluation sentence occurs in the training set, by construction: what
-was drawn and does occur is discarded and drawn again.
+training, longer sentences, deeper sentences. The control `iid_matched` is as deep as training and as long as `unseen_depth`.
+No evaluation sentence occurs in the training set, by construction: what was drawn and does occur is discarded and drawn
+again.
 """
 
 from __future__ import annotations
@@ -60,17 +61,19 @@ class DyckConfig:
 
 
 def dyck_task(config: DyckConfig, seed: int) -> Task:
-    """Sample the task: training sentences and five splits, all a function of `config` and `seed`.
+    """Sample the task: training sentences and the splits, all a function of `config` and `seed`.
 
     Raises `InputError` where the configured limits leave a split empty, naming the split and the limit.
     """
     whole_number("seed", seed, 0)
-    streams = np.random.default_rng(seed).spawn(6)  # one a part, so that no part depends on how much another drew
+    streams = np.random.default_rng(seed).spawn(7)  # one a part, so that no part depends on how much another drew
     automaton = config.automaton
     with _naming("training"):
         training_structures = sample_structures(config.training_sentences, automaton, streams[0])
     training = with_types(training_structures, config.bracket_types, streams[0])
     known_sentences, known_structures = keys(training.tokens), keys(training_structures)
+
+    splits: dict[str, Split] = {}
 
     def structures(limits: Automaton) -> Callable:
         return lambda count, rng: sample_structures(count, limits, rng)
@@ -89,15 +92,25 @@ def dyck_task(config: DyckConfig, seed: int) -> Task:
         drawn = np.stack([sample_structures(-(-count // len(limits)), limit, rng) for limit in limits], axis=1)
         return drawn.reshape(-1, drawn.shape[-1])  # depths take turns, so any prefix is balanced too
 
-    longer = replace(automaton, min_length=config.max_length + 1, max_length=config.unseen_length)
+    def matched_structures(count: int, rng: np.random.Generator) -> np.ndarray:
+        """No deeper than in training, and sentence by sentence as long as those of `unseen_depth`."""
+        lengths = np.resize(splits["unseen_depth"].lengths - 2, count)
+        drawn = np.zeros((count, config.max_length), np.int8)
+        for length in np.unique(lengths):
+            rows = lengths == length
+            limits = replace(automaton, shortest=int(length), max_length=int(length))
+            drawn[rows, :length] = sample_structures(int(rows.sum()), limits, rng)
+        return drawn
+
+    longer = replace(automaton, shortest=config.max_length + 1, max_length=config.unseen_length)
     sources = {
         "iid": structures(automaton),
         "seen_structure": seen_structures,
         "unseen_structure": unseen_structures,
         "unseen_length": structures(longer),
         "unseen_depth": deep_structures,
+        "iid_matched": matched_structures,
     }
-    splits = {}
     for (name, source), rng in zip(sources.items(), streams[1:], strict=True):
         with _naming(f"split {name!r}"):
             sentences = _new_sentences(source, config, known_sentences, rng)
