@@ -18,14 +18,20 @@ PRESET = preset(config.get("preset", "quick"))
 ROOT = os.path.relpath(root())
 HERE = f"{ROOT}/{PRESET.name}"
 SEED = HERE + "/{task}/seed-{seed}"
-NOTEBOOKS = {"dyck_depth": [t for t in PRESET.tasks if t.startswith("dyck")]}  # and the tasks whose results each one shows
+NOTEBOOKS = {  # and the tasks whose results each one shows
+    "dyck_depth": [task for task in PRESET.tasks if task.startswith("dyck")],
+    "svd_vs_clustering": ["dyck"],
+    "scorecard": ["dyck"],
+}
 PAGES = [f"book/{name}" for name in ("index.md", "running.md", "structure.md", "references.md", "references.bib")]
 STATIC = glob_wildcards("book/_static/{name}").name
 
 # A change of one of these files makes what was computed with them out of date; a change of configuration does so through `params`.
 TRAINING_CODE = expand("lib/{module}.py", module=["dyck/language", "dyck/splits", "split", "transformer", "training"])
 MEASURING_CODE = expand("lib/{module}.py", module=["proxies", "measures", "faithfulness"])
-NOTEBOOK_CODE = expand("lib/{module}.py", module=["intervals", "runs", "figures", "explorers"])
+NOTEBOOK_CODE = expand("lib/{module}.py", module=[
+    "intervals", "runs", "claims", "mechanism", "figures", "dyck_figures", "explorers",
+])
 
 
 wildcard_constraints:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,7 @@ def task_folder(preset_name: str, task: str) -> Path:
 
 def seed_folder(preset_name: str, task: str, seed: int) -> Path:
     """Where one seed's model and measurements are kept."""
-    whole_number("seed", seed, 0)
+    whole_number("seed", seed, 0, 2**32 - 1)
     return task_folder(preset_name, task) / f"seed-{seed}"
 
 
@@ -69,7 +69,7 @@ def writing(path: Path) -> Iterator[Path]:
             f"LIB_ARTIFACTS to another folder"
         ) from error
     finally:
-        if temporary.exists():
+        with suppress(OSError):
             temporary.unlink()
 
 

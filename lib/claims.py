@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 
@@ -80,7 +81,7 @@ def dyck_findings(study: Study) -> list[Finding]:
     for name, setting in (("one-hot", one_hot), ("SVD", svd)):
         for split in ("unseen_length", "unseen_depth"):
             statement = f"{name}: more accurate than the model on {split}"
-            findings.append(test.finding(3, statement, setting, lambda s, split=split: test.better_than_model(s, split)))
+            findings.append(test.finding(3, statement, setting, lambda s, x=split: study.bootstrap.compare_with_model(s, x)))
     for name, setting in (("one-hot", one_hot), ("SVD of the weights", weights)):
         for split in ("unseen_length", "unseen_depth"):
             statement = f"{name}: same prediction as the model more often on iid than on {split}"
@@ -124,14 +125,10 @@ class _Test:
         """The model's accuracy on unseen_depth, minus a level."""
         return lambda setting: self.study.bootstrap.estimate(setting, "unseen_depth", "original_accuracy").minus(level)
 
-    def better_than_model(self, setting: Setting, split: str) -> Estimate:
-        """Accuracy with the proxy minus accuracy of the model."""
-        estimate = self.study.bootstrap.estimate
-        return estimate(setting, split, "accuracy") - estimate(setting, split, "original_accuracy")
-
     def accuracy_lost(self, setting: Setting) -> Estimate:
         """How much more accuracy the proxy costs on unseen_depth than on iid."""
-        return self.better_than_model(setting, "iid") - self.better_than_model(setting, "unseen_depth")
+        compare = self.study.bootstrap.compare_with_model
+        return compare(setting, "iid") - compare(setting, "unseen_depth")
 
 
 def table(findings: Sequence[Finding]) -> str:
@@ -143,7 +140,26 @@ def table(findings: Sequence[Finding]) -> str:
             lines += ["", f"{number}. {claim}"]
         for finding in of_claim:
             effect = "not measured" if finding.effect is None else f"{finding.effect:+.1f}"
-            lines.append(f"   {finding.verdict:<14} {effect:<22} {finding.statement}")
+            lines.append(f"   {finding.verdict:<14} {effect:<24} {finding.statement}")
             if finding.reason:
-                lines.append(f"   {'':<37} ({finding.reason})")
+                lines.append(f"   {'':<39} ({finding.reason})")
     return "\n".join(lines).lstrip("\n")
+
+
+def to_html(findings: Sequence[Finding]) -> str:
+    """The findings as an HTML table, grouped by claim."""
+    rows = []
+    for number, claim in CLAIMS.items():
+        rows.append(f'<tr><th colspan="4" style="text-align: left">{number}. {escape(claim)}</th></tr>')
+        for finding in (f for f in findings if f.claim == number):
+            effect = "not measured" if finding.effect is None else f"{finding.effect:+.1f}"
+            cells = (
+                f"<b>{finding.verdict}</b>",
+                effect,
+                f"{escape(finding.statement)}<br><small>{escape(finding.reason)}</small>",
+            )
+            rows.append(
+                f"<tr><td><b>{finding.verdict}</b></td><td>{effect}</td><td style='text-align: left'>{statement}</td></tr>"
+            )
+    head = "<tr><th>verdict</th><th>effect, points</th><th style='text-align: left'>statement</th></tr>"
+    return f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"

@@ -18,8 +18,9 @@ from matplotlib.figure import Figure
 
 from lib.dyck.language import FIRST_BRACKET, START, Brackets, annotate
 from lib.dyck.text import parse_sentences
+from lib.dyck_figures import attention_figure
 from lib.errors import InputError
-from lib.figures import attention_figure, layer_name, name_of
+from lib.figures import footnote, layer_name, name_of
 from lib.proxies import PROXIES, Setting, fit_rules
 from lib.runs import Run
 from lib.transformer import Capture
@@ -83,7 +84,11 @@ def sentence_comparison_figure(comparison: SentenceComparison, position: int, vo
         rows[label] = comparison.patterns[name].mean(0)[query]
     words = ["^" if token == START else vocabulary[token] for token in sentence.tokens[0, :length]]
     words[-1] = "$"
-    return attention_figure(words, sentence.depth[0, :length].tolist(), int(sentence.opener[0, position]), query, rows, titles)
+    figure = attention_figure(
+        words, sentence.depth[0, :length].tolist(), int(sentence.opener[0, position]), query, rows, titles
+    )
+    footnote(figure, comparison.source)
+    return figure
 
 
 def deepest_sentences(run: Run, split: str, count: int = 1, brackets: int | None = None) -> dict[str, Brackets]:

@@ -84,7 +84,8 @@ def compare(
     results = {setting: np.empty((len(METRICS), int(split.scored.sum())), np.float32) for setting in rules}
     for batch in _batches(model, split, batch_size):
         for setting, by_layer in rules.items():
-            results[setting][:, batch.positions] = batch.compare(by_layer).cpu().numpy()
+            heads = slice(None) if setting.head < 0 else [setting.head]
+            results[setting][:, batch.positions] = batch.compare(by_layer, heads).cpu().numpy()
     return results
 
 
@@ -148,14 +149,14 @@ class _Batch:
         logits = self.model.unembed(residual[self.real])
         return logits, {layer: self._rows(capture.pattern) for layer, capture in seen.items()}
 
-    def compare(self, rules: Mapping[int, AttentionRule]) -> Tensor:
+    def compare(self, rules: Mapping[int, AttentionRule], heads: slice | list[int]) -> Tensor:
         """METRICS (len(METRICS), scored) of the model with `rules` against the model."""
         logits, patterns = self.run(rules)
         chosen = measures.choices(logits, self.candidates)
         pairs = [(self.patterns[layer], pattern) for layer, pattern in patterns.items()]
 
         def over_heads(attention_measure) -> Tensor:
-            return torch.cat([attention_measure(original, proxy) for original, proxy in pairs], 1).mean(1)
+            return torch.cat([attention_measure(original[:, heads], proxy[:, heads]) for original, proxy in pairs], 1).mean(1)
 
         by_name = {
             "same_prediction": (chosen == self.choices).float(),

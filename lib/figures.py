@@ -5,39 +5,54 @@ Every figure that shows a measurement carries a footer: preset, seeds, number of
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Arc
 from matplotlib.ticker import PercentFormatter
 
 from lib.artifacts import root, writing
+from lib.claims import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED, Finding
 from lib.intervals import Estimate
-from lib.proxies import Setting
-from lib.runs import Study
+from lib.proxies import PROXIES, TRAINING, Setting
+from lib.runs import Study, settings_of
 
 # Okabe and Ito's palette, which readers with any of the common colour-vision deficiencies can tell apart.
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
 )  # fmt: skip
 GREY = "#6B6B6B"
-PROXY_COLOURS = {"svd": BLUE, "kmeans": VERMILION, "one_hot": GREEN}
-PROXY_MARKERS = {"svd": "o", "kmeans": "s", "one_hot": "D"}
+PROXY_COLOURS = {
+    "svd": BLUE,
+    "svd_uncentred": SKY,
+    "kmeans": VERMILION,
+    "one_hot": GREEN,
+    "weight_svd": PURPLE,
+    "random_subspace": GREY,
+}
+PROXY_MARKERS = {"svd": "o", "svd_uncentred": "v", "kmeans": "s", "one_hot": "D", "weight_svd": "^", "random_subspace": "X"}
+PROXY_NAMES = {
+    "svd": "SVD",
+    "svd_uncentred": "uncentred SVD",
+    "kmeans": "k-means",
+    "one_hot": "one-hot",
+    "weight_svd": "SVD of the weights",
+    "random_subspace": "random subspace",
+}
 SPLIT_COLOURS = {
     "iid": BLACK,
     "seen_structure": SKY,
     "unseen_structure": GREEN,
     "unseen_length": ORANGE,
     "unseen_depth": VERMILION,
-}
+}  # the control iid_matched is not among them: it is shown where it is compared
 SPLIT_MARKERS = {"iid": "o", "seen_structure": "v", "unseen_structure": "^", "unseen_length": "s", "unseen_depth": "D"}
 METRIC_NAMES = {"accuracy": "accuracy", "same_prediction": "same prediction as the model"}
+FEWEST = 20  # predictions that a mean within a group must rest on to be shown
 PAGE_WIDTH = 7.6  # inches; the text column of the book
 
 
@@ -76,8 +91,14 @@ def name_of(setting: Setting | None) -> str:
     """How a setting is called in legends; None is the model itself."""
     if setting is None:
         return "model"
-    words = {"svd": "SVD, rank {}", "kmeans": "k-means, {} clusters", "one_hot": "one-hot"}
-    return words.get(setting.proxy, setting.proxy + (" {}" if setting.complexity else "")).format(setting.complexity)
+    name = PROXY_NAMES.get(setting.proxy, setting.proxy)
+    match PROXIES[setting.proxy].parameter:
+        case None:
+            return name
+        case "rank":
+            return f"{name}, rank {setting.complexity}"
+        case parameter:
+            return f"{name}, {setting.complexity} {parameter}"
 
 
 def layer_name(layer: int) -> str:
@@ -108,7 +129,7 @@ def interval_note(estimate: Estimate) -> str:
     return f"95 % bootstrap intervals over {estimate.over}"
 
 
-def _shades(settings: Sequence[Setting]) -> dict[Setting, tuple]:
+def shades_of(settings: Sequence[Setting]) -> dict[Setting, tuple]:
     """A colour for each setting, in their order: its proxy's, lighter for lower complexity."""
     shades = {}
     for proxy in {s.proxy for s in settings}:
@@ -117,36 +138,6 @@ def _shades(settings: Sequence[Setting]) -> dict[Setting, tuple]:
         for setting, weight in zip(family, np.linspace(0.45, 1, len(family)) if len(family) > 1 else [1.0], strict=True):
             shades[setting] = tuple(1 - weight * (1 - base))
     return {setting: shades[setting] for setting in settings}
-
-
-def sentence_figure(words: Sequence[str], depth: Sequence[int], opener: Sequence[int]) -> Figure:
-    """A sentence with an arc from every opening bracket to the one that closes it, over its depth.
-
-    All arguments are per token of one sentence, brackets only; `opener` indexes into the same sequence, -1 for openers.
-    """
-    n = len(words)
-    figure, (top, bottom) = plt.subplots(
-        2, 1, figsize=(PAGE_WIDTH, 3.2), sharex=True, height_ratios=[2, 1.1], layout="constrained"
-    )
-    for closer, start in enumerate(opener):
-        if start >= 0:
-            width = closer - start
-            colour = VERMILION if width >= 10 else BLUE
-            top.add_patch(
-                Arc(((closer + start) / 2, 0.35), width, 0.55 * width**0.75, theta1=0, theta2=180, color=colour, lw=1.3)
-            )
-    for position, word in enumerate(words):
-        top.text(position, 0, word, ha="center", va="center", family="monospace", fontsize=10 if n < 45 else 8)
-    top.set(ylim=(-0.4, 0.6 + 0.3 * max(1, n - 1) ** 0.75), xlim=(-1, n), yticks=[])
-    top.set_title("Matching brackets; red: at least 10 tokens apart, where predictions are scored")
-    top.grid(False)
-    top.spines[["left", "bottom"]].set_visible(False)
-    top.tick_params(bottom=False)
-    bottom.bar(range(n), depth, width=0.85, color=SKY)
-    bottom.set(ylabel="depth", xlabel="position in the sentence (brackets)")
-    bottom.yaxis.get_major_locator().set_params(integer=True)
-    bottom.grid(axis="x", visible=False)
-    return figure
 
 
 def training_figure(study: Study) -> Figure:
@@ -165,69 +156,6 @@ def training_figure(study: Study) -> Figure:
     sentences = f"accuracies along training over the first {study.config.training.heldout_sequences:,} sentences of each split"
     footer(figure, study, sentences)
     return figure
-
-
-def depth_figure(study: Study, settings: Sequence[Setting], splits: Sequence[str] = ("iid", "unseen_depth")) -> Figure:
-    """By depth of the bracket to be closed: accuracy (top) and agreement with the model (bottom), one column a split."""
-    figure, axes = plt.subplots(2, len(splits), figsize=(PAGE_WIDTH, 5.2), sharey=True, sharex=True, layout="constrained")
-    for column, split in enumerate(splits):
-        for ax, metric in zip(axes[:, column], ("accuracy", "same_prediction"), strict=True):
-            _by_depth(ax, study, settings, metric, "depth", [split])
-            ax.set_title(f"{split}: {METRIC_NAMES[metric]}")
-    _finish_by_depth(figure, axes[0, 0], study, "depth of the bracket to be closed", settings)
-    return figure
-
-
-def sentence_depth_figure(study: Study, settings: Sequence[Setting]) -> Figure:
-    """By depth of the sentence: accuracy (left) and agreement (right); `iid` up to the training depth, then `unseen_depth`."""
-    figure, axes = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 3.3), sharey=True, sharex=True, layout="constrained")
-    for ax, metric in zip(axes, ("accuracy", "same_prediction"), strict=True):
-        _by_depth(ax, study, settings, metric, "sentence_depth", ["iid", "unseen_depth"])
-        ax.set_title(METRIC_NAMES[metric])
-    _finish_by_depth(
-        figure, axes[0], study, "depth of the sentence (iid left of the dotted line, unseen_depth right of it)", settings
-    )
-    return figure
-
-
-FEWEST = 20  # predictions that a mean by depth must rest on to be drawn
-
-
-def _by_depth(ax: Axes, study: Study, settings: Sequence[Setting], metric: str, group: str, splits: Sequence[str]) -> None:
-    """Lines with bands over depth; of several splits each depth is taken from the one that has it."""
-    depths = range(1, study.config.data.unseen_depth + 1)
-    lines = [(s, name_of(s), colour, PROXY_MARKERS.get(s.proxy, "o"), metric) for s, colour in _shades(settings).items()]
-    if metric == "accuracy":
-        lines.append((settings[0], "model", BLACK, "", "original_accuracy"))
-    for setting, label, colour, marker, measure in lines:
-        found = {}
-        for split, depth in itertools.product(splits, depths):
-            estimate = study.bootstrap.estimate(setting, split, measure, group, depth)
-            if estimate.positions >= FEWEST:
-                found[depth] = estimate
-        low, high = zip(*(e.interval for e in found.values()), strict=True) if found else ((), ())
-        ax.fill_between(list(found), low, high, color=colour, alpha=0.16, lw=0)
-        ax.plot(
-            list(found),
-            [e.value for e in found.values()],
-            color=colour,
-            lw=1.5,
-            label=label,
-            marker=marker,
-            ms=4,
-            ls="-" if marker else "--",
-        )
-    ax.axvline(study.config.data.max_depth + 0.5, color=GREY, lw=0.9, ls=":")
-    ax.set(ylim=(0, 1.04), xlim=(0.5, depths[-1] + 0.5), xticks=depths[::3])
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
-
-
-def _finish_by_depth(figure: Figure, legend_of: Axes, study: Study, label: str, settings: Sequence[Setting]) -> None:
-    figure.supxlabel(label, fontsize=10)
-    handles, labels = legend_of.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=6, fontsize=9, columnspacing=1.2, handletextpad=0.5)
-    over = interval_note(study.bootstrap.estimate(settings[0], "iid", "accuracy"))
-    footer(figure, study, f"bands: {over}; depths with fewer than {FEWEST} predictions are left out")
 
 
 def faithfulness_figure(study: Study, settings: Sequence[Setting], metric: str = "same_prediction") -> Figure:
@@ -260,46 +188,171 @@ def gap_table(
     return pd.DataFrame({name: {split: f"{gap:.1f}" for split, gap in row.items()} for name, row in gaps.items()}).T
 
 
-def attention_figure(
-    words: Sequence[str],
-    depth: Sequence[int],
-    opener: int,
-    query: int,
-    rows: Mapping[str, np.ndarray],
-    titles: Mapping[str, str],
-) -> Figure:
-    """Where one position attends, one panel a model: brackets at their depth, as large and dark as the attention on them.
-
-    `rows` holds for each panel the attention weights [T] of the position `query`, START first; `depth` and `words` are per
-    token; `opener` is the position of the bracket to be closed, ringed in green.
-    """
-    figure, axes = plt.subplots(
-        len(rows), 1, figsize=(PAGE_WIDTH, 1.9 * len(rows)), sharex=True, sharey=True, layout="constrained", squeeze=False
-    )
-    past = np.arange(query + 1)
-    deepest = max(depth)
-    for ax, (name, weights) in zip(axes[:, 0], rows.items(), strict=True):
-        weights = np.asarray(weights)[: query + 1]
-        ax.step(range(len(depth)), depth, where="mid", color="#D0D0D0", lw=1, zorder=1)
-        ax.scatter(
-            past, np.asarray(depth)[past], s=12 + 420 * weights, c=weights, cmap="Blues", vmin=-0.15, vmax=1, zorder=3, lw=0
-        )
-        ax.scatter([opener], [depth[opener]], s=560, facecolors="none", edgecolors=GREEN, lw=1.8, zorder=4)
-        for position, word in enumerate(words):
-            dark = position <= query and weights[position] > 0.45
-            label = word if len(words) <= 40 else word.strip("()")  # the slope tells openers from closers
-            ax.text(
-                position, depth[position], label, ha="center", va="center", fontsize=8, family="monospace", zorder=5,
-                color="white" if dark else (BLACK if position <= query else "#9A9A9A"),
+def complexity_figure(study: Study, layer: int, proxies: Sequence[str], splits: Sequence[str]) -> Figure:
+    """Agreement against complexity, a panel a split, a line a proxy with bands; ranks below, clusters above the panels."""
+    figure, axes = plt.subplots(1, len(splits), figsize=(PAGE_WIDTH, 3.3), sharey=True, layout="constrained")
+    for ax, split in zip(axes, splits, strict=True):
+        above = ax.twiny()
+        for proxy in proxies:
+            family = [s for s in study.settings(layer) if s.proxy == proxy]
+            estimates = [study.bootstrap.estimate(s, split, "same_prediction") for s in family]
+            if not family:
+                continue
+            on = ax if PROXIES[proxy].parameter == "rank" else above
+            x = [s.complexity for s in family]
+            low, high = zip(*(e.interval for e in estimates), strict=True)
+            on.fill_between(x, low, high, color=PROXY_COLOURS[proxy], alpha=0.16, lw=0)
+            on.plot(
+                x, [e.value for e in estimates], color=PROXY_COLOURS[proxy], marker=PROXY_MARKERS[proxy], ms=4, lw=1.5,
+                label=PROXY_NAMES[proxy],
             )  # fmt: skip
-        target = int(np.argmax(weights))
-        ax.annotate(
-            "", (target, depth[target] + 0.45), (query, depth[query] + 0.45), zorder=2,
-            arrowprops={"arrowstyle": "->", "color": GREEN if target == opener else VERMILION, "lw": 1.3,
-                        "connectionstyle": "arc3,rad=0.25"},
-        )  # fmt: skip
-        ax.set_title(f"{name}: {titles[name]}")
-        ax.set(ylabel="depth", ylim=(-0.8, deepest + 2.2), yticks=range(0, deepest + 1, 2), xlim=(-1, len(words)))
-        ax.grid(False)
-    axes[-1, 0].set_xlabel("position (START is 0)")
+        for on, ticks in ((ax, [1, 2, 4, 8, 16, 32]), (above, [16, 64, 256])):
+            on.set_xscale("log", base=2)
+            on.set_xticks(ticks, ticks)
+            on.minorticks_off()
+            on.grid(on is ax)
+        above.tick_params(axis="x", colors=VERMILION, labelsize=8.5)
+        above.set_xlim(8, 512)
+        ax.set(xlabel="rank", ylim=(0, 1.04))
+        above.set_title(split, pad=14)
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
+    axes[0].set_ylabel(METRIC_NAMES["same_prediction"])
+    handles = [h for on in (axes[0], figure.axes[len(splits)]) for h in on.get_legend_handles_labels()[0]]
+    figure.legend(handles, [h.get_label() for h in handles], loc="outside upper center", ncols=len(handles), columnspacing=1.2)
+    over = study.bootstrap.estimate(study.settings(layer)[0], splits[0], "same_prediction")
+    footer(figure, study, f"{layer_name(layer)}; numbers above the panels: clusters; bands: {interval_note(over)}")
+    return figure
+
+
+def transfer_figure(study: Study, layer: int, proxies: Sequence[str], splits: Sequence[str]) -> Figure:
+    """Each setting as a point: agreement in distribution across, on another split up; the diagonal is no gap."""
+    figure, axes = plt.subplots(1, len(splits), figsize=(PAGE_WIDTH, 3.1), sharey=True, layout="constrained")
+    for ax, split in zip(axes, splits, strict=True):
+        ax.plot([0, 1], [0, 1], color=GREY, lw=1, ls=":")
+        for proxy in proxies:
+            family = [s for s in study.settings(layer) if s.proxy == proxy]
+            x = [study.bootstrap.estimate(s, "iid", "same_prediction") for s in family]
+            y = [study.bootstrap.estimate(s, split, "same_prediction") for s in family]
+            colour = PROXY_COLOURS[proxy]
+            ax.plot([e.value for e in x], [e.value for e in y], color=colour, lw=0.9, alpha=0.6)
+            for setting, a, b in zip(family, x, y, strict=True):
+                ax.plot(a.interval, [b.value] * 2, color=colour, lw=1)
+                ax.plot([a.value] * 2, b.interval, color=colour, lw=1)
+                label = PROXY_NAMES[proxy] if setting is family[0] and ax is axes[0] else None
+                ax.plot(a.value, b.value, PROXY_MARKERS[proxy], color=colour, ms=5, label=label)
+                if setting.complexity and proxy in ("svd", "kmeans") and a.value < 0.97:
+                    ax.annotate(
+                        setting.complexity, (a.value, b.value), (4, -9), textcoords="offset points", fontsize=7.5, color=colour
+                    )
+        ax.set(xlim=(0, 1.03), ylim=(0, 1.03), xticks=[0, 0.5, 1], aspect="equal", title=split, xlabel="same prediction on iid")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter(PercentFormatter(1))
+    axes[0].set_ylabel("same prediction on the split")
+    figure.legend(loc="outside upper center", ncols=6, columnspacing=1, handletextpad=0.2)
+    over = study.bootstrap.estimate(study.settings(layer)[0], "iid", "same_prediction")
+    footer(figure, study, f"{layer_name(layer)}; numbers: rank or clusters; crosses: {interval_note(over)}; dotted: no gap")
+    return figure
+
+
+def along_training_figure(study: Study, settings: Sequence[Setting], splits: Sequence[str]) -> Figure:
+    """Accuracy of model and proxies along training, a panel a split, with bands."""
+    figure, axes = plt.subplots(1, len(splits), figsize=(PAGE_WIDTH, 3.2), sharey=True, layout="constrained")
+    for ax, split in zip(axes, splits, strict=True):
+        lines = [(s, "accuracy", name_of(s), colour, PROXY_MARKERS[s.proxy]) for s, colour in shades_of(settings).items()]
+        for setting, metric, label, colour, marker in [*lines, (settings[0], "original_accuracy", "model", BLACK, "")]:
+            found = {step: at.estimate(setting, split, metric) for step, at in study.along_training.items()}
+            low, high = zip(*(e.interval for e in found.values()), strict=True)
+            ax.fill_between(list(found), low, high, color=colour, alpha=0.13, lw=0)
+            ax.plot(
+                list(found), [e.value for e in found.values()], color=colour, marker=marker, ms=3.5, lw=1.5, label=label,
+                ls="-" if marker else "--",
+            )  # fmt: skip
+        ax.set(title=split, xlabel="training step", ylim=(0, 1.04))
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
+    axes[0].set_ylabel("accuracy")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=6, columnspacing=1.2)
+    at = next(iter(study.along_training.values()))
+    note = interval_note(at.estimate(settings[0], splits[0], "accuracy"))
+    footer(figure, study, f"first {study.config.training.heldout_sequences:,} of each split; bands: {note}")
+    return figure
+
+
+def oracle_figure(study: Study, settings: Sequence[Setting], splits: Sequence[str]) -> Figure:
+    """Agreement of proxies fitted on training sentences (filled) and on the split that they are tested on (open)."""
+    figure, axes = plt.subplots(
+        1, len(splits), figsize=(PAGE_WIDTH, 0.42 * len(settings) + 1.3), sharey=True, layout="constrained"
+    )
+    for ax, split in zip(axes, splits, strict=True):
+        for row, setting in enumerate(settings):
+            colour, marker = PROXY_COLOURS[setting.proxy], PROXY_MARKERS[setting.proxy]
+            for fit_on, shift, fill in ((TRAINING, -0.13, colour), (split, 0.13, "white")):
+                estimate = study.bootstrap.estimate(replace(setting, fit_on=fit_on), split, "same_prediction")
+                ax.plot(estimate.interval, [row + shift] * 2, color=colour, lw=1.4)
+                ax.plot(estimate.value, row + shift, marker, color=colour, mfc=fill, ms=5.5)
+        ax.set(title=split, xlim=(0, 1.03), xticks=[0, 0.5, 1], ylim=(len(settings) - 0.5, -0.5), xlabel="same prediction")
+        ax.get_xticklabels()[-1].set_horizontalalignment("right")
+        ax.set_yticks(range(len(settings)), [name_of(s) for s in settings])
+        ax.xaxis.set_major_formatter(PercentFormatter(1))
+        ax.grid(axis="y", visible=False)
+    over = study.bootstrap.estimate(settings[0], splits[0], "same_prediction")
+    footer(figure, study, f"filled: fitted on training sentences; open: on the split itself; bars: {interval_note(over)}")
+    return figure
+
+
+def curve_settings(study: Study) -> list[Setting]:
+    """The simplifications that were measured along training."""
+    return settings_of(study.config.study.along_training)
+
+
+def ahead_table(study: Study, settings: Sequence[Setting], splits: Sequence[str]) -> pd.DataFrame:
+    """At how many evaluations along training a proxy is more / less accurate than the model, as text, a row a setting."""
+    rows = {}
+    for setting in settings:
+        rows[f"{layer_name(setting.layer)}: {name_of(setting)}"] = row = {}
+        for split in splits:
+            better = [at.compare_with_model(setting, split) for at in study.along_training.values()]
+            ahead = sum(estimate.interval[0] > 0 for estimate in better)
+            behind = sum(estimate.interval[1] < 0 for estimate in better)
+            row[split] = f"{ahead} / {behind} / {len(better)}"
+    return pd.DataFrame(rows).T
+
+
+def encoding_table(studies: Mapping[str, Study], settings: Sequence[Setting], splits: Sequence[str]) -> pd.DataFrame:
+    """For each position encoding: the model's accuracy and the settings' agreement with it on each split, as text."""
+    rows = {}
+    for encoding, study in studies.items():
+        columns = {
+            ("accuracy of the model", split): study.bootstrap.estimate(settings[0], split, "original_accuracy")
+            for split in splits
+        }
+        for setting in settings:
+            for split in splits:
+                columns[f"same prediction, {name_of(setting)}", split] = study.bootstrap.estimate(
+                    setting, split, "same_prediction"
+                )
+        name = f"{encoding} ({study.seeds} seed{'s' if study.seeds > 1 else ''})"
+        rows[name] = {key: f"{estimate:.0%}" for key, estimate in columns.items()}
+    return pd.DataFrame(rows).rename_axis(index=["", "split"])
+
+
+def scorecard_figure(study: Study, findings: Sequence[Finding]) -> Figure:
+    """Every finding's effect with its interval, coloured by verdict."""
+    colours = {SUPPORTED: BLUE, NOT_SUPPORTED: VERMILION, INCONCLUSIVE: GREY}
+    markers = {SUPPORTED: "o", NOT_SUPPORTED: "X", INCONCLUSIVE: "s"}
+    figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 0.3 * len(findings) + 1.1), layout="constrained")
+    ax.axvline(0, color=BLACK, lw=0.9)
+    for row, finding in enumerate(findings):
+        if finding.effect is not None and finding.effect.seeds:
+            verdict = finding.verdict
+            ax.plot(finding.effect.interval, [row, row], color=colours[verdict], lw=1.6)
+            ax.plot(finding.effect.value, row, markers[verdict], color=colours[verdict], ms=5)
+    for verdict, colour in colours.items():
+        ax.plot([], [], markers[verdict], color=colour, label=verdict)
+    ax.set_yticks(range(len(findings)), [f"{f.claim}. {f.statement}" for f in findings], fontsize=8)
+    ax.set(ylim=(len(findings) - 0.5, -0.5), xlabel="effect (percentage points)")
+    ax.grid(axis="y", visible=False)
+    figure.legend(loc="outside upper center", ncols=3)
+    over = next((f.effect for f in findings if f.effect is not None), None)
+    footer(figure, study, f"bars: {interval_note(over)}" if over else "nothing was measured")
     return figure

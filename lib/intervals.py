@@ -118,6 +118,45 @@ class Bootstrap:
         """The generalization gap of a setting: `metric` on the reference split minus on `split`."""
         return self.estimate(setting, reference, metric) - self.estimate(setting, split, metric)
 
+    def compare_with_model(self, setting: Setting, split: str) -> Estimate:
+        """Accuracy with the proxy minus accuracy of the model: above zero where the proxy is better."""
+        return self.estimate(setting, split, "accuracy") - self.estimate(setting, split, "original_accuracy")
+
+    def matched_gap(
+        self, setting: Setting, split: str, control: str, group: str, metric: str = "same_prediction", fewest: int = 20
+    ) -> Estimate:
+        """The gap to `split` from a control split, with the control's positions weighted to the same values of `group`.
+
+        Only values of the group with at least `fewest` scored positions in both splits enter, on both sides alike.
+        """
+        values = {key[-1] for key in self._index if key[-3:-1] == (split, group)}
+        pairs = [[self.estimate(setting, name, metric, group, value) for name in (control, split)] for value in sorted(values)]
+        pairs = [(c, s) for c, s in pairs if min(c.positions, s.positions) >= fewest]
+        if not pairs:
+            raise InputError(
+                f"no {group} has {fewest} scored positions in both {control!r} and {split!r}: measure more sentences"
+            )
+        total = sum(s.positions for _, s in pairs)
+        parts = [(c - s).scaled(s.positions / total) for c, s in pairs]
+        resamples = np.sum([part.resamples for part in parts], axis=0)
+        return Estimate(sum(part.value for part in parts), resamples, len(self.seeds), total)
+
+    def transfer_at(self, family: Sequence[Setting], split: str, level: float, metric: str = "same_prediction") -> Estimate:
+        """`metric` on `split` where a family of settings has `level` on iid, between settings by linear interpolation.
+
+        NaN where the family does not reach the level.
+        """
+        x, y = ([self.estimate(setting, name, metric) for setting in family] for name in ("iid", split))
+
+        def at_level(of_x: np.ndarray, of_y: np.ndarray) -> float:
+            order = np.argsort(of_x)
+            return np.interp(level, of_x[order], of_y[order], left=np.nan, right=np.nan)
+
+        value = at_level(np.array([e.value for e in x]), np.array([e.value for e in y]))
+        columns = zip(np.stack([e.resamples for e in x], 1), np.stack([e.resamples for e in y], 1), strict=True)
+        resamples = np.array([at_level(of_x, of_y) for of_x, of_y in columns])
+        return Estimate(float(value), resamples, len(self.seeds), min(e.positions for e in y))
+
     def _sequence_weights(self, seed: int, split: str, sequences: int) -> np.ndarray:
         """How often each sequence of a split is drawn in each resample: float32 [resamples, sequences]."""
         if (seed, split) not in self._weights:
@@ -125,3 +164,28 @@ class Bootstrap:
             drawn = rng.multinomial(sequences, np.full(sequences, 1 / sequences), self.resamples)
             self._weights[seed, split] = drawn.astype(np.float32)
         return self._weights[seed, split]
+
+
+def rank_correlation(table: pd.DataFrame, x: str, y: str, resamples: int = 500) -> Estimate:
+    """Spearman's rank correlation between two columns over rows (sequences) of a table with a `seed` column, mean over seeds.
+
+    The same two-stage bootstrap as above: over seeds and, within a seed, over rows.
+    """
+    rng = np.random.default_rng(0)
+    by_seed = [rows[[x, y]].rank().to_numpy() for _, rows in table.groupby("seed")]
+    values = [np.corrcoef(ranks.T)[0, 1] for ranks in by_seed]
+    within = []
+    for ranks in by_seed:
+        draws = rng.integers(0, len(ranks), (resamples, len(ranks)))
+        within.append([np.corrcoef(pd.DataFrame(ranks[draw]).rank().to_numpy().T)[0, 1] for draw in draws])
+    drawn = rng.integers(0, len(by_seed), (resamples, len(by_seed)))
+    mean = np.array(within).T[np.arange(resamples)[:, None], drawn].mean(1)
+    return Estimate(float(np.mean(values)), mean, len(by_seed), len(table))
+
+
+def share_interval(part: np.ndarray, whole: np.ndarray, resamples: int = 500) -> tuple[float, float]:
+    """A 95 % bootstrap interval for sum(part) / sum(whole), drawing rows (sequences)."""
+    rng = np.random.default_rng(0)
+    drawn = rng.multinomial(len(part), np.full(len(part), 1 / len(part)), resamples) @ np.stack([part, whole], 1)
+    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975])
+    return float(low), float(high)

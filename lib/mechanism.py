@@ -80,8 +80,8 @@ def unexplained(run: Run, splits: Sequence[str], setting: Setting) -> pd.DataFra
     """How much of the queries and keys a proxy drops, sentence by sentence, and how often it then disagrees with the model.
 
     A row a sentence with something to score: `split`, `sequence`; `outside`, the mean squared distance of its queries and
-    keys from what the proxy replaces them by, as a share of their variance on training sentences (mean of both); `disagreement`,
-    the share of scored positions at which model and proxy choose differently; `n`, the number of such positions.
+    keys from what the proxy replaces them by, as a share of their variance on training sentences (mean of both);
+    `disagreement`, the share of scored positions at which model and proxy differ; `n`, the number of scored positions.
     """
     (heads,) = fit_proxies(run.model, setting, run.fitting_data, run.seed).values()
     proxy, train = heads[0], [vectors[0] for vectors in run.fitting_data[setting.layer]]
@@ -99,18 +99,6 @@ def unexplained(run: Run, splits: Sequence[str], setting: Setting) -> pd.DataFra
         sentence = np.nonzero(tokens)[0]
         share = np.bincount(sentence, (lost[0] + lost[1]) / 2) / np.bincount(sentence)
         rows = measured[(measured["split"] == name) & (measured["n"] > 0)]
-        disagreement = 1 - rows["same_prediction"] / rows["n"]
-        outside = share[rows["sequence"]]
-        tables.append(
-            pd.DataFrame(
-                {
-                    "split": name,
-                    "seed": run.seed,
-                    "sequence": rows["sequence"],
-                    "outside": outside,
-                    "disagreement": disagreement,
-                    "n": rows["n"],
-                }
-            )
-        )
+        columns = {"outside": share[rows["sequence"]], "disagreement": 1 - rows["same_prediction"] / rows["n"]}
+        tables.append(rows[["seed", "split", "sequence", "n"]].assign(**columns))
     return pd.concat(tables, ignore_index=True)

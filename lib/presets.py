@@ -185,7 +185,7 @@ _PRESETS = (
             TaskPreset(
                 DyckConfig(split_sentences=2_000),
                 ModelConfig(),
-                TrainingConfig(steps=20_000, evaluations=20, heldout_sequences=500),
+                TrainingConfig(steps=12_000, evaluations=20, heldout_sequences=500),
                 StudyConfig(
                     grid={
                         1: {

@@ -22,7 +22,7 @@ from lib.intervals import Bootstrap
 from lib.presets import Grid, TaskPreset, preset
 from lib.proxies import PROXIES, TRAINING, QueriesAndKeys, Setting, capture
 from lib.split import Split, Task
-from lib.training import describe, new_model, resolve_device, train, with_prefix
+from lib.training import CHECKPOINT, describe, new_model, resolve_device, train, with_prefix
 from lib.transformer import Transformer
 
 
@@ -87,11 +87,15 @@ class Run:
         expected = json.loads(json.dumps(describe(self.task_name, self.config, self.seed)))
         if difference := first_difference({key: stored.get(key) for key in expected}, expected):
             raise ArtifactError(f"{path} belongs to another configuration ({difference}); {self._remedy}")
+        if not (self.folder / "model.safetensors").exists():
+            raise ArtifactError(f"{self.folder / 'model.safetensors'} is missing; {self._remedy}")
         return True
 
     def train(self) -> None:
         """Train the model, unless that was done before; an interrupted training is resumed."""
-        if not self.is_trained():
+        if self.is_trained():
+            (self.folder / CHECKPOINT).unlink(missing_ok=True)  # of a run that was cut off at its very end
+        else:
             train(self.task, self.config, self.seed, self.folder, device=self.device, description=f"train {self.title}")
 
     @cached_property
@@ -129,9 +133,12 @@ class Run:
         self.train()
         path = self.folder / "training.csv"
         try:
-            return pd.read_csv(path)
+            history = pd.read_csv(path)
         except (OSError, ValueError) as error:
             raise ArtifactError(f"{path} cannot be read ({error}); {self._remedy}") from error
+        if history.empty:
+            raise ArtifactError(f"{path} holds no row; {self._remedy}")
+        return history
 
     @cached_property
     def fitting_data(self) -> QueriesAndKeys:

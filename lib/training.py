@@ -34,7 +34,9 @@ def resolve_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return torch.empty(0, device=name).device
+        on = torch.ones(1, device=name)
+        float(on)
+        return on.device
     except (RuntimeError, AssertionError) as error:
         raise InputError(
             f"device is {name!r}, which cannot be used here ({str(error).splitlines()[0]}); use auto or cpu"
@@ -62,8 +64,9 @@ def length_batches(lengths: np.ndarray, batch_size: int, seed: int) -> Iterator[
         order = rng.permutation(len(lengths))
         batches = []
         for pool in np.array_split(order, max(1, len(order) // (50 * batch_size))):
-            by_length = pool[np.argsort(lengths[pool], kind="stable")]
-            batches += [by_length[i : i + batch_size] for i in range(0, len(pool) - batch_size + 1, batch_size)]
+            kept = pool[: len(pool) // batch_size * batch_size]  # what is left out is random, not the longest
+            by_length = kept[np.argsort(lengths[kept], kind="stable")]
+            batches += np.split(by_length, len(kept) // batch_size)
         for i in rng.permutation(len(batches)):
             yield batches[i]
         epoch += 1
@@ -100,9 +103,11 @@ def train(task: Task, config: TaskPreset, seed: int, folder: Path, *, device: st
     evaluation: `step`, `learning_rate`, `loss` (mean training loss in nats since the row before) and `accuracy_<split>`.
     `snapshots.safetensors` has the weights at each of these steps, as `<step>.<name>`.
     """
-    make_folder(folder)
     on = resolve_device(device)
     settings = config.training
+    if len(task.training) < settings.batch_size:
+        raise InputError(f"batch_size is {settings.batch_size}, but there are only {len(task.training)} training sequences")
+    make_folder(folder)
     torch.set_num_threads(settings.threads)
     identity = {**describe(task.name, config, seed), "fingerprint": task.fingerprint, "device": on.type}
     run = _Run(new_model(task, config, seed).to(on), settings)
@@ -206,7 +211,10 @@ class _Run:
             raise ArtifactError(f"{path} is not a checkpoint of this project; {remedy}") from error
         if difference := first_difference(stored, json.loads(json.dumps(identity))):
             raise ArtifactError(f"{path} belongs to a run of another configuration ({difference}); {remedy}")
-        self.model.load_state_dict(with_prefix(tensors, "model."))
+        try:
+            self.model.load_state_dict(with_prefix(tensors, "model."))
+        except RuntimeError as error:
+            raise ArtifactError(f"{path} does not hold the weights of this model; {remedy}") from error
         self.snapshots = with_prefix(tensors, "snapshots.")
         state: dict[int, dict] = {}
         for name, tensor in with_prefix(tensors, "optimizer.").items():

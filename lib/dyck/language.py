@@ -21,6 +21,7 @@ from lib.errors import InputError
 PAD, START, END = 0, 1, 2
 FIRST_BRACKET = 3  # openers are FIRST_BRACKET + type, closers FIRST_BRACKET + k + type
 
+DEEPEST = 127  # depths are kept in one signed byte
 _BLOCK = 8_192  # sentences worked on at a time: what is looked up for them stays in the processor's cache
 
 
@@ -163,8 +164,8 @@ def _assemble(structures: np.ndarray, bracket_types: int, types: Callable[[np.nd
     empty = np.zeros((n, length + 2), np.int8)
     out = Brackets(np.full(empty.shape, PAD, np.int16), empty, np.full(empty.shape, -1, np.int16))
     lengths = np.count_nonzero(structures, axis=1).astype(np.int16)
-    for rows in np.array_split(np.argsort(-lengths, kind="stable"), -(-n // _BLOCK)):
-        longest = int(lengths[rows[0]])  # no work is spent on the padding of shorter blocks
+    for rows in np.array_split(np.argsort(-lengths, kind="stable"), max(1, -(-n // _BLOCK))):
+        longest = int(lengths[rows].max(initial=0))  # no work is spent on the padding of shorter blocks
         _assemble_block(structures[rows, :longest], types(rows, longest), lengths[rows], bracket_types, out, rows)
     return out
 

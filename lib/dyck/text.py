@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.dyck.language import END, FIRST_BRACKET, START, Brackets, annotate
+from lib.dyck.language import DEEPEST, END, FIRST_BRACKET, START, Brackets, annotate
 from lib.errors import InputError
 
 
@@ -45,6 +45,7 @@ def parse_sentences(
     Raises `InputError` with `source` and the line number for an unknown token, text that is not balanced, a bracket deeper
     than `max_depth` or a sentence of more than `max_length` brackets, and where there is no sentence at all.
     """
+    max_depth = min(max_depth or DEEPEST, DEEPEST)
     ids = {word: i for i, word in enumerate(vocabulary(bracket_types)) if i >= FIRST_BRACKET}
     sentences = []
     for number, line in enumerate(lines, 1):
@@ -100,7 +101,7 @@ def read_sentences(
     """Read a file of sentences; see `parse_sentences` for what is checked."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin every file with a byte order mark
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not a text file of sentences (not UTF-8 at byte {error.start})") from None
     except OSError as error:
