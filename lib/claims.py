@@ -148,18 +148,16 @@ def table(findings: Sequence[Finding]) -> str:
 
 def to_html(findings: Sequence[Finding]) -> str:
     """The findings as an HTML table, grouped by claim."""
+
+    def row(cells: Sequence[str], tag: str = "td") -> str:
+        return "<tr>" + "".join(f'<{tag} style="text-align: left">{cell}</{tag}>' for cell in cells) + "</tr>"
+
     rows = []
     for number, claim in CLAIMS.items():
-        rows.append(f'<tr><th colspan="4" style="text-align: left">{number}. {escape(claim)}</th></tr>')
+        rows.append(f'<tr><th colspan="3" style="text-align: left">{number}. {escape(claim)}</th></tr>')
         for finding in (f for f in findings if f.claim == number):
             effect = "not measured" if finding.effect is None else f"{finding.effect:+.1f}"
-            cells = (
-                f"<b>{finding.verdict}</b>",
-                effect,
-                f"{escape(finding.statement)}<br><small>{escape(finding.reason)}</small>",
-            )
-            rows.append(
-                f"<tr><td><b>{finding.verdict}</b></td><td>{effect}</td><td style='text-align: left'>{statement}</td></tr>"
-            )
-    head = "<tr><th>verdict</th><th>effect, points</th><th style='text-align: left'>statement</th></tr>"
+            statement = f"{escape(finding.statement)}<br><small>{escape(finding.reason)}</small>"
+            rows.append(row((f"<b>{finding.verdict}</b>", effect, statement)))
+    head = row(("verdict", "effect, points", "statement"), "th")
     return f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
