@@ -108,7 +108,11 @@ def _parser() -> argparse.ArgumentParser:
     bench = command(
         "bench", _bench, "measure speed", "Compare the speed of a part of this project with the plain way to do it."
     )
-    bench.add_argument("subject", choices=["dyck-sampler"], help="dyck-sampler: sampling and annotating training sentences")
+    bench.add_argument(
+        "subject",
+        choices=["dyck-sampler", "rank-sweep"],
+        help="dyck-sampler: sampling and annotating training sentences; rank-sweep: an SVD of every rank on every split",
+    )
     return parser
 
 
@@ -160,4 +164,4 @@ def _claims(options: argparse.Namespace) -> None:
 def _bench(options: argparse.Namespace) -> None:
     from lib import bench
 
-    bench.dyck_sampler()
+    {"dyck-sampler": bench.dyck_sampler, "rank-sweep": bench.rank_sweep}[options.subject]()

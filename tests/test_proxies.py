@@ -319,3 +319,10 @@ def test_a_new_proxy_is_taken_up_by_name(rounded, model, training, small_task):
     assert set(table["metric"]) == set(METRICS)
     with pytest.raises(InputError, match=r"steps of rounded is 0.*at least 1"):
         measure(model, [small_task.splits["iid"]], [Setting("rounded", 0)], training)
+
+
+def test_the_sweep_over_all_ranks_predicts_what_running_the_whole_model_predicts(capsys):
+    from lib.bench import rank_sweep
+
+    rank_sweep(sentences=30)  # raises where a prediction differs
+    assert "the same predictions" in capsys.readouterr().out
