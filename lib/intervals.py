@@ -32,7 +32,9 @@ class Estimate:
 
     @cached_property
     def interval(self) -> tuple[float, float]:
-        """The central 95 % of the resamples."""
+        """The central 95 % of the resamples; NaN where nothing was measured."""
+        if np.isnan(self.resamples).all():
+            return np.nan, np.nan
         low, high = np.nanquantile(self.resamples, [0.025, 0.975])
         return float(low), float(high)
 

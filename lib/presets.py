@@ -69,7 +69,8 @@ class StudyConfig:
 
     grid: Grid  # fitted on training sequences, measured on every split
     along_training: Grid = field(default_factory=dict)  # measured at every evaluation along training as well
-    oracle: Grid = field(default_factory=dict)  # fitted on each split, and measured on that split alone
+    oracle: Grid = field(default_factory=dict)  # fitted on each of `oracle_splits`, and measured on that split alone
+    oracle_splits: tuple[str, ...] = ("iid", "unseen_length", "unseen_depth")
     fit_sequences: int = 1_000  # training sequences that proxies are fitted on
 
     def __post_init__(self):
@@ -159,7 +160,7 @@ _PRESETS = (
             "dyck": TaskPreset(
                 DyckConfig(split_sentences=1_000),
                 ModelConfig(),
-                TrainingConfig(steps=4_000, evaluations=10, heldout_sequences=400),
+                TrainingConfig(steps=5_000, evaluations=10, heldout_sequences=400),
                 StudyConfig(
                     grid={
                         1: {
@@ -173,7 +174,7 @@ _PRESETS = (
                         **_OTHER_LAYERS,
                     },
                     along_training=_ALONG_TRAINING,
-                    oracle={1: {"svd": (2, 4, 8), "kmeans": (64, 256)}},
+                    oracle={1: {"svd": (4, 8), "kmeans": (64,)}},
                 ),
                 seeds=2,
             )

@@ -160,7 +160,7 @@ class Run:
     def sequences(self) -> pd.DataFrame:
         """The sequences table of the task's own splits."""
         study, splits = self.config.study, self.task.splits
-        settings = settings_of(study.grid) + settings_of(study.oracle, list(splits))
+        settings = settings_of(study.grid) + settings_of(study.oracle, study.oracle_splits)
         return self._measured("sequences.parquet", lambda: self.measure(list(splits.values()), settings))
 
     @cached_property

@@ -47,7 +47,7 @@ def test_the_results_table_holds_every_measurement(smoke):
     assert set(table["seed"]) == {0, 1}
     whole = table[table["group"] == ""]
     study = preset("smoke").task("dyck").study
-    measured = len(settings_of(study.grid)) * len(SPLITS) + len(settings_of(study.oracle, SPLITS))
+    measured = len(settings_of(study.grid)) * len(SPLITS) + len(settings_of(study.oracle, study.oracle_splits))
     assert len(whole) == 2 * measured * len(METRICS)
     assert set(whole["split"]) == set(SPLITS)
     assert str(table["complexity"].dtype) == "Int64"
