@@ -22,13 +22,14 @@ from lib.figures import (
     GREY,
     METRIC_NAMES,
     PAGE_WIDTH,
-    PROXY_MARKERS,
     SKY,
     SPLIT_COLOURS,
     SPLIT_MARKERS,
     VERMILION,
     footer,
+    footnote,
     interval_note,
+    marker_of,
     name_of,
     shades_of,
 )
@@ -37,10 +38,10 @@ from lib.proxies import Setting
 from lib.runs import Study
 
 
-def sentence_figure(words: Sequence[str], depth: Sequence[int], opener: Sequence[int]) -> Figure:
+def sentence_figure(words: Sequence[str], depth: Sequence[int], opener: Sequence[int], source: str) -> Figure:
     """A sentence with an arc from every opening bracket to the one that closes it, over its depth.
 
-    All arguments are per token of one sentence, brackets only; `opener` indexes into the same sequence, -1 for openers.
+    All arguments are per token of one sentence, brackets only; `opener` indexes into the same sequence, -1 for openers; `source` says where it comes from.
     """
     n = len(words)
     figure, (top, bottom) = plt.subplots(
@@ -64,6 +65,7 @@ def sentence_figure(words: Sequence[str], depth: Sequence[int], opener: Sequence
     bottom.set(ylabel="depth", xlabel="position in the sentence (brackets)")
     bottom.yaxis.get_major_locator().set_params(integer=True)
     bottom.grid(axis="x", visible=False)
+    footnote(figure, source)
     return figure
 
 
@@ -151,7 +153,7 @@ def _by_group(ax: Axes, study: Study, settings: Sequence[Setting], metric: str, 
     values = range(1, data.unseen_depth + 1)
     if group == "distance":  # always odd, as what lies between is balanced
         values = range(data.min_distance + 1 - data.min_distance % 2, data.max_length, 2)
-    lines = [(s, name_of(s), colour, PROXY_MARKERS[s.proxy], metric) for s, colour in shades_of(settings).items()]
+    lines = [(s, name_of(s), colour, marker_of(s.proxy), metric) for s, colour in shades_of(settings).items()]
     if metric == "accuracy":
         lines.append((settings[0], "model", BLACK, "", "original_accuracy"))
     for setting, label, colour, marker, measure in lines:
@@ -217,7 +219,7 @@ def attended_depth_figure(study: Study, depths: pd.DataFrame, settings: Sequence
         counts = np.zeros((deepest + 1, deepest + 1))
         np.add.at(counts, (of["depth"].to_numpy(int), of["attended"].to_numpy(int)), of["n"].to_numpy())
         total = counts.sum(1, keepdims=True)
-        share = np.divide(counts, total, out=np.full_like(counts, np.nan), where=total > 0)[1:]
+        share = np.divide(counts, total, out=np.full_like(counts, np.nan), where=total >= FEWEST)[1:]
         ax = axes[row, column]
         sns.heatmap(share, ax=ax, vmin=0, vmax=1, cmap="mako_r", cbar=False, square=True)
         ax.plot([1, deepest + 1], [0, deepest], color=VERMILION, lw=0.8, ls=":")
@@ -232,7 +234,8 @@ def attended_depth_figure(study: Study, depths: pd.DataFrame, settings: Sequence
     bar = figure.colorbar(axes[0, 0].collections[0], ax=axes, shrink=0.6, aspect=18, format=PercentFormatter(1))
     bar.set_label("share of the row", size=9)
     figure.supxlabel("depth of the bracket with most attention (0: START)", fontsize=10)
-    footer(figure, study, "each row sums to 100 %; dotted: the depth that it should be; grey: no such bracket")
+    note = f"each row sums to 100 %; dotted: as it should be; grey: fewer than {FEWEST} brackets; seeds pooled, no interval"
+    footer(figure, study, note)
     return figure
 
 

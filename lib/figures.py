@@ -101,6 +101,16 @@ def name_of(setting: Setting | None) -> str:
             return f"{name}, {setting.complexity} {parameter}"
 
 
+def colour_of(proxy: str) -> str:
+    """The colour of a proxy, in every figure; the same for all that the table above does not know."""
+    return PROXY_COLOURS.get(proxy, ORANGE)
+
+
+def marker_of(proxy: str) -> str:
+    """The marker of a proxy, in every figure; the same for all that the table above does not know."""
+    return PROXY_MARKERS.get(proxy, "P")
+
+
 def layer_name(layer: int) -> str:
     """Layers count from 0 in code and tables, and have ordinary names in prose and figures."""
     return {-1: "all layers", 0: "first layer", 1: "second layer"}.get(layer, f"layer {layer}")
@@ -134,7 +144,7 @@ def shades_of(settings: Sequence[Setting]) -> dict[Setting, tuple]:
     shades = {}
     for proxy in {s.proxy for s in settings}:
         family = sorted((s for s in settings if s.proxy == proxy), key=lambda s: s.complexity or 0)
-        base = np.array(plt.matplotlib.colors.to_rgb(PROXY_COLOURS.get(proxy, PURPLE)))
+        base = np.array(plt.matplotlib.colors.to_rgb(colour_of(proxy)))
         for setting, weight in zip(family, np.linspace(0.45, 1, len(family)) if len(family) > 1 else [1.0], strict=True):
             shades[setting] = tuple(1 - weight * (1 - base))
     return {setting: shades[setting] for setting in settings}
@@ -153,7 +163,7 @@ def training_figure(study: Study) -> Figure:
     ax.set(xlabel="training step", ylabel="accuracy", ylim=(0, 1.03))
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.legend(loc="lower right")
-    sentences = f"accuracies along training over the first {study.config.training.heldout_sequences:,} sentences of each split"
+    sentences = f"first {study.config.training.heldout_sequences:,} of each split; bold: mean over seeds, thin: each seed"
     footer(figure, study, sentences)
     return figure
 
@@ -184,7 +194,9 @@ def gap_table(
     study: Study, settings: Sequence[Setting], splits: Sequence[str], metric: str = "same_prediction"
 ) -> pd.DataFrame:
     """Generalization gaps (iid minus split) in percentage points with 95 % intervals, as text; one row a setting."""
-    gaps = {name_of(s): {split: study.bootstrap.gap(s, split, metric).scaled(100) for split in splits} for s in settings}
+    several = len({s.layer for s in settings}) > 1
+    names = {s: f"{layer_name(s.layer)}: {name_of(s)}" if several else name_of(s) for s in settings}
+    gaps = {names[s]: {split: study.bootstrap.gap(s, split, metric).scaled(100) for split in splits} for s in settings}
     return pd.DataFrame({name: {split: f"{gap:.1f}" for split, gap in row.items()} for name, row in gaps.items()}).T
 
 
@@ -201,10 +213,10 @@ def complexity_figure(study: Study, layer: int, proxies: Sequence[str], splits: 
             on = ax if PROXIES[proxy].parameter == "rank" else above
             x = [s.complexity for s in family]
             low, high = zip(*(e.interval for e in estimates), strict=True)
-            on.fill_between(x, low, high, color=PROXY_COLOURS[proxy], alpha=0.16, lw=0)
+            on.fill_between(x, low, high, color=colour_of(proxy), alpha=0.16, lw=0)
             on.plot(
-                x, [e.value for e in estimates], color=PROXY_COLOURS[proxy], marker=PROXY_MARKERS[proxy], ms=4, lw=1.5,
-                label=PROXY_NAMES[proxy],
+                x, [e.value for e in estimates], color=colour_of(proxy), marker=marker_of(proxy), ms=4, lw=1.5,
+                label=PROXY_NAMES.get(proxy, proxy),
             )  # fmt: skip
         for on, ticks in ((ax, [1, 2, 4, 8, 16, 32]), (above, [16, 64, 256])):
             on.set_xscale("log", base=2)
@@ -233,13 +245,13 @@ def transfer_figure(study: Study, layer: int, proxies: Sequence[str], splits: Se
             family = [s for s in study.settings(layer) if s.proxy == proxy]
             x = [study.bootstrap.estimate(s, "iid", "same_prediction") for s in family]
             y = [study.bootstrap.estimate(s, split, "same_prediction") for s in family]
-            colour = PROXY_COLOURS[proxy]
+            colour = colour_of(proxy)
             ax.plot([e.value for e in x], [e.value for e in y], color=colour, lw=0.9, alpha=0.6)
             for setting, a, b in zip(family, x, y, strict=True):
                 ax.plot(a.interval, [b.value] * 2, color=colour, lw=1)
                 ax.plot([a.value] * 2, b.interval, color=colour, lw=1)
-                label = PROXY_NAMES[proxy] if setting is family[0] and ax is axes[0] else None
-                ax.plot(a.value, b.value, PROXY_MARKERS[proxy], color=colour, ms=5, label=label)
+                label = PROXY_NAMES.get(proxy, proxy) if setting is family[0] and ax is axes[0] else None
+                ax.plot(a.value, b.value, marker_of(proxy), color=colour, ms=5, label=label)
                 if setting.complexity and proxy in ("svd", "kmeans") and a.value < 0.97:
                     ax.annotate(
                         setting.complexity, (a.value, b.value), (4, -9), textcoords="offset points", fontsize=7.5, color=colour
@@ -258,7 +270,7 @@ def along_training_figure(study: Study, settings: Sequence[Setting], splits: Seq
     """Accuracy of model and proxies along training, a panel a split, with bands."""
     figure, axes = plt.subplots(1, len(splits), figsize=(PAGE_WIDTH, 3.2), sharey=True, layout="constrained")
     for ax, split in zip(axes, splits, strict=True):
-        lines = [(s, "accuracy", name_of(s), colour, PROXY_MARKERS[s.proxy]) for s, colour in shades_of(settings).items()]
+        lines = [(s, "accuracy", name_of(s), colour, marker_of(s.proxy)) for s, colour in shades_of(settings).items()]
         for setting, metric, label, colour, marker in [*lines, (settings[0], "original_accuracy", "model", BLACK, "")]:
             found = {step: at.estimate(setting, split, metric) for step, at in study.along_training.items()}
             low, high = zip(*(e.interval for e in found.values()), strict=True)
@@ -285,7 +297,7 @@ def oracle_figure(study: Study, settings: Sequence[Setting], splits: Sequence[st
     )
     for ax, split in zip(axes, splits, strict=True):
         for row, setting in enumerate(settings):
-            colour, marker = PROXY_COLOURS[setting.proxy], PROXY_MARKERS[setting.proxy]
+            colour, marker = colour_of(setting.proxy), marker_of(setting.proxy)
             for fit_on, shift, fill in ((TRAINING, -0.13, colour), (split, 0.13, "white")):
                 estimate = study.bootstrap.estimate(replace(setting, fit_on=fit_on), split, "same_prediction")
                 ax.plot(estimate.interval, [row + shift] * 2, color=colour, lw=1.4)

@@ -96,13 +96,6 @@ class Subspace:
         _, _, directions = torch.linalg.svd(vectors.double() - mean, full_matrices=False)  # (min(n, d), d)
         return cls(mean.to(vectors.dtype), directions[:rank].T.to(vectors.dtype))
 
-    @classmethod
-    def random(cls, vectors: Tensor, rank: int, generator: torch.Generator) -> Subspace:
-        """A uniformly random r-dimensional subspace through the mean of vectors (n, d_head)."""
-        width = vectors.shape[1]
-        basis, _ = torch.linalg.qr(torch.randn(width, width, generator=generator, dtype=torch.float64))
-        return cls(vectors.mean(0), basis[:, :rank].to(vectors))
-
 
 class SVD(Proxy, name="svd", parameter="rank"):
     """Queries and keys are projected onto their own top singular directions, about their mean."""
@@ -127,12 +120,17 @@ class UncentredSVD(SVD, name="svd_uncentred", parameter="rank"):
 
 
 class RandomSubspace(SVD, name="random_subspace", parameter="rank"):
-    """A control: queries and keys are projected onto random subspaces. Those of lower rank are contained in those of higher."""
+    """A control: queries and keys are projected onto the same random directions, each about their own mean.
+
+    The directions of a lower rank are among those of a higher one. One basis for both keeps their scalar products meaningful,
+    as the principal directions do, which largely coincide for queries and keys.
+    """
 
     @classmethod
     def fit(cls, head: Head, complexity: int | None) -> RandomSubspace:
-        generator = torch.Generator().manual_seed(head.seed)
-        return cls(*(Subspace.random(vectors, complexity, generator) for vectors in (head.queries, head.keys)))
+        generator, width = torch.Generator().manual_seed(head.seed), head.queries.shape[1]
+        basis, _ = torch.linalg.qr(torch.randn(width, width, generator=generator, dtype=torch.float64))
+        return cls(*(Subspace(x.mean(0), basis[:, :complexity].to(x)) for x in (head.queries, head.keys)))
 
 
 class WeightSVD(Proxy, name="weight_svd", parameter="rank"):

@@ -41,6 +41,8 @@ def test_every_claim_is_tested_on_the_command_line(smoke, run_python):
     for finding in findings:
         assert finding["verdict"] in (SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE)
         assert finding["reason"]
+        if finding["effect"] is None:
+            continue
         low, high = finding["interval"]
         assert low <= finding["effect"] <= high or np.isclose([low, high], finding["effect"]).any()
 
@@ -56,7 +58,22 @@ def smoke_study(smoke, monkeypatch):
 def test_with_one_seed_no_claim_has_a_verdict_and_each_says_why(smoke_study):
     for finding in claims.dyck_findings(smoke_study(1)):
         assert finding.verdict == INCONCLUSIVE
-        assert "a verdict needs" in finding.reason
+        assert "a verdict needs" in finding.reason or "no setting matches" in finding.reason
+
+
+@pytest.mark.parametrize(
+    ("claim", "effects", "expected"),
+    [
+        (1, [(1, 2), (1, 2)], SUPPORTED),
+        (1, [(1, 2), (-1, 2)], INCONCLUSIVE),
+        (1, [(1, 2), (-2, -1)], NOT_SUPPORTED),
+        (3, [(1, 2), (-2, -1)], SUPPORTED),
+        (3, [(-1, 2), (-2, -1)], INCONCLUSIVE),
+        (3, [(-2, -1), (-2, -1)], NOT_SUPPORTED),
+    ],
+)
+def test_a_claim_holds_if_all_its_statements_do_and_an_existence_claim_if_one_does(claim, effects, expected):
+    assert claims.verdict(claim, [Finding(claim, "a", estimate(*effect)) for effect in effects]) == expected
 
 
 def test_the_table_names_every_claim_and_escapes_what_it_shows(smoke_study):
