@@ -41,7 +41,8 @@ from lib.runs import Study
 def sentence_figure(words: Sequence[str], depth: Sequence[int], opener: Sequence[int], source: str) -> Figure:
     """A sentence with an arc from every opening bracket to the one that closes it, over its depth.
 
-    All arguments are per token of one sentence, brackets only; `opener` indexes into the same sequence, -1 for openers; `source` says where it comes from.
+    All arguments are per token of one sentence, brackets only; `opener` indexes into the same sequence, -1 for openers.
+    `source` says where the sentence comes from.
     """
     n = len(words)
     figure, (top, bottom) = plt.subplots(
