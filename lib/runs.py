@@ -159,9 +159,9 @@ class Run:
     @cached_property
     def sequences(self) -> pd.DataFrame:
         """The sequences table of the task's own splits."""
-        study, splits = self.config.study, self.task.splits
+        study = self.config.study
         settings = settings_of(study.grid) + settings_of(study.oracle, study.oracle_splits)
-        return self._measured("sequences.parquet", lambda: self.measure(list(splits.values()), settings))
+        return self._measured("sequences.parquet", lambda: self.measure(list(self.task.splits.values()), settings))
 
     @cached_property
     def along_training(self) -> pd.DataFrame:
