@@ -172,7 +172,8 @@ class Run:
         settings = settings_of(self.config.study.along_training)
         if not settings:
             return self.sequences.iloc[:0].assign(step=0)
-        splits = [split.first(self.config.training.heldout_sequences) for split in self.task.splits.values()]
+        sequences = self.config.training.heldout_sequences  # no groups here, they would only take up memory
+        splits = [replace(split.first(sequences), groups={}) for split in self.task.splits.values()]
         steps = self.history["step"]
         return pd.concat([self.measure(splits, settings, self.model_at(s)).assign(step=s) for s in steps], ignore_index=True)
 
@@ -241,7 +242,7 @@ class Study:
     def settings(self, layer: int) -> list[Setting]:
         """Every simplification of a layer that was fitted on training sequences and measured."""
         grid = self.config.study.grid
-        one_of("layer", layer, grid)
+        one_of("layer", layer, sorted(grid))
         return settings_of({layer: grid[layer]})
 
     def setting(self, proxy: str, complexity: int | None, layer: int) -> Setting:

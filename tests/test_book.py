@@ -134,7 +134,7 @@ def test_the_published_book_builds_without_artifacts_and_runs_nothing(checkout, 
     [
         ("preset", "fast", "preset is 'fast', but must be one of: smoke, quick, paper"),
         ("seeds", "0", "seeds is 0, but must be a whole number"),
-        ("layer", "7", "layer is 7, but must be one of: 0, 1"),
+        ("layer", "7", "layer is 7, but must be one of: -1, 0, 1"),
         ("ranks", "[3]", "is 3, but must be one of: 2, 4, 8, 16, 32"),
     ],
 )

@@ -123,7 +123,11 @@ def test_matching_distances_changes_nothing_where_they_match_already(smoke_study
 def test_transfer_between_two_settings_lies_between_them(smoke_study):
     bootstrap: Bootstrap = smoke_study(2).bootstrap
     family = [Setting("random_subspace", 8, 1), Setting("svd", 32, 1)]
+    x = bootstrap.estimate(family[0], "iid", "same_prediction")
     low, high = (bootstrap.estimate(s, "unseen_length", "same_prediction").value for s in family)
-    start = bootstrap.estimate(family[0], "iid", "same_prediction").value
-    assert bootstrap.transfer_at(family, "unseen_length", (start + 1) / 2).value == pytest.approx((low + high) / 2)
-    assert np.isnan(bootstrap.transfer_at(family, "unseen_length", start / 2).value)
+    level = (1 + x.resamples.max()) / 2  # above the first setting in every resample; the second agrees always
+    share = (level - x.value) / (1 - x.value)
+    assert bootstrap.transfer_at(family, "unseen_length", level).value == pytest.approx(low + share * (high - low))
+    unreached = bootstrap.transfer_at(family, "unseen_length", x.value / 2)
+    assert np.isnan(unreached.value)
+    assert np.isnan(unreached.resamples).all()

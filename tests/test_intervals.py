@@ -117,7 +117,7 @@ def test_an_estimate_says_what_its_interval_is_over():
     one = Bootstrap(table(rows(n, sums))).estimate(A, "iid", "accuracy")
     two = Bootstrap(table(rows(n, sums), rows(n, sums, seed=1))).estimate(A, "iid", "accuracy")
     assert one.over == "the sequences of one seed"
-    assert two.over == "2 seeds and their sequences"
+    assert two.over == "2 seeds and their sequences (so few seeds: too narrow)"
 
 
 def test_differences_on_one_split_are_paired():

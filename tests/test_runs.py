@@ -54,7 +54,7 @@ def test_the_results_table_holds_every_measurement(smoke):
     assert table.loc[table["proxy"] == "one_hot", "complexity"].isna().all()
     settings = whole[["layer", "proxy", "complexity", "fit_on"]].drop_duplicates()
     found = {(r.layer, r.proxy, None if pd.isna(r.complexity) else r.complexity, r.fit_on) for r in settings.itertuples()}
-    expected = settings_of(study.grid) + settings_of(study.oracle, SPLITS)
+    expected = settings_of(study.grid) + settings_of(study.oracle, study.oracle_splits)
     assert found == {(s.layer, s.proxy, s.complexity, s.fit_on) for s in expected}
     assert (table["n"] > 0).all()
     assert table["value"].notna().all()
@@ -94,7 +94,9 @@ def test_the_results_table_is_the_summary_of_the_sequences_tables(smoke):
 
 def test_the_summary_says_what_its_intervals_are_over(smoke):
     printed = (smoke / "stdout").read_text()
-    assert printed.startswith("same_prediction with 95 % intervals over 2 seeds and their sequences (dyck, preset smoke;")
+    assert printed.startswith(
+        "same_prediction with 95 % intervals over 2 seeds and their sequences (so few seeds: too narrow) (dyck, preset smoke;"
+    )
     assert printed.endswith(f"all measurements: {smoke / 'smoke' / 'dyck' / 'faithfulness.parquet'}\n")
     assert all(split in printed for split in SPLITS)
 
