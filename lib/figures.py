@@ -268,8 +268,13 @@ def transfer_figure(study: Study, layer: int, proxies: Sequence[str], splits: Se
 
 def along_training_figure(study: Study, settings: Sequence[Setting], splits: Sequence[str]) -> Figure:
     """Accuracy of model and proxies along training, a panel a split, with bands."""
-    figure, axes = plt.subplots(1, len(splits), figsize=(PAGE_WIDTH, 3.2), sharey=True, layout="constrained")
-    for ax, split in zip(axes, splits, strict=True):
+    rows = -(-len(splits) // 3)
+    size = (PAGE_WIDTH, 2.3 * rows + 0.7)
+    figure, grid = plt.subplots(rows, 3, figsize=size, sharey=True, sharex=True, layout="constrained", squeeze=False)
+    axes = grid.flat
+    for ax in axes[len(splits) :]:
+        ax.set_visible(False)
+    for ax, split in zip(axes, splits, strict=False):
         lines = [(s, "accuracy", name_of(s), colour, marker_of(s.proxy)) for s, colour in shades_of(settings).items()]
         for setting, metric, label, colour, marker in [*lines, (settings[0], "original_accuracy", "model", BLACK, "")]:
             found = {step: at.estimate(setting, split, metric) for step, at in study.along_training.items()}
@@ -279,9 +284,10 @@ def along_training_figure(study: Study, settings: Sequence[Setting], splits: Seq
                 list(found), [e.value for e in found.values()], color=colour, marker=marker, ms=3.5, lw=1.5, label=label,
                 ls="-" if marker else "--",
             )  # fmt: skip
-        ax.set(title=split, xlabel="training step", ylim=(0, 1.04))
+        ax.set(title=split, ylim=(0, 1.04))
         ax.yaxis.set_major_formatter(PercentFormatter(1))
-    axes[0].set_ylabel("accuracy")
+    figure.supxlabel("training step", fontsize=10)
+    figure.supylabel("accuracy", fontsize=10)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=6, columnspacing=1.2)
     at = next(iter(study.along_training.values()))

@@ -326,3 +326,27 @@ def test_the_sweep_over_all_ranks_predicts_what_running_the_whole_model_predicts
 
     rank_sweep(sentences=30)  # raises where a prediction differs
     assert "the same predictions" in capsys.readouterr().out
+
+
+def test_the_proxy_that_the_book_shows_as_an_example_works_as_printed(random_model, small_task):
+    import re
+    from pathlib import Path
+
+    from lib import proxies
+    from lib.figures import name_of, shades_of
+
+    page = (Path(__file__).resolve().parent.parent / "book" / "structure.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(class .*?)```", page, re.DOTALL)
+    config = ModelConfig(layers=2, heads=2, width=16, mlp_width=24)
+    model = random_model(config, len(small_task.vocabulary), small_task.context)
+    try:
+        exec(example, vars(proxies).copy())
+        settings = [Setting("top_coordinates", rank, 1) for rank in (2, config.head_width)]
+        table = measure(model, [small_task.splits["iid"]], settings, small_task.training[:40])
+        whole = table[table["group"] == ""].groupby("complexity")[["same_prediction", "n"]].sum()
+        assert whole.loc[config.head_width, "same_prediction"] == whole.loc[config.head_width, "n"], "all coordinates kept"
+        assert whole.loc[2, "same_prediction"] < whole.loc[2, "n"]
+        assert name_of(settings[0]) == "top_coordinates, rank 2"
+        assert set(shades_of(settings)) == set(settings)
+    finally:
+        PROXIES.pop("top_coordinates", None)
