@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--preset",
             default="quick",
-            help="size of everything: smoke (seconds, meaningless numbers), quick (minutes), paper (hours, several seeds); "
+            help="size of everything: smoke (seconds, meaningless numbers), quick (minutes), paper (largest, five seeds); "
             "%(default)s if left out",
         )
         sub.add_argument("--device", default="auto", help="cpu, cuda, or auto (the default): cuda where there is one")
