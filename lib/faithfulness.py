@@ -48,6 +48,7 @@ def measure(
         setting.check(model.config)
         one_of("fit_on", setting.fit_on, sources)
     layers = range(model.config.layers)
+    tables = []
     with tqdm(total=len(settings) + len(splits), desc=description, unit="fit or split", mininterval=1) as bar:
         rules: dict[Setting, dict[int, AttentionRule]] = {}
         for fit_on in {setting.fit_on: None for setting in settings}:
@@ -56,20 +57,38 @@ def measure(
                 if setting.fit_on == fit_on:
                     rules[setting] = fit_rules(model, setting, data, seed)
                     bar.update()
-        tables = []
         for split in splits:
             index = PositionIndex(split)
             on_split = {setting: rule for setting, rule in rules.items() if setting.fit_on in (TRAINING, split.name)}
             for setting, sums in compare(model, split, on_split).items():
-                tables.append(index.table(sums).assign(**_columns(setting), split=split.name))
+                tables.append(labelled(index.table(sums), setting, split.name))
             bar.update()
-    table = pd.concat(tables, ignore_index=True)
-    table["complexity"] = table["complexity"].astype("Int64")
-    return table[[*SETTING, "split", "group", "group_value", "sequence", "n", *METRICS]]
+    return stacked(tables)[[*SETTING, "split", "group", "group_value", "sequence", "n", *METRICS]]
 
 
-def _columns(setting: Setting) -> dict:
-    return {name: getattr(setting, name) for name in SETTING}
+def labelled(table: pd.DataFrame, setting: Setting, split: str) -> pd.DataFrame:
+    """A table of `PositionIndex` with the columns `SETTING` and `split` added, in few bytes a row."""
+    rows = len(table)
+
+    def same(value: str) -> pd.Categorical:
+        return pd.Categorical.from_codes(np.zeros(rows, np.int8), [value])
+
+    return table.assign(
+        layer=np.full(rows, setting.layer, np.int8),
+        head=np.full(rows, setting.head, np.int8),
+        proxy=same(setting.proxy),
+        complexity=pd.array([setting.complexity], "Int32").take(np.zeros(rows, int)),
+        fit_on=same(setting.fit_on),
+        split=same(split),
+    )
+
+
+def stacked(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Sequences tables on top of each other. Their text stays categorical, which pandas gives up where categories differ."""
+    names = [name for name, dtype in tables[0].dtypes.items() if isinstance(dtype, pd.CategoricalDtype)]
+    every = {name: sorted({c for table in tables for c in table[name].cat.categories}) for name in names}
+    shared = {name: pd.CategoricalDtype(categories) for name, categories in every.items()}
+    return pd.concat([table.astype(shared) for table in tables], ignore_index=True)
 
 
 @torch.no_grad()
@@ -186,27 +205,38 @@ class PositionIndex:
 
     def __init__(self, split: Split):
         sequence = np.nonzero(split.scored)[0]
-        everything = pd.DataFrame({"group": "", "group_value": "", "sequence": np.arange(len(split))})
-        self.parts = [(everything, sequence)]  # rows of the table, and for each scored position the row it adds to
+        parts = [self._rows("", [""], np.zeros(len(split), int), np.arange(len(split)))]
+        self.rows_of = [(sequence, len(split))]  # for each scored position the row it adds to, and how many rows there are
         for group, values in split.groups.items():
-            pairs = np.stack([sequence, values[split.scored].astype(np.int64)], 1)
+            pairs = np.stack([values[split.scored].astype(np.int64), sequence], 1)
             distinct, row = np.unique(pairs, axis=0, return_inverse=True)
-            rows = pd.DataFrame({"group": group, "group_value": distinct[:, 1].astype(str), "sequence": distinct[:, 0]})
-            self.parts.append((rows, row.ravel()))
+            found, code = np.unique(distinct[:, 0], return_inverse=True)
+            parts.append(self._rows(group, [split.label(group, value) for value in found], code, distinct[:, 1]))
+            self.rows_of.append((row.ravel(), len(distinct)))
+        self.rows = stacked(parts)
+
+    @staticmethod
+    def _rows(group: str, values: Sequence[str], value: np.ndarray, sequence: np.ndarray) -> pd.DataFrame:
+        columns = {"group": pd.Categorical([group]).repeat(len(value)), "group_value": pd.Categorical.from_codes(value, values)}
+        return pd.DataFrame({**columns, "sequence": sequence.astype(np.int32)})
 
     def table(self, values: np.ndarray, names: Sequence[str] = METRICS) -> pd.DataFrame:
         """values [names, positions] -> group, group_value, sequence, n and the sum of each measure."""
-        tables = []
-        for rows, row in self.parts:
-            sums = {name: np.bincount(row, v, len(rows)) for name, v in zip(names, values, strict=True)}
-            tables.append(rows.assign(n=np.bincount(row, minlength=len(rows)), **sums))
-        return pd.concat(tables, ignore_index=True)
+
+        def sums(weights: np.ndarray | None, dtype: type) -> np.ndarray:
+            return np.concatenate([np.bincount(row, weights, rows) for row, rows in self.rows_of]).astype(dtype)
+
+        of_each = {name: sums(of_name, np.float32) for name, of_name in zip(names, values, strict=True)}
+        return self.rows.assign(n=sums(None, np.int32), **of_each)
 
 
 def summarize(sequences: pd.DataFrame) -> pd.DataFrame:
     """The results table of a sequences table that also has the columns `task` and `seed`: one row a measurement."""
     keys = [c for c in COLUMNS if c not in ("metric", "value", "n")]
-    sums = sequences.groupby(keys, dropna=False, observed=True, sort=True)[["n", *METRICS]].sum().reset_index()
+    wide = sequences.astype(dict.fromkeys(METRICS, float))
+    sums = wide.groupby(keys, dropna=False, observed=True, sort=False)[["n", *METRICS]].sum().reset_index()
+    text = {name: str for name, dtype in sums.dtypes.items() if isinstance(dtype, pd.CategoricalDtype)}
+    sums = sums.astype({**text, "seed": int, "layer": int, "head": int, "complexity": "Int64", "n": int})
     means = sums.assign(**{metric: sums[metric] / sums["n"] for metric in METRICS})
     table = means.melt([*keys, "n"], list(METRICS), "metric", "value")
     return table[COLUMNS].sort_values([*keys, "metric"], ignore_index=True)

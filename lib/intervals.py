@@ -11,7 +11,7 @@ paired, and estimates can be subtracted: the interval of the result is that of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -72,22 +72,33 @@ class Estimate:
 
 
 class Bootstrap:
-    """Estimates of means from a sequences table with a `seed` column (see `lib.faithfulness`).
+    """Estimates of means from sequences tables with a `seed` column (see `lib.faithfulness`), all seeds in one or one each.
 
     Every seed counts the same, however many scored positions it has; within a seed the mean is over scored positions.
     """
 
-    def __init__(self, sequences: pd.DataFrame, resamples: int = 1_000, metrics: Sequence[str] = METRICS):
-        self.seeds = sorted(map(int, sequences["seed"].unique()))
+    def __init__(self, *tables: pd.DataFrame, resamples: int = 1_000, metrics: Sequence[str] = METRICS):
+        self.seeds = sorted({int(seed) for table in tables for seed in table["seed"].unique()})
         self.resamples = resamples
         rng = np.random.default_rng(0)
         drawn = rng.integers(0, len(self.seeds), (resamples, len(self.seeds)))
         self._seed_weights = np.stack([(drawn == i).sum(1) for i in range(len(self.seeds))], 1)  # [resamples, seeds]
-        keys = ["seed", *SETTING, "split", "group", "group_value"]
-        rows = sequences.assign(complexity=sequences["complexity"].fillna(0).astype(int)).reset_index(drop=True)
-        self._index = rows.groupby(keys, observed=True).indices  # setting, split, group value -> rows
-        self._columns = {name: rows[name].to_numpy() for name in ("sequence", "n", *metrics)}
+        self._rows: dict[tuple, list[Mapping[str, np.ndarray]]] = {}  # seed, setting, split, group value -> columns of its rows
+        for table in tables:
+            self._add(table, ("sequence", "n", *metrics))
         self._weights: dict[tuple[int, str], np.ndarray] = {}
+
+    def _add(self, table: pd.DataFrame, columns: Sequence[str]) -> None:
+        """Note which rows of a table belong to which measurement. Tables have millions of rows, so nothing is copied."""
+        names = ["seed", *SETTING, "split", "group", "group_value"]
+        begins = np.zeros(len(table), bool)
+        for name in names:
+            begins |= np.diff(pd.factorize(table[name])[0], prepend=-2) != 0
+        starts = np.flatnonzero(begins)
+        keys = table[names].iloc[starts].fillna({"complexity": 0}).itertuples(index=False, name=None)
+        values = {name: table[name].to_numpy() for name in columns}
+        for key, start, stop in zip(keys, starts, [*starts[1:], len(table)], strict=True):
+            self._rows.setdefault(key, []).append({name: column[start:stop] for name, column in values.items()})
 
     def estimate(self, setting: Setting, split: str, metric: str, group: str = "", value: object = "") -> Estimate:
         """The mean of `metric` for a setting on a split, or on one group value of it; NaN if no position was scored there.
@@ -97,21 +108,21 @@ class Bootstrap:
         totals, means, positions = np.full((self.resamples, len(self.seeds)), np.nan), [], 0
         for i, seed in enumerate(self.seeds):
             key = (seed, setting.layer, setting.head, setting.proxy, setting.complexity or 0, setting.fit_on, split)
-            whole = self._index.get((*key, "", ""))
+            whole = self._rows.get((*key, "", ""))
             if whole is None:
                 raise InputError(f"{setting} was not measured on split {split!r} with seed {seed}")
-            found = self._index.get((*key, group, str(value)))
+            found = self._rows.get((*key, group, str(value)))
             if found is None:
                 continue
-            sequence, sums, n = (self._columns[name][found] for name in ("sequence", metric, "n"))
+            sequence, sums, n = (np.concatenate([part[name] for part in found]) for name in ("sequence", metric, "n"))
             if not n.sum():
                 continue
-            by_sequence = np.zeros((len(whole), 2), np.float32)
+            by_sequence = np.zeros((sum(len(part["n"]) for part in whole), 2), np.float32)
             by_sequence[sequence, 0], by_sequence[sequence, 1] = sums, n
-            drawn = self._sequence_weights(seed, split, len(whole)) @ by_sequence  # [resamples, 2]
+            drawn = self._sequence_weights(seed, split, len(by_sequence)) @ by_sequence  # [resamples, 2]
             with np.errstate(invalid="ignore", divide="ignore"):  # a resample may happen to draw no scored position
                 totals[:, i] = drawn[:, 0] / drawn[:, 1]
-            means.append(sums.sum() / n.sum())
+            means.append(sums.sum(dtype=float) / n.sum())
             positions += int(n.sum())
         if not means:
             return Estimate(np.nan, np.full(self.resamples, np.nan), 0, 0)
@@ -130,7 +141,7 @@ class Bootstrap:
 
     def above(self, setting: Setting, split: str, metric: str, group: str, value: int) -> Estimate:
         """The mean of `metric` over the positions of a split whose `group` value is larger than `value`, as one share."""
-        larger = sorted({int(key[-1]) for key in self._index if key[-3:-1] == (split, group) and int(key[-1]) > value})
+        larger = sorted({int(key[-1]) for key in self._rows if key[-3:-1] == (split, group) and int(key[-1]) > value})
         return self._pooled([self.estimate(setting, split, metric, group, v) for v in larger])
 
     def _pooled(self, parts: Sequence[Estimate]) -> Estimate:
@@ -150,7 +161,7 @@ class Bootstrap:
 
         Only values of the group with at least `fewest` scored positions in both splits enter, on both sides alike.
         """
-        values = {key[-1] for key in self._index if key[-3:-1] == (split, group)}
+        values = {key[-1] for key in self._rows if key[-3:-1] == (split, group)}
         pairs = [[self.estimate(setting, name, metric, group, value) for name in (control, split)] for value in sorted(values)]
         pairs = [(c, s) for c, s in pairs if min(c.positions, s.positions) >= fewest]
         if not pairs:

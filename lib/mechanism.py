@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lib.dyck.language import FIRST_BRACKET, annotate
-from lib.faithfulness import SETTING, PositionIndex, attention_rows
+from lib.faithfulness import PositionIndex, attention_rows, labelled, stacked
 from lib.proxies import PROXIES, Head, Setting, Subspace, capture, fit_proxies, fit_rules, nearest
 from lib.runs import Run
 
@@ -37,12 +37,12 @@ def opener_attention(run: Run, splits: Sequence[str], settings: Sequence[Setting
         for setting in settings:
             values = [on_opener[setting], attended[setting] == opener, on_opener[None], attended[None] == opener]
             table = index.table(np.array(values, np.float32), OPENER_METRICS)
-            sums.append(table.assign(**{column: getattr(setting, column) for column in SETTING}, split=name, seed=run.seed))
+            sums.append(labelled(table, setting, name).assign(seed=run.seed))
         for setting in rows:
             counts = pd.DataFrame({"depth": depth, "attended": brackets.depth[sequence, attended[setting]]})
             counts = counts.value_counts().rename("n").reset_index()
             depths.append(counts.assign(split=name, seed=run.seed, setting=[setting] * len(counts)))
-    return pd.concat(sums, ignore_index=True), pd.concat(depths, ignore_index=True)
+    return stacked(sums), pd.concat(depths, ignore_index=True)
 
 
 def projections(run: Run, layer: int, splits: Sequence[str], clusters: int, sequences: int = 150) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -152,8 +153,8 @@ class Run:
         training = self.task.training[: self.config.study.fit_sequences]
         description = f"evaluate {self.title}"
         table = faithfulness.measure(model, splits, settings, training, seed=self.seed, description=description)
-        table.insert(0, "seed", self.seed)
-        table.insert(0, "task", self.task_name)
+        table.insert(0, "seed", np.int64(self.seed))
+        table.insert(0, "task", pd.Categorical([self.task_name]).repeat(len(table)))
         return table
 
     @cached_property
@@ -214,24 +215,24 @@ class Study:
         return self.runs[0].config
 
     @cached_property
-    def sequences(self) -> pd.DataFrame:
-        """The sequences tables of all seeds."""
-        return pd.concat([run.sequences for run in self.runs], ignore_index=True)
+    def sequences(self) -> list[pd.DataFrame]:
+        """The sequences tables: one a seed, as together they would take up several gigabytes at full size."""
+        return [run.sequences for run in self.runs]
 
     @cached_property
     def results(self) -> pd.DataFrame:
         """The results table: what `faithfulness.parquet` holds if `seeds` is the preset's."""
-        return faithfulness.summarize(self.sequences)
+        return pd.concat(map(faithfulness.summarize, self.sequences), ignore_index=True)
 
     @cached_property
     def bootstrap(self) -> Bootstrap:
         """Estimates with intervals."""
-        return Bootstrap(self.sequences)
+        return Bootstrap(*self.sequences)
 
     @cached_property
     def along_training(self) -> dict[int, Bootstrap]:
         """Estimates at every evaluation along training, by step."""
-        table = pd.concat([run.along_training for run in self.runs], ignore_index=True)
+        table = faithfulness.stacked([run.along_training for run in self.runs])
         return {int(step): Bootstrap(rows) for step, rows in table.groupby("step")}
 
     @cached_property
@@ -256,7 +257,7 @@ class Study:
 
     def summary(self, metric: str = "same_prediction") -> str:
         """A readable table of `metric`, one row a setting and one column a split, with 95 % intervals."""
-        splits = list(self.sequences["split"].unique())
+        splits = list(self.sequences[0]["split"].unique())
         rows = [
             {
                 "layer": setting.layer,
@@ -290,7 +291,7 @@ class Study:
         extended.runs = self.runs
         settings = settings_of(self.config.study.grid)
         measured = [run.measure([split], settings) for run in self.runs]
-        extended.sequences = pd.concat([self.sequences, *measured], ignore_index=True)
+        extended.sequences = [faithfulness.stacked(tables) for tables in zip(self.sequences, measured, strict=True)]
         return extended
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ class Split:
     scored: np.ndarray  # [n, T] bool: positions whose next-token prediction counts
     candidates: np.ndarray  # [c] token ids that a prediction may choose from
     groups: Mapping[str, np.ndarray] = field(default_factory=dict)  # name -> [n, T] integer category of the predicted token
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name -> names of its categories 0, 1, ...
 
     def __post_init__(self):
         arrays = {"scored": self.scored, **{f"groups[{g!r}]": a for g, a in self.groups.items()}}
@@ -47,7 +48,11 @@ class Split:
     def first(self, sequences: int) -> Split:
         """The split of only the first sequences."""
         groups = {name: values[:sequences] for name, values in self.groups.items()}
-        return Split(self.name, self.tokens[:sequences], self.scored[:sequences], self.candidates, groups)
+        return replace(self, tokens=self.tokens[:sequences], scored=self.scored[:sequences], groups=groups)
+
+    def label(self, group: str, value: int) -> str:
+        """What a category of a group is called: its label, or the number itself where the group has none."""
+        return self.labels[group][value] if group in self.labels else str(value)
 
     def __len__(self) -> int:
         return len(self.tokens)
