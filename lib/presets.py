@@ -50,11 +50,13 @@ class TrainingConfig:
     heldout_sequences: int = 500  # of each split, along the way
     checkpoint_every: int = 1_000  # steps; an interrupted run resumes from the last one
     threads: int = 1  # on the CPU; seeds run in parallel instead. Part of the configuration: sums depend on it in the last bits
+    precision: str = "float32"  # of matrix products in training, or "bfloat16" (autocast; weights stay float32)
 
     def __post_init__(self):
         for name in ("steps", "batch_size", "evaluations", "heldout_sequences", "checkpoint_every", "threads"):
             whole_number(name, getattr(self, name), 1)
         whole_number("warmup_steps", self.warmup_steps, 0)
+        one_of("precision", self.precision, ("float32", "bfloat16"))
         if not 0 < self.peak_learning_rate < 1:
             raise InputError(f"peak_learning_rate is {self.peak_learning_rate!r}, but must lie between 0 and 1")
 
@@ -71,6 +73,7 @@ class StudyConfig:
     along_training: Grid = field(default_factory=dict)  # measured at every evaluation along training as well
     oracle: Grid = field(default_factory=dict)  # fitted on each of `oracle_splits`, and measured on that split alone
     oracle_splits: tuple[str, ...] = ("iid", "unseen_length", "unseen_depth")
+    each_head: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)  # each head on its own, as `grid` else
     fit_sequences: int = 1_000  # training sequences that proxies are fitted on
 
     def __post_init__(self):

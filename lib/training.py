@@ -165,8 +165,10 @@ class _Run:
         """One step on sequences (batch, T); every token but padding is predicted."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.config)
-        logits = self.model(sequences[:, :-1])  # (batch, T - 1, vocabulary)
-        loss = F.cross_entropy(logits.flatten(0, 1), sequences[:, 1:].flatten(), ignore_index=0)
+        low = self.config.precision == "bfloat16"
+        with torch.autocast(sequences.device.type, torch.bfloat16, enabled=low):
+            logits = self.model(sequences[:, :-1])  # (batch, T - 1, vocabulary)
+        loss = F.cross_entropy(logits.flatten(0, 1).float(), sequences[:, 1:].flatten(), ignore_index=0)
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
