@@ -9,6 +9,7 @@ import sys
 from dataclasses import asdict
 
 from lib.artifacts import root
+from lib.code.splits import humaneval_folder
 from lib.presets import preset
 
 # `python`, papermill and jupyter-book are those of the environment that runs Snakemake, whether or not it is activated.
@@ -18,24 +19,33 @@ PRESET = preset(config.get("preset", "quick"))
 ROOT = os.path.relpath(root())
 HERE = f"{ROOT}/{PRESET.name}"
 SEED = HERE + "/{task}/seed-{seed}"
-NOTEBOOKS = {  # and the tasks whose results each one shows
-    "dyck_depth": [task for task in PRESET.tasks if task.startswith("dyck")],
+TASKS = PRESET.available()
+CODE_TASKS = [task for task in TASKS if task.startswith("code")]
+NOTEBOOKS = {  # and the tasks whose results each one shows, the main one first
+    "dyck_depth": [task for task in TASKS if task.startswith("dyck")],
     "svd_vs_clustering": ["dyck"],
-    "scorecard": ["dyck"],
+    "code_completion": CODE_TASKS,
+    "scorecard": ["dyck", *CODE_TASKS],
 }
 PAGES = [f"book/{name}" for name in ("index.md", "running.md", "structure.md", "references.md", "references.bib")]
 STATIC = glob_wildcards("book/_static/{name}").name
 
 # A change of one of these files makes what was computed with them out of date; a change of configuration does so through `params`.
-TRAINING_CODE = expand("lib/{module}.py", module=["dyck/language", "dyck/splits", "split", "transformer", "training"])
+TRAINING_CODE = {
+    "dyck": expand("lib/{module}.py", module=["dyck/language", "dyck/splits", "split", "transformer", "training"]),
+    "code": expand("lib/{module}.py", module=[
+        "code/languages", "code/sources", "code/corpora", "code/splits", "split", "transformer", "training",
+    ]),
+}
 MEASURING_CODE = expand("lib/{module}.py", module=["proxies", "measures", "faithfulness"])
 NOTEBOOK_CODE = expand("lib/{module}.py", module=[
-    "intervals", "runs", "claims", "mechanism", "figures", "dyck_figures", "explorers",
+    "intervals", "runs", "claims", "mechanism", "code_analysis", "figures", "dyck_figures", "code_figures", "explorers",
+    "code/ngram",
 ])
 
 
 wildcard_constraints:
-    task="|".join(PRESET.tasks),
+    task="|".join(TASKS),
     seed=r"\d+",
 
 
@@ -98,14 +108,27 @@ rule measure:
         SEED + "/along_training.parquet",
     params:
         configuration=configuration("study"),
+        humaneval_x=lambda wildcards: humaneval_folder() if wildcards.task in CODE_TASKS else "",
     threads: lambda wildcards: PRESET.task(wildcards.task).training.threads
     shell:
         "python -m lib evaluate {wildcards.task} --preset {PRESET.name} --seed {wildcards.seed}"
 
 
+rule corpus:  # once, before the seeds of a task would all build it at the same time
+    input:
+        expand("lib/code/{module}.py", module=["languages", "sources", "corpora"]),
+    output:
+        HERE + "/{task}/corpus.txt",
+    params:
+        configuration=configuration("data"),
+    shell:
+        "python -m lib corpus {wildcards.task} --preset {PRESET.name} > {output}"
+
+
 rule train:
     input:
-        TRAINING_CODE,
+        code=lambda wildcards: TRAINING_CODE[wildcards.task.split("-")[0]],
+        corpus=lambda wildcards: f"{HERE}/{wildcards.task}/corpus.txt" if wildcards.task in CODE_TASKS else [],
     output:
         SEED + "/model.safetensors",
         SEED + "/snapshots.safetensors",

@@ -16,8 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib.errors import ArtifactError, whole_number
-from lib.presets import preset
+from lib.errors import ArtifactError
 
 if TYPE_CHECKING:
     import torch
@@ -30,24 +29,13 @@ def root() -> Path:
     return Path(os.environ.get("LIB_ARTIFACTS") or Path(__file__).resolve().parent.parent / "artifacts")
 
 
-def task_folder(preset_name: str, task: str) -> Path:
-    """Where the results of a task at a preset are kept."""
-    preset(preset_name).task(task)
-    return root() / preset_name / task
-
-
-def seed_folder(preset_name: str, task: str, seed: int) -> Path:
-    """Where one seed's model and measurements are kept."""
-    whole_number("seed", seed, 0, 2**32 - 1)
-    return task_folder(preset_name, task) / f"seed-{seed}"
-
-
 def make_folder(folder: Path) -> Path:
-    """Create `folder` and clear away what an interrupted write left in it."""
+    """Create `folder` and clear away what an interrupted write left in it; what another process is writing stays."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob(f"*{_TEMPORARY}"):
-            leftover.unlink()
+            if not _is_running(leftover.name.split(".")[-2]):
+                leftover.unlink(missing_ok=True)
     except OSError as error:
         raise ArtifactError(
             f"the folder {folder} cannot be used: {error.strerror}; make it writable or set LIB_ARTIFACTS to another folder"
@@ -55,10 +43,24 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
+def _is_running(process: str) -> bool:
+    """Whether the process with this number is running on this machine."""
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, renamed to `path` if the block succeeds and removed if it does not."""
-    temporary = path.with_name(path.name + _TEMPORARY)
+    """Yield a temporary path beside `path`, renamed to `path` if the block succeeds and removed if it does not.
+
+    It is this process's own, so two processes that write the same file do not mix: the later one replaces it as a whole.
+    """
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{_TEMPORARY}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

@@ -1,27 +1,32 @@
 """The claims of the study, each tested as stated: an effect, its 95 % interval, a verdict. Nothing here is typed in.
 
-Which proxy stands for its kind is decided on `seen_structure`, which enters no claim, before another split is looked at:
-the simplest one that makes the model's prediction there in at least `FAITHFUL` of cases, or the most faithful one if none
-does. Claims about proxies that match the model in distribution are not tested on one that does not.
+Which proxy stands for its kind is decided on a split that enters no claim (`seen_structure`, and `seen_package` for code),
+before another split is looked at: the simplest one that makes the model's prediction there in at least `FAITHFUL` of cases, or
+the most faithful one if none does. Claims about proxies that match the model in distribution are not tested on one that does
+not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 import numpy as np
 
+from lib.code.languages import CLASSES, LANGUAGES, NEW, REPEATED
+from lib.code.splits import CodeConfig
+from lib.code_analysis import copying_heads, pooled_heads
 from lib.errors import InputError
-from lib.intervals import Estimate
+from lib.intervals import Bootstrap, Estimate, mean_of
 from lib.proxies import Setting
-from lib.runs import Study
+from lib.runs import Study, head_settings
 
 FAITHFUL = 0.9  # agreement with the model in distribution from which on a simplification would be trusted
 FEWEST_SEEDS = 3  # with fewer an interval says next to nothing about another training run, and there is no verdict
 ACCURATE = 0.9  # a convention: a model that generalizes to deeper sentences closes so many of their brackets correctly
-LAYER = 1  # the second layer, where the matching bracket is looked up
+LAYER = 1  # of Dyck models: the second, where the matching bracket is looked up
+FEWEST_CHARACTERS = 100  # a kind of character needs so many predictions to be compared with others
 
 SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE = "supported", "not supported", "inconclusive"
 
@@ -62,6 +67,8 @@ CLAIMS = {
     2: "The model generalizes systematically to unseen depth where proxies that match it in distribution fail",
     3: "There are proxies that generalize better than the model that they simplify",
     4: "Simplifications that use no data show gaps too",
+    5: "Code: proxies are more faithful on the training language than on others, and a shift of domain alone does not do it",
+    6: "Code: the gap depends on what is predicted: on the kind of character, on repeated words, in heads that do induction",
 }
 ANY = {3}  # the claim holds if one of its statements does; of the others, all must hold
 UNSEEN = ("unseen_structure", "unseen_length", "unseen_depth")
@@ -76,9 +83,14 @@ def verdict(claim: int, findings: Sequence[Finding]) -> str:
     return too_few if found and set(found) == {too_few} else INCONCLUSIVE
 
 
+def findings_of(study: Study) -> list[Finding]:
+    """The claims that a study's task is about, tested on it."""
+    return code_findings(study) if isinstance(study.config.data, CodeConfig) else dyck_findings(study)
+
+
 def dyck_findings(study: Study) -> list[Finding]:
     """Claims 1 to 4, tested on a Dyck study."""
-    test, bootstrap = _Test(study), study.bootstrap
+    test, bootstrap = _Test(study, LAYER, "seen_structure"), study.bootstrap
     svd, kmeans, weights = (test.representative(proxy) for proxy in ("svd", "kmeans", "weight_svd"))
     one_hot = Setting("one_hot", None, LAYER)
     findings = []
@@ -106,27 +118,131 @@ def dyck_findings(study: Study) -> list[Finding]:
     return findings
 
 
-class _Test:
-    """What the claims are computed from."""
+def code_findings(study: Study) -> list[Finding]:
+    """Claims 5 and 6, tested on a study of code."""
+    test = _Test(study, -1, "seen_package")
+    proxies = (("SVD", test.representative("svd")), ("k-means", test.representative("kmeans")))
+    return [*_language_findings(test, proxies), *_prediction_findings(test, proxies)]
 
-    def __init__(self, study: Study):
-        self.study = study
+
+def _language_findings(test: _Test, proxies: Sequence[tuple[str, Setting | None]]) -> list[Finding]:
+    """Claim 5: the gap to each further language, and on HumanEval-X the gap between languages against that between domains."""
+    bootstrap, own = test.study.bootstrap, test.study.config.data.language
+    findings = []
+    for name, setting in proxies:
+        for split in unseen_languages(test.study):
+            statement = f"{name}: same prediction as the model more often on id than on {LANGUAGES[split].title}"
+            findings.append(test.finding(5, statement, setting, lambda s, x=split: bootstrap.gap(s, x, reference="id")))
+        here = f"humaneval_x/{own}"
+        others = [split for split in test.study.splits if split.startswith("humaneval_x/") and split != here]
+
+        def other_language_less_domain(s: Setting, here=here, others=others) -> Estimate:
+            language = mean_of([bootstrap.gap(s, split, reference=here) for split in others])
+            return language - bootstrap.gap(s, here, reference="id")
+
+        statement = (
+            f"{name}: within HumanEval-X, going from {LANGUAGES[own].title} to other languages costs more agreement than going "
+            f"from id to HumanEval-X"
+        )
+        if here in test.study.splits and others:
+            findings.append(test.finding(5, statement, setting, other_language_less_domain))
+        else:
+            reason = "HumanEval-X is not at hand in the training language: set LIB_HUMANEVAL_X to its folder"
+            findings.append(Finding(5, statement, None, reason))
+    return findings
+
+
+def _prediction_findings(test: _Test, proxies: Sequence[tuple[str, Setting | None]]) -> list[Finding]:
+    """Claim 6: by kind of character, by whether a word is repeated, and by what the simplified head does."""
+    study, languages = test.study, unseen_languages(test.study)
+    findings = []
+    for name, setting in proxies:
+        first, *others = languages
+        statement = (
+            f"{name}: the kinds of characters with the largest and the smallest gap to {LANGUAGES[first].title} also differ in "
+            f"their gaps to the other languages"
+        )
+        findings.append(test.finding(6, statement, setting, lambda s, x=first, y=others: _class_contrast(study, s, x, y)))
+        statement = f"{name}: a larger gap on later characters of repeated words than of new words"
+        repeated, new = CLASSES[REPEATED], CLASSES[NEW]
+        findings.append(
+            test.finding(
+                6,
+                statement,
+                setting,
+                lambda s, r=repeated, n=new: class_gap(study, s, languages, r) - class_gap(study, s, languages, n),
+            )
+        )
+    for proxy in study.config.study.each_head:
+        setting = head_settings({proxy: study.config.study.each_head[proxy][:1]}, study.config.model)[0]
+        pooled = Bootstrap(*(pooled_heads(run, setting, copying_heads(run)) for run in study.runs))
+        statement = f"{proxy} in single heads: on repeated words, a larger gap in induction heads than in others"
+        gaps = [
+            mean_of(
+                [_gap_on(pooled, replace(setting, layer=-1, head=group), language, CLASSES[REPEATED]) for language in languages]
+            )
+            for group in (1, 0)
+        ]
+        reasons = [f"{setting.proxy} {setting.complexity or ''}".strip(), "heads with an induction score in the top quarter"]
+        findings.append(test.conclude(6, statement, (gaps[0] - gaps[1]).scaled(100), reasons))
+    return findings
+
+
+def unseen_languages(study: Study) -> list[str]:
+    """The splits of a code study that are programming languages other than that of training."""
+    return [split for split in study.splits if split in LANGUAGES]
+
+
+def class_gap(study: Study, setting: Setting, languages: Sequence[str], kind: str) -> Estimate:
+    """The gap from `id` on one kind of character, mean over languages."""
+    return mean_of([_gap_on(study.bootstrap, setting, language, kind) for language in languages])
+
+
+def _gap_on(bootstrap: Bootstrap, setting: Setting, split: str, kind: str) -> Estimate:
+    in_distribution, out = (bootstrap.estimate(setting, s, "same_prediction", "character", kind) for s in ("id", split))
+    return in_distribution - out
+
+
+def _class_contrast(study: Study, setting: Setting, first: str, others: Sequence[str]) -> Estimate:
+    """Which kinds of characters differ most is settled on one language, whether they do is tested on the others."""
+    if not others:
+        raise InputError("only one further language was measured, and this needs a second: use a corpus with more languages")
+    gaps = {kind: _gap_on(study.bootstrap, setting, first, kind) for kind in CLASSES}
+    measured = {kind: gap.value for kind, gap in gaps.items() if gap.positions >= FEWEST_CHARACTERS}
+    largest, smallest = max(measured, key=measured.get), min(measured, key=measured.get)
+    return class_gap(study, setting, others, largest) - class_gap(study, setting, others, smallest)
+
+
+def representative(study: Study, layer: int, chosen_on: str, proxy: str) -> Setting | None:
+    """The simplest setting of a proxy trusted from how it does on `chosen_on`, else the closest; None if none was measured."""
+    agreement = {
+        setting: study.bootstrap.estimate(setting, chosen_on, "same_prediction").value
+        for setting in study.settings(layer)
+        if setting.proxy == proxy
+    }
+    trusted = [setting for setting, value in agreement.items() if value >= FAITHFUL]
+    if trusted:
+        return min(trusted, key=lambda setting: setting.complexity or 0)
+    return max(agreement, key=agreement.get, default=None)
+
+
+class _Test:
+    """What the claims are computed from: a study, the layer that is simplified, the split that settings are chosen on."""
+
+    def __init__(self, study: Study, layer: int, chosen_on: str):
+        self.study, self.layer, self.chosen_on = study, layer, chosen_on
 
     def agreement(self, setting: Setting) -> float:
         """How often the setting makes the model's prediction in distribution, on the split that settings are chosen on."""
-        return self.study.bootstrap.estimate(setting, "seen_structure", "same_prediction").value
+        return self.study.bootstrap.estimate(setting, self.chosen_on, "same_prediction").value
 
     def matches(self, setting: Setting) -> bool:
         """Whether a setting would be trusted from how it does in distribution."""
         return self.agreement(setting) >= FAITHFUL
 
     def representative(self, proxy: str) -> Setting | None:
-        """The simplest setting of a proxy that matches the model in distribution, else the closest; None if not measured."""
-        family = [s for s in self.study.settings(LAYER) if s.proxy == proxy]
-        matching = [s for s in family if self.matches(s)]
-        if matching:
-            return min(matching, key=lambda s: s.complexity or 0)
-        return max(family, key=self.agreement, default=None)
+        """The setting that stands for a proxy."""
+        return representative(self.study, self.layer, self.chosen_on, proxy)
 
     def finding(self, claim: int, statement: str, setting: Setting | None, effect: Callable[[Setting], Estimate]) -> Finding:
         """The finding of `effect(setting)`, or an inconclusive one that says why."""

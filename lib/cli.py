@@ -18,6 +18,8 @@ examples:
   python -m lib train dyck --preset quick --seed 0
   python -m lib evaluate dyck --preset quick
   python -m lib evaluate dyck --preset quick --sentences mine.txt
+  python -m lib evaluate code --preset quick
+  python -m lib evaluate code-javascript --preset quick --corpus directory --location ~/my-project
   python -m lib claims --preset quick
 """
 
@@ -50,8 +52,19 @@ def _parser() -> argparse.ArgumentParser:
     def common(sub: argparse.ArgumentParser) -> None:
         sub.add_argument(
             "task",
-            help="what the model is trained on: dyck, a language of nested brackets; presets smoke and paper also have "
-            "dyck-sinusoidal and dyck-none, with other position encodings",
+            help="what the model is trained on: dyck, a language of nested brackets; code, functions in Python; "
+            "code-<language>, in another language; presets smoke and paper also have dyck-sinusoidal and dyck-none, with other "
+            "position encodings",
+        )
+        sub.add_argument(
+            "--corpus",
+            help="for code: installed (what the environment's own packages ship; the default), codesearchnet, or directory",
+        )
+        sub.add_argument(
+            "--location",
+            default="",
+            metavar="PATH",
+            help="a folder or zip file of sources (directory), or a folder with CodeSearchNet's files (without it: the hub)",
         )
         sub.add_argument(
             "--preset",
@@ -95,6 +108,15 @@ def _parser() -> argparse.ArgumentParser:
         "faithfulness-<name>.parquet, so that the study's own table stays as it is",
     )
 
+    corpus = command(
+        "corpus",
+        _corpus,
+        "build the corpus of a code task and say what is in it",
+        "Cut functions out of the sources, leave out duplicates, keep the result; prints the manifest with its SHA-256. What "
+        "was built before from the same sources is only read.",
+    )
+    common(corpus)
+
     claims = command(
         "claims",
         _claims,
@@ -103,6 +125,9 @@ def _parser() -> argparse.ArgumentParser:
         "trained and measured first.",
     )
     claims.add_argument("--preset", default="quick", help="size of everything; %(default)s if left out")
+    claims.add_argument(
+        "--task", help="test one task's claims only: dyck, code or code-<language>; if left out, all of the preset"
+    )
     claims.add_argument("--json", action="store_true", help="for machines: a list of findings as JSON")
 
     bench = command(
@@ -110,16 +135,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     bench.add_argument(
         "subject",
-        choices=["dyck-sampler", "rank-sweep"],
-        help="dyck-sampler: sampling and annotating training sentences; rank-sweep: an SVD of every rank on every split",
+        choices=["dyck-sampler", "rank-sweep", "precision", "training"],
+        help="dyck-sampler: sampling and annotating training sentences; rank-sweep: an SVD of every rank on every split; "
+        "precision: training on code in bfloat16 against float32; training: against nanoGPT's training loop (needs --peer)",
     )
+    bench.add_argument("--peer", type=Path, metavar="FOLDER", help="for training: a checkout of nanoGPT")
     return parser
+
+
+def _task(options: argparse.Namespace) -> str:
+    """The task that the options name, which is a variant of its own where they name a corpus."""
+    from lib.presets import with_corpus
+
+    if options.corpus is None:
+        if options.location:
+            raise InputError(f"location is {options.location!r}, but no corpus reads it: name one, --corpus directory")
+        return options.task
+    return with_corpus(options.preset, options.task, options.corpus, options.location)
 
 
 def _train(options: argparse.Namespace) -> None:
     from lib.runs import Run
 
-    run = Run(options.task, options.preset, options.seed, options.device)
+    run = Run(_task(options), options.preset, options.seed, options.device)
     trained_before = run.is_trained()
     run.train()
     print(f"{'already trained' if trained_before else 'trained'}: {run.folder}")
@@ -127,41 +165,61 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from lib.artifacts import task_folder
+    from lib.presets import task_folder
     from lib.runs import Run, Study, write_table
 
+    task = _task(options)
     if options.seed is not None:
-        run = Run(options.task, options.preset, options.seed, options.device)
+        run = Run(task, options.preset, options.seed, options.device)
         _ = run.sequences, run.along_training
         print(f"measured: {run.folder / 'sequences.parquet'}, {run.folder / 'along_training.parquet'}")
         return
-    study = Study(options.task, options.preset, device=options.device)
+    study = Study(task, options.preset, device=options.device)
     if options.sentences is None:
         path = study.save()
     else:
         study = study.with_sentences(options.sentences)
-        path = task_folder(options.preset, options.task) / f"faithfulness-{options.sentences.stem}.parquet"
+        path = task_folder(options.preset, task) / f"faithfulness-{options.sentences.stem}.parquet"
         write_table(path, study.results)
     print(study.summary())
     print(f"all measurements: {path}")
 
 
+def _corpus(options: argparse.Namespace) -> None:
+    import json
+
+    from lib.code.splits import CodeConfig, load
+    from lib.presets import preset
+
+    config = preset(options.preset).task(_task(options)).data
+    if not isinstance(config, CodeConfig):
+        raise InputError(f"task is {options.task!r}, which has no corpus: use code or code-<language>")
+    print(json.dumps(load(config).manifest, indent=2))
+
+
 def _claims(options: argparse.Namespace) -> None:
     import json
 
-    from lib.claims import dyck_findings, table
+    from lib.claims import findings_of, table
+    from lib.presets import preset
     from lib.runs import Study
 
-    study = Study("dyck", options.preset)
-    findings = dyck_findings(study)
+    known = preset(options.preset)
+    tasks = [options.task] if options.task else [name for name in ("dyck", "code", "code-java") if name in known.available()]
+    by_task = {task: findings_of(Study(task, options.preset)) for task in tasks}
     if options.json:
-        print(json.dumps([finding.to_json() for finding in findings], indent=2))
-    else:
-        print(f"preset {options.preset}, {study.seeds} seeds; effects in percentage points with 95 % intervals\n")
-        print(table(findings))
+        print(json.dumps([{"task": task, **f.to_json()} for task, found in by_task.items() for f in found], indent=2))
+        return
+    for task, findings in by_task.items():
+        seeds = known.task(task).seeds
+        print(f"{task}, preset {options.preset}, {seeds} seeds; effects in percentage points with 95 % intervals\n")
+        print(table(findings), end="\n\n")
 
 
 def _bench(options: argparse.Namespace) -> None:
     from lib import bench
 
-    {"dyck-sampler": bench.dyck_sampler, "rank-sweep": bench.rank_sweep}[options.subject]()
+    if options.subject == "training":
+        bench.training(options.peer)
+    else:
+        {"dyck-sampler": bench.dyck_sampler, "rank-sweep": bench.rank_sweep, "precision": bench.precision}[options.subject]()

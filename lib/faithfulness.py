@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from lib import measures
 from lib.errors import one_of
-from lib.proxies import TRAINING, Setting, capture, fit_rules
+from lib.proxies import TRAINING, Fitted, Setting, capture, fit_rules
 from lib.split import Split
 from lib.transformer import AttentionRule, Capture, Transformer
 
@@ -51,11 +51,12 @@ def measure(
     tables = []
     with tqdm(total=len(settings) + len(splits), desc=description, unit="fit or split", mininterval=1) as bar:
         rules: dict[Setting, dict[int, AttentionRule]] = {}
+        fitted: Fitted = {}
         for fit_on in {setting.fit_on: None for setting in settings}:
             data = capture(model, sources[fit_on], layers)
             for setting in settings:
                 if setting.fit_on == fit_on:
-                    rules[setting] = fit_rules(model, setting, data, seed)
+                    rules[setting] = fit_rules(model, setting, data, seed, fitted)
                     bar.update()
         for split in splits:
             index = PositionIndex(split)
@@ -85,15 +86,21 @@ def labelled(table: pd.DataFrame, setting: Setting, split: str) -> pd.DataFrame:
 
 def stacked(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Sequences tables on top of each other. Their text stays categorical, which pandas gives up where categories differ."""
-    names = [name for name, dtype in tables[0].dtypes.items() if isinstance(dtype, pd.CategoricalDtype)]
-    every = {name: sorted({c for table in tables for c in table[name].cat.categories}) for name in names}
-    shared = {name: pd.CategoricalDtype(categories) for name, categories in every.items()}
-    return pd.concat([table.astype(shared) for table in tables], ignore_index=True)
+    columns = {}
+    for name, dtype in tables[0].dtypes.items():  # by column, so that few copies of millions of rows exist at a time
+        of_all = [table[name] for table in tables]
+        if isinstance(dtype, pd.CategoricalDtype):
+            categories = sorted({category for column in of_all for category in column.cat.categories})
+            codes = np.concatenate([column.cat.set_categories(categories).cat.codes for column in of_all])
+            columns[name] = pd.Categorical.from_codes(codes, categories)
+        else:
+            columns[name] = pd.concat(of_all, ignore_index=True)
+    return pd.DataFrame(columns, copy=False)
 
 
 @torch.no_grad()
 def compare(
-    model: Transformer, split: Split, rules: Mapping[Setting, Mapping[int, AttentionRule]], batch_size: int = 250
+    model: Transformer, split: Split, rules: Mapping[Setting, Mapping[int, AttentionRule]]
 ) -> dict[Setting, np.ndarray]:
     """Every measure at every scored position of a split: for each setting [len(METRICS), positions], in row-major order.
 
@@ -101,7 +108,7 @@ def compare(
     scored positions.
     """
     results = {setting: np.empty((len(METRICS), int(split.scored.sum())), np.float32) for setting in rules}
-    for batch in _batches(model, split, batch_size):
+    for batch in _batches(model, split):
         for setting, by_layer in rules.items():
             heads = slice(None) if setting.head < 0 else [setting.head]
             results[setting][:, batch.positions] = batch.compare(by_layer, heads).cpu().numpy()
@@ -110,7 +117,7 @@ def compare(
 
 @torch.no_grad()
 def attention_rows(
-    model: Transformer, split: Split, rules: Mapping[Setting, Mapping[int, AttentionRule]], layer: int, batch_size: int = 250
+    model: Transformer, split: Split, rules: Mapping[Setting, Mapping[int, AttentionRule]], layer: int
 ) -> dict[Setting | None, np.ndarray]:
     """Where each scored position of a split attends in a layer, mean over heads: [positions, T], in row-major order.
 
@@ -118,12 +125,22 @@ def attention_rows(
     """
     shape = (int(split.scored.sum()), split.tokens.shape[1])
     found = {setting: np.zeros(shape, np.float32) for setting in [None, *rules]}
-    for batch in _batches(model, split, batch_size):
+    for batch in _batches(model, split):
         patterns = {None: batch.patterns} | {setting: batch.run(by_layer)[1] for setting, by_layer in rules.items()}
         for setting, by_layer in patterns.items():
             rows = by_layer[layer].mean(1).cpu().numpy()
             found[setting][batch.positions, : rows.shape[1]] = rows
     return found
+
+
+@torch.no_grad()
+def compare_positions(model: Transformer, split: Split, rules: Mapping[int, AttentionRule]) -> tuple[np.ndarray, np.ndarray]:
+    """What the model chooses at each scored position of a split, without `rules` and with them: token ids [positions]."""
+    found = np.empty((2, int(split.scored.sum())), np.int64)
+    for batch in _batches(model, split):
+        with_rules = measures.choices(batch.run(rules)[0], batch.candidates)
+        found[:, batch.positions] = torch.stack([batch.choices, with_rules]).cpu().numpy()
+    return found[0], found[1]
 
 
 class _Batch:
@@ -188,8 +205,9 @@ class _Batch:
         return torch.stack([by_name[name] for name in METRICS])
 
 
-def _batches(model: Transformer, split: Split, batch_size: int) -> Iterator[_Batch]:
-    """The split in batches of similar length; sequences without a scored position are left out."""
+def _batches(model: Transformer, split: Split) -> Iterator[_Batch]:
+    """The split in batches of similar length, so large that patterns stay small; unscored sequences are left out."""
+    batch_size = max(1, 2_500_000 // (model.config.heads * split.tokens.shape[1] ** 2))
     per_row = split.scored.sum(1)
     first = np.cumsum(per_row) - per_row  # of each sequence, the index of its first scored position
     rows = np.flatnonzero(per_row)

@@ -113,14 +113,15 @@ def marker_of(proxy: str) -> str:
 
 def layer_name(layer: int) -> str:
     """Layers count from 0 in code and tables, and have ordinary names in prose and figures."""
-    return {-1: "all layers", 0: "first layer", 1: "second layer"}.get(layer, f"layer {layer}")
+    return ("all layers", "first layer", "second layer", "third layer", "fourth layer", *map("layer {}".format, range(5, 100)))[
+        layer + 1
+    ]
 
 
 def footer(figure: Figure, study: Study, note: str = "") -> None:
     """Say under the figure what it was measured on."""
     seeds = "1 seed" if study.seeds == 1 else f"{study.seeds} seeds"
-    sentences = f"{study.config.data.split_sentences:,} sentences a split and seed"
-    footnote(figure, f"preset {study.preset}, {seeds}, {sentences}" + (f"; {note}" if note else ""))
+    footnote(figure, f"preset {study.preset}, {seeds}, {study.config.data.split_size}" + (f"; {note}" if note else ""))
 
 
 def footnote(figure: Figure, text: str) -> None:
@@ -168,24 +169,34 @@ def training_figure(study: Study) -> Figure:
     return figure
 
 
-def faithfulness_figure(study: Study, settings: Sequence[Setting], metric: str = "same_prediction") -> Figure:
-    """One row a setting: how often its prediction is the model's, on every split, with 95 % intervals."""
-    figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 0.42 * len(settings) + 1.2), layout="constrained")
-    splits = list(SPLIT_COLOURS)
+def faithfulness_figure(
+    study: Study,
+    settings: Sequence[Setting],
+    splits: Sequence[str],
+    metric: str = "same_prediction",
+    styles: Mapping[str, tuple[str, str]] | None = None,
+    names: Mapping[str, str] | None = None,
+) -> Figure:
+    """One row a setting: how often its prediction is the model's, on every split, with 95 % intervals.
+
+    `styles` has the colour and marker, and `names` the name, of each split; if left out, those of the Dyck splits.
+    """
+    figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 0.085 * len(splits) * len(settings) + 1.2), layout="constrained")
     for row, setting in enumerate(settings):
         for i, split in enumerate(splits):
             estimate = study.bootstrap.estimate(setting, split, metric)
-            y = row + (i - (len(splits) - 1) / 2) * 0.14
-            low, high = estimate.interval
-            ax.plot([low, high], [y, y], color=SPLIT_COLOURS[split], lw=1.6)
-            ax.plot(estimate.value, y, SPLIT_MARKERS[split], color=SPLIT_COLOURS[split], ms=4.5, label=None if row else split)
+            y = row + (i - (len(splits) - 1) / 2) * 0.7 / len(splits)
+            colour, marker = styles[split] if styles else (SPLIT_COLOURS[split], SPLIT_MARKERS[split])
+            ax.plot(estimate.interval, [y, y], color=colour, lw=1.6)
+            ax.plot(estimate.value, y, marker, color=colour, ms=4.5, label=None if row else (names or {}).get(split, split))
         ax.axhspan(row - 0.45, row + 0.45, color="#F4F4F4" if row % 2 else "white", lw=0, zorder=0)
     ax.set(yticks=range(len(settings)), xlim=(0, 1.02), ylim=(len(settings) - 0.5, -0.5))
     ax.set_yticklabels([name_of(s) for s in settings])
     ax.set_xlabel(METRIC_NAMES.get(metric, metric))
     ax.xaxis.set_major_formatter(PercentFormatter(1))
     ax.grid(axis="y", visible=False)
-    figure.legend(loc="outside upper center", ncols=len(splits), fontsize=9, handletextpad=0.2, columnspacing=1.2)
+    columns = min(len(splits), 5 if names is None else 3)
+    figure.legend(loc="outside upper center", ncols=columns, fontsize=9, handletextpad=0.2, columnspacing=1.2)
     footer(figure, study, f"{layer_name(settings[0].layer)} simplified; bars: {interval_note(estimate)}")
     return figure
 

@@ -200,6 +200,14 @@ class Bootstrap:
         return self._weights[seed, split]
 
 
+def mean_of(estimates: Sequence[Estimate]) -> Estimate:
+    """The plain mean of estimates that share their resamples."""
+    resamples = np.mean([estimate.resamples for estimate in estimates], axis=0)
+    value = float(np.mean([estimate.value for estimate in estimates]))
+    fewest = {name: min(getattr(estimate, name) for estimate in estimates) for name in ("seeds", "positions")}
+    return Estimate(value, resamples, **fewest)
+
+
 def rank_correlation(table: pd.DataFrame, x: str, y: str, resamples: int = 500) -> Estimate:
     """Spearman's rank correlation between two columns over rows (sequences) of a table with a `seed` column, mean over seeds.
 

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+from lib.artifacts import root
+from lib.code.languages import LANGUAGES
+from lib.code.sources import jdk_sources
+from lib.code.splits import CodeConfig
 from lib.dyck.splits import DyckConfig
 from lib.errors import InputError, one_of, whole_number
 
@@ -50,13 +55,13 @@ class TrainingConfig:
     heldout_sequences: int = 500  # of each split, along the way
     checkpoint_every: int = 1_000  # steps; an interrupted run resumes from the last one
     threads: int = 1  # on the CPU; seeds run in parallel instead. Part of the configuration: sums depend on it in the last bits
-    precision: str = "float32"  # of matrix products in training, or "bfloat16" (autocast; weights stay float32)
+    precision: str = "float32"  # of products in training; "bfloat16": autocast; "auto": that where the hardware gains from it
 
     def __post_init__(self):
         for name in ("steps", "batch_size", "evaluations", "heldout_sequences", "checkpoint_every", "threads"):
             whole_number(name, getattr(self, name), 1)
         whole_number("warmup_steps", self.warmup_steps, 0)
-        one_of("precision", self.precision, ("float32", "bfloat16"))
+        one_of("precision", self.precision, ("float32", "bfloat16", "auto"))
         if not 0 < self.peak_learning_rate < 1:
             raise InputError(f"peak_learning_rate is {self.peak_learning_rate!r}, but must lie between 0 and 1")
 
@@ -84,7 +89,7 @@ class StudyConfig:
 class TaskPreset:
     """One task at one size."""
 
-    data: DyckConfig
+    data: DyckConfig | CodeConfig
     model: ModelConfig
     training: TrainingConfig
     study: StudyConfig
@@ -102,12 +107,33 @@ class Preset:
     """A size of the whole study: each task's configuration by the task's name."""
 
     name: str
-    tasks: Mapping[str, TaskPreset]
+    tasks: dict[str, TaskPreset]
 
     def task(self, name: str) -> TaskPreset:
-        """The configuration of one task; `InputError` for a name that is not a task of this preset."""
+        """The configuration of one task; `InputError` for a name that is not a task of this preset.
+
+        Besides the tasks that the preset lists, `code-<language>` is `code` with another language to train on.
+        """
+        base, _, other = name.partition("-")
+        if name not in self.tasks and base == "code" and "code" in self.tasks and other in LANGUAGES:
+            code = self.tasks["code"]
+            return replace(code, data=replace(code.data, language=other))
         one_of("task", name, self.tasks)
         return self.tasks[name]
+
+    def available(self) -> list[str]:
+        """The tasks whose data can be had here: all but those on Java where no JDK has its sources."""
+        return [name for name, task in self.tasks.items() if getattr(task.data, "language", "") != "java" or jdk_sources()]
+
+
+def with_corpus(preset_name: str, task: str, corpus: str, location: str) -> str:
+    """Add a variant of a code task to a preset, for this process, that reads another corpus; returns its name."""
+    base = preset(preset_name).task(task)
+    if not isinstance(base.data, CodeConfig):
+        raise InputError(f"task is {task!r}, which has no corpus: use code or code-<language>")
+    name = f"{task}@{corpus}" + (f"-{Path(location).resolve().stem}" if location else "")
+    PRESETS[preset_name].tasks[name] = replace(base, data=replace(base.data, corpus=corpus, location=location))
+    return name
 
 
 def _dyck_positions(task: TaskPreset, seeds: int) -> dict[str, TaskPreset]:
@@ -122,6 +148,15 @@ def _dyck_positions(task: TaskPreset, seeds: int) -> dict[str, TaskPreset]:
         for positions in ("sinusoidal", "none")
     }
     return {"dyck": task, **variants}
+
+
+def _code(code: TaskPreset, java_seeds: int) -> dict[str, TaskPreset]:
+    """`code`, which trains on Python, and the same the other way round."""
+    return {"code": code, "code-java": replace(code, data=replace(code.data, language="java"), seeds=java_seeds)}
+
+
+def _code_grid(layers: int, everywhere: Mapping[str, tuple], one_layer: Mapping[str, tuple]) -> Grid:
+    return {-1: everywhere, **dict.fromkeys(range(layers), one_layer)}
 
 
 _OTHER_LAYERS: Grid = {layer: {"svd": (2, 8), "kmeans": (16,), "one_hot": (None,)} for layer in (0, -1)}
@@ -155,6 +190,26 @@ _PRESETS = (
                 seeds=2,
             ),
             seeds=1,
+        )
+        | _code(
+            TaskPreset(
+                CodeConfig(package_functions=12, language_functions=700, context=64, split_sequences=40, fewest_sequences=20),
+                ModelConfig(layers=2, heads=2, width=16, mlp_width=32),
+                TrainingConfig(
+                    steps=30, warmup_steps=5, batch_size=16, evaluations=2, heldout_sequences=20, checkpoint_every=10
+                ),
+                StudyConfig(
+                    grid=_code_grid(
+                        2,
+                        {"svd": (2, 4, 8), "kmeans": (8,), "one_hot": (None,), "weight_svd": (2, 4)},
+                        {"svd": (4,), "kmeans": (8,), "one_hot": (None,)},
+                    ),
+                    each_head={"svd": (4,), "one_hot": (None,)},
+                    fit_sequences=40,
+                ),
+                seeds=2,
+            ),
+            java_seeds=1,
         ),
     ),
     Preset(
@@ -180,7 +235,30 @@ _PRESETS = (
                     oracle={1: {"svd": (4, 8), "kmeans": (64,)}},
                 ),
                 seeds=2,
-            )
+            ),
+            "code": TaskPreset(
+                CodeConfig(package_functions=300, context=128, split_sequences=120),
+                ModelConfig(layers=4, heads=4, width=64, mlp_width=256),
+                TrainingConfig(
+                    steps=1_200,
+                    batch_size=16,
+                    peak_learning_rate=4e-3,
+                    warmup_steps=100,
+                    evaluations=6,
+                    heldout_sequences=100,
+                    precision="auto",
+                ),
+                StudyConfig(
+                    grid=_code_grid(
+                        4,
+                        {"svd": (2, 4, 8, 12), "kmeans": (16, 64, 128), "one_hot": (None,), "weight_svd": (4, 8, 12)},
+                        {"svd": (4,), "kmeans": (64,), "one_hot": (None,)},
+                    ),
+                    each_head={"svd": (4,)},
+                    fit_sequences=150,
+                ),
+                seeds=2,
+            ),
         },
     ),
     Preset(
@@ -208,6 +286,36 @@ _PRESETS = (
                 seeds=5,
             ),
             seeds=2,
+        )
+        | _code(
+            TaskPreset(
+                CodeConfig(),
+                ModelConfig(layers=4, heads=4, width=128, mlp_width=512),
+                TrainingConfig(
+                    steps=4_000,
+                    batch_size=32,
+                    peak_learning_rate=2e-3,
+                    evaluations=8,
+                    heldout_sequences=200,
+                    precision="auto",
+                    checkpoint_every=250,
+                ),
+                StudyConfig(
+                    grid=_code_grid(
+                        4,
+                        {
+                            "svd": (2, 4, 8, 12, 16, 20, 24, 32),
+                            "kmeans": (16, 64, 256, 1_024),
+                            "one_hot": (None,),
+                            "weight_svd": (4, 8, 16, 24),
+                        },
+                        {"svd": (4, 8, 16), "kmeans": (64, 256), "one_hot": (None,), "weight_svd": (8,)},
+                    ),
+                    each_head={"svd": (8,), "one_hot": (None,)},
+                ),
+                seeds=3,
+            ),
+            java_seeds=3,
         ),
     ),
 )
@@ -218,3 +326,15 @@ def preset(name: str) -> Preset:
     """The preset called `name`; `InputError` names the allowed ones."""
     one_of("preset", name, PRESETS)
     return PRESETS[name]
+
+
+def task_folder(preset_name: str, task: str) -> Path:
+    """Where the results of a task at a preset are kept."""
+    preset(preset_name).task(task)
+    return root() / preset_name / task
+
+
+def seed_folder(preset_name: str, task: str, seed: int) -> Path:
+    """Where one seed's model and measurements are kept."""
+    whole_number("seed", seed, 0, 2**32 - 1)
+    return task_folder(preset_name, task) / f"seed-{seed}"

@@ -224,6 +224,8 @@ class Setting:
         PROXIES[self.proxy].check(self.complexity, model)
 
 
+MODEL = Setting("", None, fit_on="")  # in tables: the model itself, with nothing simplified
+
 QueriesAndKeys = Mapping[int, tuple[Tensor, Tensor]]  # by layer: queries and keys, each (head, n, d_head)
 TRAINING = "training"  # `fit_on` of a proxy that is fitted on training sequences
 
@@ -242,8 +244,17 @@ def capture(model: Transformer, tokens: np.ndarray, layers: Iterable[int], batch
     return {layer: tuple(torch.cat(parts, 1) for parts in zip(*pairs, strict=True)) for layer, pairs in found.items()}
 
 
-def fit_proxies(model: Transformer, setting: Setting, data: QueriesAndKeys, seed: int = 0) -> dict[int, dict[int, Proxy]]:
-    """Fit `setting` on captured queries and keys: proxies by layer and head."""
+Fitted = dict[tuple, Proxy]  # proxies that were fitted before, by proxy, complexity, source, layer and head
+
+
+def fit_proxies(
+    model: Transformer, setting: Setting, data: QueriesAndKeys, seed: int = 0, fitted: Fitted | None = None
+) -> dict[int, dict[int, Proxy]]:
+    """Fit `setting` on captured queries and keys: proxies by layer and head.
+
+    Heads are fitted each on its own, so what is in `fitted` is taken from there, and what is not is added to it.
+    """
+    fitted = {} if fitted is None else fitted
     config = model.config
     setting.check(config)
     layers = range(config.layers) if setting.layer < 0 else (setting.layer,)
@@ -251,19 +262,22 @@ def fit_proxies(model: Transformer, setting: Setting, data: QueriesAndKeys, seed
     proxies: dict[int, dict[int, Proxy]] = {}
     for layer in layers:
         query_weights, key_weights, _ = model.blocks[layer].attention.qkv.weight.detach().unflatten(0, (3, config.heads, -1))
-        proxies[layer] = {
-            head: PROXIES[setting.proxy].fit(
-                Head(data[layer][0][head], data[layer][1][head], seed, query_weights[head], key_weights[head]),
-                setting.complexity,
-            )
-            for head in heads
-        }
+        proxies[layer] = {}
+        for head in heads:
+            key = (setting.proxy, setting.complexity, setting.fit_on, layer, head)
+            if key not in fitted:
+                queries, keys = data[layer]
+                of_head = Head(queries[head], keys[head], seed, query_weights[head], key_weights[head])
+                fitted[key] = PROXIES[setting.proxy].fit(of_head, setting.complexity)
+            proxies[layer][head] = fitted[key]
     return proxies
 
 
-def fit_rules(model: Transformer, setting: Setting, data: QueriesAndKeys, seed: int = 0) -> dict[int, AttentionRule]:
+def fit_rules(
+    model: Transformer, setting: Setting, data: QueriesAndKeys, seed: int = 0, fitted: Fitted | None = None
+) -> dict[int, AttentionRule]:
     """Fit `setting` on captured queries and keys: attention rules by layer, ready for `Transformer.run`."""
-    return {layer: layer_rule(proxies) for layer, proxies in fit_proxies(model, setting, data, seed).items()}
+    return {layer: layer_rule(proxies) for layer, proxies in fit_proxies(model, setting, data, seed, fitted).items()}
 
 
 def layer_rule(proxies: Mapping[int, Proxy]) -> AttentionRule:

@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from lib import artifacts, faithfulness
-from lib.artifacts import first_difference, seed_folder, task_folder
+from lib.artifacts import first_difference
+from lib.code.splits import CodeConfig, code_task, humaneval_folder
 from lib.dyck.splits import DyckConfig, dyck_split, dyck_task
 from lib.dyck.text import read_sentences
 from lib.errors import ArtifactError, InputError, one_of, whole_number
 from lib.intervals import Bootstrap
-from lib.presets import Grid, TaskPreset, preset
+from lib.presets import Grid, ModelConfig, TaskPreset, preset, seed_folder, task_folder
 from lib.proxies import PROXIES, TRAINING, QueriesAndKeys, Setting, capture
 from lib.split import Split, Task
 from lib.training import CHECKPOINT, describe, new_model, resolve_device, train, with_prefix
@@ -32,6 +33,8 @@ def make_task(config: TaskPreset, seed: int) -> Task:
     match config.data:
         case DyckConfig():
             return dyck_task(config.data, seed)
+        case CodeConfig():
+            return code_task(config.data, seed)
 
 
 def settings_of(grid: Grid, fit_on: Sequence[str] = (TRAINING,)) -> list[Setting]:
@@ -42,6 +45,17 @@ def settings_of(grid: Grid, fit_on: Sequence[str] = (TRAINING,)) -> list[Setting
         for proxy, complexities in proxies.items()
         for complexity in complexities
         for source in fit_on
+    ]
+
+
+def head_settings(proxies: Mapping[str, Sequence[int | None]], model: ModelConfig) -> list[Setting]:
+    """Every simplification of a single head: each of `proxies` at its complexities, in every head of the model."""
+    return [
+        Setting(proxy, complexity, layer, head)
+        for proxy, complexities in proxies.items()
+        for complexity in complexities
+        for layer in range(model.layers)
+        for head in range(model.heads)
     ]
 
 
@@ -161,7 +175,11 @@ class Run:
     def sequences(self) -> pd.DataFrame:
         """The sequences table of the task's own splits."""
         study = self.config.study
-        settings = settings_of(study.grid) + settings_of(study.oracle, study.oracle_splits)
+        settings = [
+            *settings_of(study.grid),
+            *settings_of(study.oracle, study.oracle_splits),
+            *head_settings(study.each_head, self.config.model),
+        ]
         return self._measured("sequences.parquet", lambda: self.measure(list(self.task.splits.values()), settings))
 
     @cached_property
@@ -184,12 +202,14 @@ class Run:
         path = self.folder / file
         weights = hashlib.sha256((self.folder / "model.safetensors").read_bytes()).hexdigest()
         provenance = {"weights": weights, "study": json.loads(json.dumps(asdict(self.config.study)))}
+        extra = ["humaneval_x"] if isinstance(self.config.data, CodeConfig) and humaneval_folder() else []
         if path.exists():
             table = read_table(path)
-            if table.attrs == provenance:
+            measured = table.attrs.pop("extra", [])
+            if table.attrs == provenance and set(extra) <= set(measured):
                 return table
         table = make()
-        table.attrs = provenance
+        table.attrs = {**provenance, "extra": extra}
         write_table(path, table)
         return table
 
@@ -218,6 +238,11 @@ class Study:
     def sequences(self) -> list[pd.DataFrame]:
         """The sequences tables: one a seed, as together they would take up several gigabytes at full size."""
         return [run.sequences for run in self.runs]
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits that were measured."""
+        return list(self.sequences[0]["split"].unique())
 
     @cached_property
     def results(self) -> pd.DataFrame:
@@ -257,7 +282,7 @@ class Study:
 
     def summary(self, metric: str = "same_prediction") -> str:
         """A readable table of `metric`, one row a setting and one column a split, with 95 % intervals."""
-        splits = list(self.sequences[0]["split"].unique())
+        splits = self.splits
         rows = [
             {
                 "layer": setting.layer,

@@ -67,6 +67,7 @@ class Task:
     context: int  # longest sequence that any split needs, in tokens
     training: np.ndarray  # [n, T] integers, padded on the right with 0
     splits: Mapping[str, Split]
+    source: str = ""  # what identifies where the data come from, if they were not sampled: the SHA-256 of a corpus
 
     @property
     def fingerprint(self) -> str:

@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file, save_file
 
-from lib.artifacts import first_difference, root, seed_folder, task_folder, writing
+from lib.artifacts import first_difference, root, writing
 from lib.dyck.text import write_sentences
 from lib.errors import ArtifactError, InputError
 from lib.faithfulness import COLUMNS, METRICS, summarize
-from lib.presets import PRESETS, Preset, StudyConfig, preset
+from lib.presets import PRESETS, Preset, StudyConfig, preset, seed_folder, task_folder
 from lib.runs import Run, Study, read_table, settings_of
 
 SPLITS = ["iid", "seen_structure", "unseen_structure", "unseen_length", "unseen_depth", "iid_matched"]

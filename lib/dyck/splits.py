@@ -55,6 +55,11 @@ class DyckConfig:
         probability("p_end", self.p_end)
 
     @property
+    def split_size(self) -> str:
+        """How much a split holds, in words."""
+        return f"{self.split_sentences:,} sentences a split and seed"
+
+    @property
     def automaton(self) -> Automaton:
         """The distribution of training sentences."""
         return Automaton(self.max_depth, self.p_end, self.min_length, self.max_length)

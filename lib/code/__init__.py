@@ -1,0 +1,1 @@
+"""Source code as a task: where functions come from, what kind of character each is, and the splits made of them."""

@@ -1,0 +1,159 @@
+"""What else is asked of a code model: how well it predicts, which heads copy, and what single functions look like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lib.code.ngram import NGram
+from lib.code.splits import START, decode
+from lib.faithfulness import METRICS, PositionIndex, compare_positions, labelled, stacked
+from lib.measures import choices
+from lib.proxies import MODEL, Setting, fit_rules
+from lib.runs import Run
+from lib.split import Split
+from lib.transformer import Capture, Transformer
+
+SCORES = ("accuracy", "bits", "baseline_accuracy", "baseline_bits")
+
+
+def scores(run: Run) -> pd.DataFrame:
+    """A sequences table of the model itself (`MODEL`) on every split: sums of `SCORES` over scored positions.
+
+    `accuracy` and `bits` (of the true character, under the distribution over characters) are the model's, the others those of
+    an n-gram model counted on the same training text.
+    """
+    baseline = NGram(run.task.training, len(run.task.vocabulary))
+    tables = []
+    for name, split in run.task.splits.items():
+        right, bits = _model_scores(run.model, split)
+        table = PositionIndex(split).table(np.stack([right, bits, *baseline.score(split)]), SCORES)
+        tables.append(labelled(table, MODEL, name).assign(seed=run.seed))
+    return stacked(tables)
+
+
+@torch.no_grad()
+def _model_scores(model: Transformer, split: Split, batch_size: int = 32) -> tuple[np.ndarray, np.ndarray]:
+    """At each scored position: whether the model's choice is right, and the bits of the true token."""
+    device = next(model.parameters()).device
+    candidates = torch.from_numpy(split.candidates).to(device)
+    right, bits = [], []
+    for start in range(0, len(split), batch_size):
+        rows = slice(start, start + batch_size)
+        scored = torch.from_numpy(split.scored[rows]).to(device)
+        logits = model(torch.from_numpy(split.tokens[rows].astype(np.int64)).to(device))[scored]
+        targets = torch.from_numpy(split.targets[rows].astype(np.int64)).to(device)[scored]
+        right.append((choices(logits, candidates) == targets).cpu().numpy())
+        log_probabilities = logits[:, candidates].log_softmax(-1)
+        index = torch.searchsorted(candidates, targets)
+        bits.append(-log_probabilities.gather(1, index[:, None])[:, 0].cpu().numpy() / np.log(2))
+    return np.concatenate(right), np.concatenate(bits)
+
+
+@torch.no_grad()
+def copying_heads(run: Run, sequences: int = 64) -> pd.DataFrame:
+    """For each head: mean attention to the previous token, and to the token after the previous occurrence of the present one.
+
+    Measured on random strings of characters, each repeated once, as large as the context allows; the *induction* score is over
+    the second half (Elhage et al. 2021; Olsson et al. 2022). Columns: `seed`, `layer`, `head`, `previous_token`, `induction`.
+    """
+    model, task = run.model, run.task
+    length = (task.context - 1) // 2
+    rng = np.random.default_rng([run.seed, 1])
+    drawn = rng.choice(next(iter(task.splits.values())).candidates, (sequences, length))
+    tokens = np.concatenate([np.full((sequences, 1), START), drawn, drawn], 1)
+    seen = {layer: Capture() for layer in range(model.config.layers)}
+    device = next(model.parameters()).device
+    model.run(model.embed(torch.from_numpy(tokens).to(device)), seen)
+    rows = []
+    for layer, captured in seen.items():
+        previous = captured.pattern.diagonal(-1, -2, -1).mean((0, 2))  # (head,)
+        after = captured.pattern.diagonal(1 - length, -2, -1)[..., 1:].mean((0, 2))
+        for head in range(model.config.heads):
+            rows.append((run.seed, layer, head, float(previous[head]), float(after[head])))
+    return pd.DataFrame(rows, columns=["seed", "layer", "head", "previous_token", "induction"])
+
+
+def pooled_heads(run: Run, setting: Setting, heads: pd.DataFrame) -> pd.DataFrame:
+    """The sequences table of a proxy in single heads, pooled over heads that do induction and over those that do not.
+
+    Induction heads are the quarter with the highest induction scores in `heads` (of `copying_heads`). In the result `layer` is
+    -1 and `head` says which: 1 for induction heads, 0 for others.
+    """
+    table = run.sequences
+    of_proxy = (table["proxy"] == setting.proxy) & (table["complexity"].fillna(0) == (setting.complexity or 0))
+    table = table[of_proxy & (table["head"] >= 0) & (table["fit_on"] == setting.fit_on)]
+    induction = heads.nlargest(max(1, len(heads) // 4), "induction")
+    chosen = set(zip(induction["layer"], induction["head"], strict=True))
+    does = [pair in chosen for pair in zip(table["layer"], table["head"], strict=True)]
+    keys = ["seed", "proxy", "complexity", "fit_on", "split", "group", "group_value", "sequence", "head"]
+    summed = table.assign(head=np.array(does, np.int8)).groupby(keys, observed=True, dropna=False, sort=False)
+    return summed[["n", *METRICS]].sum().reset_index().assign(layer=-1)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One window of source as the model and the model with a proxy read it; arrays are per predicted character."""
+
+    text: str
+    kind: np.ndarray  # [characters] the class of each
+    model: list[str]  # what the model predicts in its place
+    proxy: list[str]  # what the model with the proxy predicts
+    agrees: np.ndarray  # [characters] bool
+
+    def to_html(self) -> str:
+        """The text with every character marked at which model and proxy part ways. What it says is escaped, whatever it is."""
+        parts = []
+        for character, model, proxy, agrees in zip(self.text, self.model, self.proxy, self.agrees, strict=True):
+            shown = escape(character)
+            if not agrees:
+                right = "model" if model == character else "proxy" if proxy == character else "neither"
+                title = escape(f"model: {_visible(model)}, proxy: {_visible(proxy)}", quote=True)
+                shown = f'<span class="differs {right}" title="{title}">{_blank(character) + shown}</span>'
+            parts.append(shown)
+        return f'<pre class="reading">{"".join(parts)}</pre>'
+
+
+def _visible(character: str) -> str:
+    return {"\n": "line feed", " ": "blank"}.get(character, character)
+
+
+def _blank(character: str) -> str:
+    """A sign for what could not be seen to be marked."""
+    return "↵" if character == "\n" else ""
+
+
+def read(run: Run, split: str, row: int, setting: Setting) -> Reading:
+    """One sequence of a split through the model, with and without a proxy."""
+    chosen = run.task.splits[split]
+    one = Split(split, chosen.tokens[[row]], chosen.scored[[row]], chosen.candidates)
+    rules = fit_rules(run.model, setting, run.fitting_data, run.seed)
+    model, proxy = compare_positions(run.model, one, rules)
+    scored = one.scored[0]
+    text = decode(one.targets[0][scored])
+    vocabulary = run.task.vocabulary
+    kind = chosen.groups["character"][row][scored]
+    return Reading(text, kind, [vocabulary[t] for t in model], [vocabulary[t] for t in proxy], model == proxy)
+
+
+def median_sequence(run: Run, split: str, setting: Setting, among: Sequence[int] = range(100)) -> int:
+    """Of the sequences `among`, the one whose share of disagreements is the median of those at least half a window long."""
+    table = run.sequences
+    rows = table[
+        (table["split"] == split)
+        & (table["group"] == "")
+        & (table["proxy"] == setting.proxy)
+        & (table["complexity"].fillna(0) == (setting.complexity or 0))
+        & (table["layer"] == setting.layer)
+        & (table["head"] == setting.head)
+        & (table["fit_on"] == setting.fit_on)
+        & table["sequence"].isin(list(among))
+    ]
+    long = rows[rows["n"] >= run.task.context // 2]
+    share = (long if len(long) else rows).eval("same_prediction / n").sort_values(kind="stable")
+    return int(rows.loc[share.index[len(share) // 2], "sequence"])

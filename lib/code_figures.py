@@ -1,0 +1,239 @@
+"""Figures and tables that only code has: languages, kinds of characters, heads that copy, and text that is always escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from lib.claims import class_gap, unseen_languages
+from lib.code.corpora import Corpus
+from lib.code.languages import CLASSES, LANGUAGES
+from lib.figures import (
+    BLACK,
+    BLUE,
+    FEWEST,
+    GREEN,
+    GREY,
+    ORANGE,
+    PAGE_WIDTH,
+    PROXY_NAMES,
+    PURPLE,
+    SKY,
+    VERMILION,
+    YELLOW,
+    colour_of,
+    footer,
+    interval_note,
+    layer_name,
+    marker_of,
+    name_of,
+)
+from lib.intervals import Bootstrap, mean_of
+from lib.proxies import MODEL, PROXIES, Setting
+from lib.runs import Study
+
+LANGUAGE_COLOURS = {
+    "python": BLUE, "javascript": ORANGE, "java": VERMILION, "c": GREEN, "cpp": PURPLE, "go": SKY, "php": YELLOW, "ruby": GREY,
+}  # fmt: skip
+LANGUAGE_MARKERS = {
+    "python": "o", "javascript": "s", "java": "D", "c": "^", "cpp": "v", "go": "P", "php": "X", "ruby": "*",
+}  # fmt: skip
+
+
+def split_name(split: str) -> str:
+    """How a split of a code study is called in figures."""
+    if split in LANGUAGES:
+        return LANGUAGES[split].title
+    if split.startswith("humaneval_x/"):
+        return f"HumanEval-X: {LANGUAGES[split.removeprefix('humaneval_x/')].title}"
+    return split
+
+
+def split_style(study: Study, split: str) -> tuple[str, str]:
+    """Colour and marker of a split: black in the training language's own packages, else its language's."""
+    if split in ("id", "seen_package"):
+        return (BLACK, "o") if split == "id" else (GREY, "v")
+    language = split.removeprefix("humaneval_x/")
+    return LANGUAGE_COLOURS[language], LANGUAGE_MARKERS[language]
+
+
+def composition_table(corpus: Corpus) -> pd.DataFrame:
+    """A row a language: packages, functions, characters, and the package that most functions are from."""
+    rows = {}
+    for name in corpus.languages:
+        functions = corpus.functions[corpus.functions["language"] == name]
+        by_package = functions["package"].value_counts()
+        rows[LANGUAGES[name].title] = {
+            "packages": f"{len(by_package):,}",
+            "functions": f"{len(functions):,}",
+            "characters": f"{functions['code'].str.len().sum():,}",
+            "largest package": f"{by_package.index[0]} ({by_package.iloc[0] / len(functions):.0%})",
+        }
+    return pd.DataFrame(rows).T
+
+
+def examples_html(corpus: Corpus, characters: int = 400) -> str:
+    """One function of each language, escaped: the one whose length is nearest to `characters`."""
+    parts = []
+    for name in corpus.languages:
+        functions = corpus.functions[corpus.functions["language"] == name]
+        row = functions.iloc[int((functions["code"].str.len() - characters).abs().argmin())]
+        where = escape(f"{row['package']}: {row['path']}")
+        parts.append(f"<p><b>{escape(LANGUAGES[name].title)}</b>, {where}</p><pre class='reading'>{escape(row['code'])}</pre>")
+    return "\n".join(parts)
+
+
+def training_figure(study: Study, splits: Sequence[str]) -> Figure:
+    """The model's accuracy on every split along training (bold: mean over seeds, thin: each seed)."""
+    figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 3.3), layout="constrained")
+    for split in splits:
+        colour, marker = split_style(study, split)
+        for _, one in study.history.groupby("seed"):
+            ax.plot(one["step"], one[f"accuracy_{split}"], color=colour, lw=0.6, alpha=0.4)
+        mean = study.history.groupby("step")[f"accuracy_{split}"].mean()
+        ax.plot(mean.index, mean, color=colour, marker=marker, ms=4, lw=1.6, label=split_name(split))
+    ax.set(xlabel="training step", ylabel="next-character accuracy", ylim=(0, None))
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    figure.legend(loc="outside upper center", ncols=6, columnspacing=1.2)
+    footer(figure, study, f"first {study.config.training.heldout_sequences:,} of each split; bold: mean, thin: each seed")
+    return figure
+
+
+def baseline_figure(study: Study, scores: Bootstrap, splits: Sequence[str]) -> Figure:
+    """Next-character accuracy (left) and bits per character (right) of the model and of the n-gram baseline, by split."""
+    figure, axes = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 0.36 * len(splits) + 1.2), sharey=True, layout="constrained")
+    for ax, metric in zip(axes, ("accuracy", "bits"), strict=True):
+        for row, split in enumerate(splits):
+            for prefix, shift, colour, marker, label in (
+                ("", -0.12, BLACK, "o", "model"),
+                ("baseline_", 0.12, ORANGE, "s", "6-gram model"),
+            ):
+                estimate = scores.estimate(MODEL, split, prefix + metric)
+                ax.plot(estimate.interval, [row + shift] * 2, color=colour, lw=1.5)
+                ax.plot(estimate.value, row + shift, marker, color=colour, ms=5, label=None if row else label)
+        ax.grid(axis="y", visible=False)
+    axes[0].set(xlabel="next-character accuracy", xlim=(0, None), ylim=(len(splits) - 0.5, -0.5))
+    axes[0].set_yticks(range(len(splits)), [split_name(split) for split in splits])
+    axes[0].xaxis.set_major_formatter(PercentFormatter(1))
+    axes[1].set(xlabel="bits per character (fewer is better)", xlim=(0, None))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    footer(figure, study, f"bars: {interval_note(scores.estimate(MODEL, splits[0], 'accuracy'))}")
+    return figure
+
+
+def complexity_figure(study: Study, layer: int, proxies: Sequence[str], splits: Sequence[str]) -> Figure:
+    """Agreement against complexity, a panel a proxy, a line a split with bands."""
+    figure, axes = plt.subplots(1, len(proxies), figsize=(PAGE_WIDTH, 3.4), sharey=True, layout="constrained")
+    for ax, proxy in zip(axes, proxies, strict=True):
+        family = [s for s in study.settings(layer) if s.proxy == proxy]
+        x = [s.complexity for s in family]
+        for split in splits:
+            colour, marker = split_style(study, split)
+            estimates = [study.bootstrap.estimate(s, split, "same_prediction") for s in family]
+            low, high = zip(*(e.interval for e in estimates), strict=True)
+            ax.fill_between(x, low, high, color=colour, alpha=0.13, lw=0)
+            ax.plot(x, [e.value for e in estimates], color=colour, marker=marker, ms=4, lw=1.4, label=split_name(split))
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(x, x)
+        ax.minorticks_off()
+        ax.tick_params(axis="x", labelsize=8)
+        ax.set(title=PROXY_NAMES[proxy], xlabel=PROXIES[proxy].parameter, ylim=(0, 1.04))
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
+    axes[0].set_ylabel("same prediction as the model")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=6, columnspacing=1.2)
+    footer(figure, study, f"{layer_name(layer)}; bands: {interval_note(estimates[0])}")
+    return figure
+
+
+def gaps_figure(study: Study, settings: Mapping[str, Sequence[Setting]], splits: Sequence[str]) -> Figure:
+    """Gaps from `id` to each split, in points: a panel a place in the model (by its name), a row a setting."""
+    rows = max(map(len, settings.values()))
+    figure, axes = plt.subplots(
+        1, len(settings), figsize=(PAGE_WIDTH, 0.5 * rows + 1.5), sharey=True, sharex=True, layout="constrained", squeeze=False
+    )
+    for ax, (place, of_place) in zip(axes[0], settings.items(), strict=True):
+        ax.axvline(0, color=BLACK, lw=0.9)
+        for row, setting in enumerate(of_place):
+            for i, split in enumerate(splits):
+                gap = study.bootstrap.gap(setting, split, reference="id").scaled(100)
+                colour, marker = split_style(study, split)
+                y = row + (i - (len(splits) - 1) / 2) * 0.16
+                ax.plot(gap.interval, [y, y], color=colour, lw=1.4)
+                ax.plot(gap.value, y, marker, color=colour, ms=4.5, label=None if row else split_name(split))
+        ax.set(title=place, ylim=(rows - 0.5, -0.5))
+        ax.grid(axis="y", visible=False)
+    axes[0][0].set_yticks(range(rows), [name_of(s) for s in next(iter(settings.values()))])
+    figure.supxlabel("gap: agreement on id minus agreement on the split (percentage points)", fontsize=10)
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=6, columnspacing=1.2)
+    footer(figure, study, f"bars: {interval_note(gap)}")
+    return figure
+
+
+def classes_figure(study: Study, settings: Sequence[Setting]) -> Figure:
+    """The gap by kind of the character to be predicted, mean over the languages not trained on, a colour a setting."""
+    languages = unseen_languages(study)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 4.3), sharey=True, layout="constrained")
+    left.axvline(0, color=BLACK, lw=0.9)
+    for row, kind in enumerate(CLASSES):
+        for i, setting in enumerate(settings):
+            y, colour, marker = row + (i - (len(settings) - 1) / 2) * 0.2, colour_of(setting.proxy), marker_of(setting.proxy)
+            label = None if row else name_of(setting)
+            pair = [study.bootstrap.estimate(setting, split, "same_prediction", "character", kind) for split in languages]
+            inside = study.bootstrap.estimate(setting, "id", "same_prediction", "character", kind)
+            if min(estimate.positions for estimate in (*pair, inside)) < FEWEST:
+                continue
+            gap = class_gap(study, setting, languages, kind).scaled(100)
+            left.plot(gap.interval, [y, y], color=colour, lw=1.5)
+            left.plot(gap.value, y, marker, color=colour, ms=5, label=label)
+            right.plot([inside.value, mean_of(pair).value], [y, y], color=colour, lw=1)
+            right.plot(inside.value, y, marker, color=colour, ms=5)
+            right.plot(mean_of(pair).value, y, marker, color=colour, mfc="white", ms=5)
+    left.set(xlabel="gap (percentage points)", ylim=(len(CLASSES) - 0.5, -0.5))
+    left.set_yticks(range(len(CLASSES)), CLASSES)
+    right.set(xlabel="agreement: filled on id, open elsewhere", xlim=(0, 1.03))
+    right.xaxis.set_major_formatter(PercentFormatter(1))
+    for ax in (left, right):
+        ax.grid(axis="y", visible=False)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=len(settings))
+    footer(figure, study, f"mean over {', '.join(map(split_name, languages))}; bars: {interval_note(gap)}")
+    return figure
+
+
+def heads_figure(study: Study, heads: pd.DataFrame, settings: Sequence[Setting], kind: str) -> Figure:
+    """Every head of every seed: its induction score against the gap that simplifying it alone opens on one `kind`."""
+    languages = unseen_languages(study)
+    proxies = list(dict.fromkeys(s.proxy for s in settings))
+    figure, axes = plt.subplots(1, len(proxies), figsize=(PAGE_WIDTH, 3.4), sharex=True, layout="constrained", squeeze=False)
+    for ax, proxy in zip(axes[0], proxies, strict=True):
+        family = [s for s in settings if s.proxy == proxy]
+        gaps = {}
+        for run in study.runs:
+            table = run.sequences
+            one = Bootstrap(table[(table["proxy"] == proxy) & (table["head"] >= 0)])
+            for setting in family:
+                agreement = {s: one.estimate(setting, s, "same_prediction", "character", kind) for s in ("id", *languages)}
+                elsewhere = np.mean([agreement[language].value for language in languages])
+                gaps[run.seed, setting.layer, setting.head] = 100 * (agreement["id"].value - elsewhere)
+        values = [gaps[row.seed, row.layer, row.head] for row in heads.itertuples()]
+        points = ax.scatter(heads["induction"], values, c=heads["previous_token"], cmap="viridis_r", vmin=0, vmax=1, s=26, lw=0)
+        ax.axhline(0, color=BLACK, lw=0.8)
+        ax.set(title=name_of(family[0]), xlabel="induction score")
+    axes[0][0].set_ylabel(f"gap on {kind.split(', ')[-1]}s (points)")
+    figure.colorbar(points, ax=list(axes[0]), label="previous-token score", pad=0.01)
+    footer(figure, study, f"a point a head and seed, simplified on its own; mean over {', '.join(map(split_name, languages))}")
+    return figure
+
+
+READING_CSS = """<style>
+pre.reading { font-size: 0.82em; line-height: 1.5; padding: 0.6em 0.8em; overflow-x: auto; }
+pre.reading .differs { border-radius: 2px; color: #000; }
+pre.reading .model { background: #56B4E9; }
+pre.reading .proxy { background: #E69F00; }
+pre.reading .neither { background: #BBBBBB; }
+</style>"""
