@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PRESET ?= quick
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-SNAKEMAKE = snakemake --cores all --rerun-incomplete --nolock --config
+SNAKEMAKE = snakemake --cores all --resources mem_mb=4000 --rerun-incomplete --nolock --config
 
 .PHONY: help book paper test publish environment constraints clean
 

@@ -19,6 +19,7 @@ PRESET = preset(config.get("preset", "quick"))
 ROOT = os.path.relpath(root())
 HERE = f"{ROOT}/{PRESET.name}"
 SEED = HERE + "/{task}/seed-{seed}"
+MEMORY = 3_500 if PRESET.name == "paper" else 900  # megabytes that a job over all seeds may take up
 TASKS = PRESET.available()
 CODE_TASKS = [task for task in TASKS if task.startswith("code")]
 NOTEBOOKS = {  # and the tasks whose results each one shows, the main one first
@@ -77,6 +78,7 @@ rule book:
 
 
 rule notebook:
+    # Several seeds at full size take up memory: `--resources mem_mb` keeps such jobs from running at the same time.
     input:
         notebook="notebooks/{notebook}.ipynb",
         results=lambda wildcards: expand(HERE + "/{task}/faithfulness.parquet", task=NOTEBOOKS[wildcards.notebook]),
@@ -85,6 +87,8 @@ rule notebook:
         HERE + "/notebooks/{notebook}.ipynb",
     params:
         seeds=lambda wildcards: PRESET.task(NOTEBOOKS[wildcards.notebook][0]).seeds,
+    resources:
+        mem_mb=MEMORY,
     shell:
         "papermill {input.notebook} {output} -p preset {PRESET.name} -p seeds {params.seeds}"
 
@@ -94,6 +98,8 @@ rule results:
         seed_files("sequences.parquet"),
     output:
         HERE + "/{task}/faithfulness.parquet",
+    resources:
+        mem_mb=MEMORY,
     shell:
         "python -m lib evaluate {wildcards.task} --preset {PRESET.name}"
 
@@ -109,6 +115,8 @@ rule measure:
     params:
         configuration=configuration("study"),
         humaneval_x=lambda wildcards: humaneval_folder() if wildcards.task in CODE_TASKS else "",
+    resources:
+        mem_mb=MEMORY // 2,
     threads: lambda wildcards: PRESET.task(wildcards.task).training.threads
     shell:
         "python -m lib evaluate {wildcards.task} --preset {PRESET.name} --seed {wildcards.seed}"

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
 import time
 from dataclasses import replace
+from pathlib import Path
+from statistics import median
 
 import numpy as np
 
 from lib.dyck.language import sample_structures, with_types
 from lib.dyck.splits import DyckConfig
+from lib.errors import InputError
 
 
 def plain_sentence(config: DyckConfig, rng: np.random.Generator) -> tuple[list[int], list[int], list[int]]:
@@ -112,3 +122,116 @@ def _plain_choices(model, split, rules, batch_size: int = 250) -> np.ndarray:
             chosen = model(tokens, rules)[..., candidates].argmax(-1).numpy()
         choices.append(chosen[split.scored[start : start + batch_size]])
     return np.concatenate(choices)
+
+
+def precision(steps: int = 12) -> float:
+    """Time training steps on code in bfloat16 against float32, alternating; prints and returns the ratio of speeds.
+
+    Above 1 this machine gains from bfloat16. What `precision="auto"` chooses here is printed beside it.
+    """
+    from lib.training import resolve_device, resolve_precision
+
+    trainers = {name: _code_trainer(name) for name in ("float32", "bfloat16")}
+    seconds: dict[str, list[float]] = {name: [] for name in trainers}
+    for _ in range(steps):
+        for name, step in trainers.items():
+            start = time.process_time()
+            step()
+            seconds[name].append(time.process_time() - start)
+    ratio = median(seconds["float32"]) / median(seconds["bfloat16"])
+    for name, of_name in seconds.items():
+        print(f"{name}: {1_000 * median(of_name):.0f} ms of processor time a step (median of {steps})")
+    print(f"speed of bfloat16 over float32: {ratio:.2f}; 'auto' takes {resolve_precision('auto', resolve_device('auto'))} here")
+    return ratio
+
+
+def _code_trainer(precision: str, threads: int = 1):
+    """A function that does one training step on full random windows, at the shape of preset `paper`."""
+    import torch
+
+    from lib.code.splits import VOCABULARY
+    from lib.presets import preset
+    from lib.training import Trainer, resolve_device
+    from lib.transformer import Transformer
+
+    torch.set_num_threads(threads)
+    config = preset("paper").task("code")
+    width, batch = config.data.context + 1, config.training.batch_size
+    device = resolve_device("auto")
+    trainer = Trainer(Transformer(config.model, len(VOCABULARY), width).to(device), config.training, precision)
+    rng = np.random.default_rng(0)
+    windows = rng.integers(2, len(VOCABULARY), (1_000, width)).astype(np.int16)
+    order = rng.permutation(len(windows))
+
+    def step() -> float:
+        rows = order[rng.integers(0, len(order), batch)]
+        trainer.train_on(torch.from_numpy(windows[rows].astype(np.int64)).to(device))
+        return batch * (width - 1)
+
+    return step
+
+
+def training(peer: Path | None, rounds: int = 5, steps: int = 12) -> float:
+    """Time training on code against nanoGPT's `train.py` at the same shape, on one thread, in alternating rounds.
+
+    `peer` is a checkout of nanoGPT; its script runs in a temporary folder, in float32 and not compiled, as ours does.
+    Prints and returns the ratio of tokens a second, ours over theirs (medians over steps, the first of each round left out).
+    """
+    if peer is None or not (peer / "train.py").is_file() or not (peer / "model.py").is_file():
+        raise InputError(
+            f"peer is {str(peer)!r}, but must be a checkout of nanoGPT, with train.py and model.py: give its folder"
+        )
+    ours, theirs = [], []
+    step = _code_trainer("float32")
+    with tempfile.TemporaryDirectory() as folder:
+        _prepare_peer(peer, Path(folder))
+        for _ in range(rounds):
+            theirs += _peer_speeds(Path(folder), steps)
+            step()
+            for _ in range(steps):
+                start = time.perf_counter()
+                tokens = step()
+                ours.append(tokens / (time.perf_counter() - start))
+    ratio = median(ours) / median(theirs)
+    print(f"here: {median(ours):,.0f} tokens/s; nanoGPT: {median(theirs):,.0f} (one thread, {rounds} rounds of {steps} steps)")
+    print(f"ratio: {ratio:.2f}")
+    return ratio
+
+
+def _prepare_peer(peer: Path, folder: Path) -> None:
+    """A folder in which nanoGPT's script finds itself and random text in our vocabulary."""
+    from lib.code.splits import VOCABULARY
+
+    for name in ("train.py", "model.py", "configurator.py"):
+        shutil.copy(peer / name, folder)
+    data = folder / "data" / "random"
+    data.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name in ("train.bin", "val.bin"):
+        rng.integers(0, len(VOCABULARY), 300_000).astype(np.uint16).tofile(data / name)
+    (data / "meta.pkl").write_bytes(pickle.dumps({"vocab_size": len(VOCABULARY)}))  # the form that nanoGPT reads
+
+
+def _peer_speeds(folder: Path, steps: int) -> list[float]:
+    """Tokens a second of each step of nanoGPT's training loop, from what it prints."""
+    from lib.presets import preset
+
+    config = preset("paper").task("code")
+    batch, context = config.training.batch_size, config.data.context
+    options = {
+        "dataset": "random", "device": "cpu", "dtype": "float32", "compile": False, "eval_iters": 1, "eval_interval": 10**6,
+        "always_save_checkpoint": False, "log_interval": 1, "gradient_accumulation_steps": 1, "max_iters": steps,
+        "batch_size": batch, "block_size": context, "n_layer": config.model.layers, "n_head": config.model.heads,
+        "n_embd": config.model.width, "dropout": 0.0,
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "train.py", *(f"--{name}={value}" for name, value in options.items())],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    times = [float(found) for found in re.findall(r"iter \d+: loss .*?, time ([\d.]+)ms", done.stdout)][2:]
+    if not times:
+        raise InputError(f"nanoGPT's train.py printed no step times: {(done.stderr or done.stdout).strip()[-400:]}")
+    return [1_000 * batch * context / milliseconds for milliseconds in times]

@@ -11,9 +11,9 @@ paired, and estimates can be subtracted: the interval of the result is that of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import pandas as pd
@@ -77,25 +77,25 @@ class Bootstrap:
     Every seed counts the same, however many scored positions it has; within a seed the mean is over scored positions.
     """
 
-    def __init__(self, *tables: pd.DataFrame, resamples: int = 1_000, metrics: Sequence[str] = METRICS):
-        self.seeds = sorted({int(seed) for table in tables for seed in table["seed"].unique()})
+    def __init__(self, tables: pd.DataFrame | Iterable[pd.DataFrame], resamples: int = 1_000, metrics: Sequence[str] = METRICS):
         self.resamples = resamples
+        self._rows: dict[tuple, list[Mapping[str, np.ndarray]]] = {}  # seed, setting, split, group value -> columns of its rows
+        for table in [tables] if isinstance(tables, pd.DataFrame) else tables:
+            self._add(table, ("sequence", "n", *metrics))
+        self.seeds = sorted({key[0] for key in self._rows})
+        self.splits = list(dict.fromkeys(key[-3] for key in self._rows))
         rng = np.random.default_rng(0)
         drawn = rng.integers(0, len(self.seeds), (resamples, len(self.seeds)))
         self._seed_weights = np.stack([(drawn == i).sum(1) for i in range(len(self.seeds))], 1)  # [resamples, seeds]
-        self._rows: dict[tuple, list[Mapping[str, np.ndarray]]] = {}  # seed, setting, split, group value -> columns of its rows
-        for table in tables:
-            self._add(table, ("sequence", "n", *metrics))
-        self._weights: dict[tuple[int, str], np.ndarray] = {}
 
     def _add(self, table: pd.DataFrame, columns: Sequence[str]) -> None:
-        """Note which rows of a table belong to which measurement. Tables have millions of rows, so nothing is copied."""
+        """Note which rows of a table belong to which measurement. Tables have millions of rows: only numbers are kept."""
         names = ["seed", *SETTING, "split", "group", "group_value"]
         begins = np.zeros(len(table), bool)
         for name in names:
             begins |= np.diff(pd.factorize(table[name])[0], prepend=-2) != 0
         starts = np.flatnonzero(begins)
-        keys = table[names].iloc[starts].fillna({"complexity": 0}).itertuples(index=False, name=None)
+        keys = table[names].iloc[starts].astype({"seed": int}).fillna({"complexity": 0}).itertuples(index=False, name=None)
         values = {name: table[name].to_numpy() for name in columns}
         for key, start, stop in zip(keys, starts, [*starts[1:], len(table)], strict=True):
             self._rows.setdefault(key, []).append({name: column[start:stop] for name, column in values.items()})
@@ -119,7 +119,7 @@ class Bootstrap:
                 continue
             by_sequence = np.zeros((sum(len(part["n"]) for part in whole), 2), np.float32)
             by_sequence[sequence, 0], by_sequence[sequence, 1] = sums, n
-            drawn = self._sequence_weights(seed, split, len(by_sequence)) @ by_sequence  # [resamples, 2]
+            drawn = _sequence_weights(seed, split, len(by_sequence), self.resamples) @ by_sequence  # [resamples, 2]
             with np.errstate(invalid="ignore", divide="ignore"):  # a resample may happen to draw no scored position
                 totals[:, i] = drawn[:, 0] / drawn[:, 1]
             means.append(sums.sum(dtype=float) / n.sum())
@@ -191,13 +191,12 @@ class Bootstrap:
             value, resamples = np.nan, np.full_like(resamples, np.nan)
         return Estimate(float(value), resamples, len(self.seeds), min(e.positions for e in y))
 
-    def _sequence_weights(self, seed: int, split: str, sequences: int) -> np.ndarray:
-        """How often each sequence of a split is drawn in each resample: float32 [resamples, sequences]."""
-        if (seed, split) not in self._weights:
-            rng = np.random.default_rng([seed, *split.encode()])
-            drawn = rng.multinomial(sequences, np.full(sequences, 1 / sequences), self.resamples)
-            self._weights[seed, split] = drawn.astype(np.float32)
-        return self._weights[seed, split]
+
+@lru_cache(maxsize=48)  # the same for every study of the same seeds, and at full size too large to keep them all
+def _sequence_weights(seed: int, split: str, sequences: int, resamples: int) -> np.ndarray:
+    """How often each sequence of a split is drawn in each resample: float32 [resamples, sequences]."""
+    rng = np.random.default_rng([seed, *split.encode()])
+    return rng.multinomial(sequences, np.full(sequences, 1 / sequences), resamples).astype(np.float32)
 
 
 def mean_of(estimates: Sequence[Estimate]) -> Estimate:

@@ -240,7 +240,7 @@ _PRESETS = (
                 CodeConfig(package_functions=300, context=128, split_sequences=120),
                 ModelConfig(layers=4, heads=4, width=64, mlp_width=256),
                 TrainingConfig(
-                    steps=1_200,
+                    steps=1_400,
                     batch_size=16,
                     peak_learning_rate=4e-3,
                     warmup_steps=100,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -171,9 +171,9 @@ class Run:
         table.insert(0, "task", pd.Categorical([self.task_name]).repeat(len(table)))
         return table
 
-    @cached_property
+    @property
     def sequences(self) -> pd.DataFrame:
-        """The sequences table of the task's own splits."""
+        """The sequences table of the task's own splits, read from its file (it is large, so nobody keeps it in memory)."""
         study = self.config.study
         settings = [
             *settings_of(study.grid),
@@ -228,31 +228,32 @@ class Study:
             self.seeds = preset(self.preset).task(self.task_name).seeds
         whole_number("seeds", self.seeds, 1, 1_000)
         self.runs = [Run(self.task_name, self.preset, seed, self.device) for seed in range(self.seeds)]
+        self.added: list[pd.DataFrame] = []  # for each seed, measurements of further splits
 
     @property
     def config(self) -> TaskPreset:
         """The configuration of this preset and task."""
         return self.runs[0].config
 
-    @cached_property
-    def sequences(self) -> list[pd.DataFrame]:
-        """The sequences tables: one a seed, as together they would take up several gigabytes at full size."""
-        return [run.sequences for run in self.runs]
+    def sequences(self) -> Iterator[pd.DataFrame]:
+        """The sequences table of each seed; one at a time, as together they would take up gigabytes at full size."""
+        for run, added in zip(self.runs, self.added or [None] * len(self.runs), strict=True):
+            yield run.sequences if added is None else faithfulness.stacked([run.sequences, added])
 
     @property
     def splits(self) -> list[str]:
         """The splits that were measured."""
-        return list(self.sequences[0]["split"].unique())
+        return self.bootstrap.splits
 
     @cached_property
     def results(self) -> pd.DataFrame:
         """The results table: what `faithfulness.parquet` holds if `seeds` is the preset's."""
-        return pd.concat(map(faithfulness.summarize, self.sequences), ignore_index=True)
+        return pd.concat(map(faithfulness.summarize, self.sequences()), ignore_index=True)
 
     @cached_property
     def bootstrap(self) -> Bootstrap:
         """Estimates with intervals."""
-        return Bootstrap(*self.sequences)
+        return Bootstrap(self.sequences())
 
     @cached_property
     def along_training(self) -> dict[int, Bootstrap]:
@@ -315,8 +316,7 @@ class Study:
         extended = Study(self.task_name, self.preset, self.seeds, self.device)
         extended.runs = self.runs
         settings = settings_of(self.config.study.grid)
-        measured = [run.measure([split], settings) for run in self.runs]
-        extended.sequences = [faithfulness.stacked(tables) for tables in zip(self.sequences, measured, strict=True)]
+        extended.added = [run.measure([split], settings) for run in self.runs]
         return extended
 
 

@@ -129,7 +129,7 @@ def train(task: Task, config: TaskPreset, seed: int, folder: Path, *, device: st
         "device": on.type,
         "precision": precision,
     }
-    run = _Run(new_model(task, config, seed).to(on), settings, precision)
+    run = Trainer(new_model(task, config, seed).to(on), settings, precision)
     run.resume(folder / CHECKPOINT, identity)
 
     lengths = (task.training != 0).sum(1)
@@ -162,7 +162,7 @@ def train(task: Task, config: TaskPreset, seed: int, folder: Path, *, device: st
     (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
-class _Run:
+class Trainer:
     """A model in training: what changes from step to step."""
 
     def __init__(self, model: Transformer, config: TrainingConfig, precision: str):

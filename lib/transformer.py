@@ -62,8 +62,9 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, rule: AttentionRule | None = None, positions: Tensor | None = None) -> Tensor:
         """x (batch, T, width) -> what is added at all T positions, or only at `positions` (batch, Q)."""
-        batch, length, _ = x.shape
-        queries, keys, values = self.qkv(x).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        queries, keys, values = (
+            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.qkv(x).chunk(3, -1)
+        )  # each (batch, head, T, d_head)
         if positions is not None:
             queries = queries.take_along_dim(positions[:, None, :, None], 2)  # (batch, head, Q, d_head)
         if rule is None and positions is None:  # the same function as softmax_attention, without holding the pattern

@@ -33,7 +33,7 @@ class CodeConfig:
     corpus: str = "installed"
     location: str = ""  # folder, archive, or nothing, as the corpus asks for
     language: str = "python"  # that is trained on
-    context: int = 256  # tokens of a window
+    context: int = 256  # characters that are predicted in a window, each from what stands before it there
     package_functions: int = 1_000  # at most so many of one package
     language_functions: int = 40_000  # at most so many of one language
     split_sequences: int = 1_000  # functions of each split, one window of each; of a language that has fewer, all
@@ -73,17 +73,18 @@ def code_task(config: CodeConfig, seed: int) -> Task:
     whole_number("seed", seed, 0)
     found = load(config)
     parts = partition(found.functions, config)
-    training = [windows for code in parts.pop("training")["code"] for windows in split_windows(encode(code), config.context)]
+    width = config.context + 1  # tokens of a window
+    training = [window for code in parts.pop("training")["code"] for window in split_windows(encode(code), width)]
     rng = np.random.default_rng(seed)
     splits = {}
     for name, functions in parts.items():
         known = config.language if name in ("id", "seen_package") else name
-        splits[name] = code_split(name, known, list(functions["code"]), config.context, rng)
+        splits[name] = code_split(name, known, list(functions["code"]), width, rng)
     if folder := humaneval_folder():
         for known, problems in humaneval_x(folder).items():
             name = f"humaneval_x/{known}"  # the same seed for each language, so that none is favoured by its windows
-            splits[name] = code_split(name, known, list(problems.values()), config.context, np.random.default_rng(seed))
-    return Task("code", VOCABULARY, config.context, _padded(training, config.context), splits, found.manifest["sha256"])
+            splits[name] = code_split(name, known, list(problems.values()), width, np.random.default_rng(seed))
+    return Task("code", VOCABULARY, width, _padded(training, width), splits, found.manifest["sha256"])
 
 
 def partition(functions: pd.DataFrame, config: CodeConfig) -> dict[str, pd.DataFrame]:
@@ -137,38 +138,38 @@ def decode(tokens: Sequence[int]) -> str:
     return "".join(VOCABULARY[token] for token in tokens if token >= FIRST_CHARACTER)
 
 
-def split_windows(tokens: np.ndarray, context: int) -> list[np.ndarray]:
-    """A function's tokens in windows of at most `context`, each beginning with the last token of the one before.
+def split_windows(tokens: np.ndarray, width: int) -> list[np.ndarray]:
+    """A function's tokens in windows of at most `width`, each beginning with the last token of the one before.
 
     So every character is predicted in exactly one window.
     """
-    return [tokens[start : start + context] for start in range(0, max(1, len(tokens) - 1), context - 1)]
+    return [tokens[start : start + width] for start in range(0, max(1, len(tokens) - 1), width - 1)]
 
 
-def _padded(windows: Sequence[np.ndarray], context: int) -> np.ndarray:
-    padded = np.zeros((len(windows), context), np.int16)
+def _padded(windows: Sequence[np.ndarray], width: int) -> np.ndarray:
+    padded = np.zeros((len(windows), width), np.int16)
     for row, window in zip(padded, windows, strict=True):
         row[: len(window)] = window
     return padded
 
 
-def code_split(name: str, known: str, functions: Sequence[str], context: int, rng: np.random.Generator) -> Split:
-    """A `Split` of one window of each function, drawn by `rng`: all its characters are scored.
+def code_split(name: str, known: str, functions: Sequence[str], width: int, rng: np.random.Generator) -> Split:
+    """A `Split` of one window (of at most `width` tokens) of each function, drawn by `rng`: all its characters are scored.
 
     The group `character` says what kind of character is to be predicted (`CLASSES`).
     """
-    chosen, classes = [], np.full((len(functions), context), WHITESPACE, np.int8)
+    chosen, classes = [], np.full((len(functions), width), WHITESPACE, np.int8)
     for row, (code, draw) in enumerate(zip(functions, rng.random(len(functions)), strict=True)):
-        windows = split_windows(encode(code), context)
+        windows = split_windows(encode(code), width)
         index = int(draw * len(windows))
         window = windows[index]
         chosen.append(window)
-        start = max(0, index * (context - 1) - 1)  # of its first character in the function; START is not one
+        start = max(0, index * (width - 1) - 1)  # of its first character in the function; START is not one
         kinds, words = language(known).classify(code)
-        stop = index * (context - 1) + len(window) - 1
+        stop = index * (width - 1) + len(window) - 1
         seen = repeated(code[start:stop], kinds[start:stop], words[start:stop])
         classes[row, : len(window) - 1] = seen[len(seen) - (len(window) - 1) :]
-    tokens = _padded(chosen, context)
+    tokens = _padded(chosen, width)
     scored = np.zeros(tokens.shape, bool)
     scored[:, :-1] = tokens[:, 1:] != PAD
     candidates = np.arange(FIRST_CHARACTER, len(VOCABULARY))
