@@ -14,7 +14,7 @@ book: .venv/installed  ## from nothing to artifacts/quick/book/_build/html/index
 	$(SNAKEMAKE) preset=$(PRESET)
 	@echo "the book: artifacts/$(PRESET)/book/_build/html/index.html"
 
-paper: .venv/installed  ## the same at full size, five seeds (about 12 GB of memory); an interrupted run goes on where it was
+paper: .venv/installed  ## the same at full size, which takes hours; an interrupted run goes on where it was
 	$(SNAKEMAKE) preset=paper
 
 test: .venv/installed-test  ## the whole test suite (tests that need a browser are skipped where Chromium is missing)

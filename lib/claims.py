@@ -140,10 +140,7 @@ def _language_findings(test: _Test, proxies: Sequence[tuple[str, Setting | None]
             language = mean_of([bootstrap.gap(s, split, reference=here) for split in others])
             return language - bootstrap.gap(s, here, reference="id")
 
-        statement = (
-            f"{name}: within HumanEval-X, going from {LANGUAGES[own].title} to other languages costs more agreement than going "
-            f"from id to HumanEval-X"
-        )
+        statement = f"{name}: on HumanEval-X, another language costs more agreement than the new domain alone"
         if here in test.study.splits and others:
             findings.append(test.finding(5, statement, setting, other_language_less_domain))
         else:
@@ -158,10 +155,7 @@ def _prediction_findings(test: _Test, proxies: Sequence[tuple[str, Setting | Non
     findings = []
     for name, setting in proxies:
         first, *others = languages
-        statement = (
-            f"{name}: the kinds of characters with the largest and the smallest gap to {LANGUAGES[first].title} also differ in "
-            f"their gaps to the other languages"
-        )
+        statement = f"{name}: the kinds of characters whose gaps differ most on {LANGUAGES[first].title} differ elsewhere too"
         findings.append(test.finding(6, statement, setting, lambda s, x=first, y=others: _class_contrast(study, s, x, y)))
         statement = f"{name}: a larger gap on later characters of repeated words than of new words"
         repeated, new = CLASSES[REPEATED], CLASSES[NEW]
@@ -176,7 +170,8 @@ def _prediction_findings(test: _Test, proxies: Sequence[tuple[str, Setting | Non
     for proxy in study.config.study.each_head:
         setting = head_settings({proxy: study.config.study.each_head[proxy][:1]}, study.config.model)[0]
         pooled = Bootstrap(pooled_heads(run, setting, copying_heads(run)) for run in study.runs)
-        statement = f"{proxy} in single heads: on repeated words, a larger gap in induction heads than in others"
+        name = {"svd": "SVD", "one_hot": "One-hot"}.get(proxy, proxy)
+        statement = f"{name} in single heads: on repeated words, a larger gap in induction heads than in others"
         gaps = [
             mean_of(
                 [_gap_on(pooled, replace(setting, layer=-1, head=group), language, CLASSES[REPEATED]) for language in languages]

@@ -5,8 +5,9 @@ Every figure that shows a measurement carries a footer: preset, seeds, number of
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -347,10 +348,10 @@ def ahead_table(study: Study, settings: Sequence[Setting], splits: Sequence[str]
     return pd.DataFrame(rows).T
 
 
-def encoding_table(studies: Mapping[str, Study], settings: Sequence[Setting], splits: Sequence[str]) -> pd.DataFrame:
-    """For each position encoding: the model's accuracy and the settings' agreement with it on each split, as text."""
+def encoding_table(studies: Iterable[tuple[str, Study]], settings: Sequence[Setting], splits: Sequence[str]) -> pd.DataFrame:
+    """For each position encoding and its study: the model's accuracy and the settings' agreement with it, as text."""
     rows = {}
-    for encoding, study in studies.items():
+    for encoding, study in studies:
         columns = {
             ("accuracy of the model", split): study.bootstrap.estimate(settings[0], split, "original_accuracy")
             for split in splits
@@ -369,7 +370,7 @@ def scorecard_figure(study: Study, findings: Sequence[Finding]) -> Figure:
     """Every finding's effect with its interval, coloured by verdict."""
     colours = {SUPPORTED: BLUE, NOT_SUPPORTED: VERMILION, INCONCLUSIVE: GREY}
     markers = {SUPPORTED: "o", NOT_SUPPORTED: "X", INCONCLUSIVE: "s"}
-    figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 0.3 * len(findings) + 1.1), layout="constrained")
+    figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 0.36 * len(findings) + 1.1), layout="constrained")
     ax.axvline(0, color=BLACK, lw=0.9)
     for row, finding in enumerate(findings):
         if finding.effect is not None and finding.effect.seeds:
@@ -378,7 +379,7 @@ def scorecard_figure(study: Study, findings: Sequence[Finding]) -> Figure:
             ax.plot(finding.effect.value, row, markers[verdict], color=colours[verdict], ms=5)
     for verdict, colour in colours.items():
         ax.plot([], [], markers[verdict], color=colour, label=verdict)
-    ax.set_yticks(range(len(findings)), [f"{f.claim}. {f.statement}" for f in findings], fontsize=8)
+    ax.set_yticks(range(len(findings)), [fill(f"{f.claim}. {f.statement}", 62) for f in findings], fontsize=7.5)
     ax.set(ylim=(len(findings) - 0.5, -0.5), xlabel="effect (percentage points)")
     ax.grid(axis="y", visible=False)
     figure.legend(loc="outside upper center", ncols=3)

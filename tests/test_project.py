@@ -146,14 +146,16 @@ def test_arrows_between_modules_point_down_only():
     assert upward == []
 
 
-def test_arrows_within_the_language_point_down_too():
-    """Language, text, splits: each may import those before it."""
-    for path in files_of("dyck"):
-        tree = ast.parse(path.read_text())
-        inner = {
-            node.module.split(".")[-1] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and "dyck" in node.module
-        }
-        order = ["language", "text", "splits"]
+@pytest.mark.parametrize(
+    ("package", "order"),
+    [("dyck", ["language", "text", "splits"]), ("code", ["languages", "sources", "corpora", "splits", "ngram"])],
+)
+def test_arrows_within_a_task_point_down_too(package, order):
+    """Each file may import those before it."""
+    assert sorted(order) == sorted(path.stem for path in files_of(package) if path.stem != "__init__")
+    for path in files_of(package):
+        modules = [node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        inner = {module.split(".")[-1] for module in modules if module.startswith(f"lib.{package}.")}
         assert inner <= set(order[: order.index(path.stem)] if path.stem in order else []), path
 
 
