@@ -316,10 +316,10 @@ def oracle_figure(study: Study, settings: Sequence[Setting], splits: Sequence[st
     for ax, split in zip(axes, splits, strict=True):
         for row, setting in enumerate(settings):
             colour, marker = colour_of(setting.proxy), marker_of(setting.proxy)
-            for fit_on, shift, fill in ((TRAINING, -0.13, colour), (split, 0.13, "white")):
+            for fit_on, shift, inside in ((TRAINING, -0.13, colour), (split, 0.13, "white")):
                 estimate = study.bootstrap.estimate(replace(setting, fit_on=fit_on), split, "same_prediction")
                 ax.plot(estimate.interval, [row + shift] * 2, color=colour, lw=1.4)
-                ax.plot(estimate.value, row + shift, marker, color=colour, mfc=fill, ms=5.5)
+                ax.plot(estimate.value, row + shift, marker, color=colour, mfc=inside, ms=5.5)
         ax.set(title=split, xlim=(0, 1.03), xticks=[0, 0.5, 1], ylim=(len(settings) - 0.5, -0.5), xlabel="same prediction")
         ax.get_xticklabels()[-1].set_horizontalalignment("right")
         ax.set_yticks(range(len(settings)), [name_of(s) for s in settings])
