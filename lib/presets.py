@@ -292,9 +292,9 @@ _PRESETS = (
                 CodeConfig(),
                 ModelConfig(layers=4, heads=4, width=128, mlp_width=512),
                 TrainingConfig(
-                    steps=4_000,
+                    steps=3_000,
                     batch_size=32,
-                    peak_learning_rate=2e-3,
+                    peak_learning_rate=3e-3,
                     evaluations=8,
                     heldout_sequences=200,
                     precision="auto",
