@@ -73,7 +73,7 @@ def copying_heads(run: Run, sequences: int = 64) -> pd.DataFrame:
     rows = []
     for layer, captured in seen.items():
         previous = captured.pattern.diagonal(-1, -2, -1).mean((0, 2))  # (head,)
-        after = captured.pattern.diagonal(1 - length, -2, -1)[..., 1:].mean((0, 2))
+        after = captured.pattern.diagonal(1 - length, -2, -1)[..., 2:].mean((0, 2))  # from the second half on
         for head in range(model.config.heads):
             rows.append((run.seed, layer, head, float(previous[head]), float(after[head])))
     return pd.DataFrame(rows, columns=["seed", "layer", "head", "previous_token", "induction"])

@@ -237,12 +237,12 @@ _PRESETS = (
                 seeds=2,
             ),
             "code": TaskPreset(
-                CodeConfig(package_functions=300, context=128, split_sequences=120),
-                ModelConfig(layers=4, heads=4, width=64, mlp_width=256),
+                CodeConfig(package_functions=300, context=128, split_sequences=200),
+                ModelConfig(layers=2, heads=4, width=64, mlp_width=256),
                 TrainingConfig(
-                    steps=1_400,
+                    steps=2_500,
                     batch_size=16,
-                    peak_learning_rate=4e-3,
+                    peak_learning_rate=6e-3,
                     warmup_steps=100,
                     evaluations=6,
                     heldout_sequences=100,
@@ -250,11 +250,11 @@ _PRESETS = (
                 ),
                 StudyConfig(
                     grid=_code_grid(
-                        4,
-                        {"svd": (2, 4, 8, 12), "kmeans": (16, 64, 128), "one_hot": (None,), "weight_svd": (4, 8, 12)},
-                        {"svd": (4,), "kmeans": (64,), "one_hot": (None,)},
+                        2,
+                        {"svd": (2, 4, 6, 8, 12), "kmeans": (16, 64, 256), "one_hot": (None,), "weight_svd": (2, 4, 8, 12)},
+                        {"svd": (4, 8), "kmeans": (64,), "one_hot": (None,), "weight_svd": (4,)},
                     ),
-                    each_head={"svd": (4,)},
+                    each_head={"svd": (4,), "one_hot": (None,)},
                     fit_sequences=150,
                 ),
                 seeds=2,

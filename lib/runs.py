@@ -85,7 +85,10 @@ class Run:
 
     @property
     def _remedy(self) -> str:
-        command = f"python -m lib train {self.task_name} --preset {self.preset} --seed {self.seed}"
+        task, data = self.task_name.partition("@")[0], self.config.data
+        command = f"python -m lib train {task} --preset {self.preset} --seed {self.seed}"
+        if task != self.task_name:
+            command += f" --corpus {data.corpus}" + (f" --location {data.location}" if data.location else "")
         return f"to rebuild it, delete {self.folder} and run: {command}"
 
     @cached_property
@@ -309,6 +312,8 @@ class Study:
         Raises `InputError` for a file that `read_sentences` refuses, that has nothing to score, or whose name is taken.
         """
         name, data = Path(file).stem, self.config.data
+        if not isinstance(data, DyckConfig):
+            raise InputError(f"task is {self.task_name!r}, but sentences are for dyck: for source code use --corpus directory")
         if name in self.runs[0].task.splits:
             raise InputError(f"{file} would be the split {name!r}, which exists already: give the file another name")
         sentences = read_sentences(file, data.bracket_types, max_length=data.unseen_length)

@@ -12,6 +12,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -28,7 +29,7 @@ FEWEST, MOST = 80, 2_000  # characters of a function
 FILE_FUNCTIONS = 50  # at most so many of one file
 NEAR = 0.8  # functions whose sets of five-token runs have this Jaccard similarity or more are near duplicates
 HUB = "code-search-net/code_search_net"
-_FORMAT = 1  # part of the cache's key: raise it when the same sources give another corpus
+_FORMAT = 2  # part of the cache's key: raise it when the same sources give another corpus
 _PRINTABLE = re.compile(r"[\n -~]*")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
@@ -221,9 +222,19 @@ def _codesearchnet(location: str) -> Iterator[Package]:
     grouped: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for row, origin in rows:
         repository, path, code, name = _fields(row, origin)
-        grouped.setdefault((language(name).name, repository), []).append((path, code))
+        with _naming(origin):
+            grouped.setdefault((language(name).name, repository), []).append((path, code))
     for (name, repository), functions in sorted(grouped.items(), key=lambda item: _shuffled(*item[0])):
         yield Package(name, repository, "", lambda f=functions: ((path, [code]) for path, code in f))
+
+
+@contextmanager
+def _naming(origin: object) -> Iterator[None]:
+    """Name the file in an `InputError` about what it holds."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{origin}: {error}") from None
 
 
 def _shuffled(*key: str) -> bytes:
@@ -263,7 +274,7 @@ def _parquet_rows(file: Path) -> Iterator[dict]:
         known = [c for c in opened.schema_arrow.names if any(c in (r, p, *t, n) for r, p, t, n in _FIELDS)]
         for batch in opened.iter_batches(columns=known):
             yield from batch.to_pylist()
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
         raise InputError(f"{file} cannot be read as parquet ({error}): fetch it again") from None
 
 
@@ -312,15 +323,20 @@ def humaneval_x(folder: str) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for file in files:
         short = file.name.removeprefix("humaneval_").split(".")[0]
-        known = language({"js": "javascript"}.get(short, short))
+        with _naming(file):
+            known = language({"js": "javascript"}.get(short, short))
         problems = found.setdefault(known.name, {})
         for row in lines(file):
-            missing = [field for field in ("task_id", "declaration", "canonical_solution") if field not in row]
-            if missing:
-                raise InputError(f"{file} lacks the field {missing[0]!r} (it has {', '.join(row)}): fetch it again")
-            code = "\n\n".join(map(normalize, known.cut(row["declaration"] + row["canonical_solution"])))
+            names = ("task_id", "declaration", "canonical_solution")
+            if missing := [name for name in names if not isinstance(row.get(name), str)]:
+                raise InputError(f"{file} lacks the field {missing[0]!r} as text (it has {', '.join(row)}): fetch it again")
+            problem, *parts = (row[name] for name in names)
+            number = re.fullmatch(r".*/(\d+)", problem)
+            if number is None:
+                raise InputError(f"{file}: task_id is {problem!r}, but must end in a number, as in 'Python/0': fetch it again")
+            code = "\n\n".join(map(normalize, known.cut("".join(parts))))
             if FEWEST <= len(code) <= MOST and _PRINTABLE.fullmatch(code):
-                problems[str(row["task_id"]).split("/")[-1]] = code
+                problems[number[1]] = code
     common = set.intersection(*(set(problems) for problems in found.values()))
     if not common:
         raise InputError(f"{folder} has no problem with a usable function in each of {', '.join(found)}: fetch it again")

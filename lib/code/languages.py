@@ -71,8 +71,8 @@ class Language:
         return Query(self._grammar, self.functions)
 
     def cut(self, source: str) -> list[str]:
-        """The outermost functions and methods of a file, in their order, each shifted to the left margin."""
-        encoded = source.encode()
+        """The outermost functions and methods of a file, in their order, each shifted to the margin; tabs are four blanks."""
+        encoded = source.expandtabs(4).encode()
         found = QueryCursor(self._query).captures(self._parser.parse(encoded).root_node).get("function", [])
         functions, end = [], -1
         for node in sorted(found, key=lambda node: (node.start_byte, -node.end_byte)):
@@ -108,7 +108,12 @@ class Language:
                 stack += node.children
             elif node.end_byte > node.start_byte >= len(self.prefix):
                 span = slice(node.start_byte - len(self.prefix), node.end_byte - len(self.prefix))
-                kinds[span], words[span] = kind, -1
+                if kind != TEXT:  # the blanks of a directive and the sign of a number stay what they are
+                    inner = np.fromiter((c.isalnum() or c in "#._'" for c in text[span]), bool)
+                    kinds[span] = np.where(inner, kind, kinds[span])
+                else:
+                    kinds[span] = kind
+                words[span] = -1
         return kinds, words
 
 
@@ -122,14 +127,17 @@ def _kind(node: Node) -> int | None:
     return KEYWORD if _NAMED.fullmatch(node.type) and not node.children else None
 
 
-def repeated(text: str, kinds: np.ndarray, words: np.ndarray) -> np.ndarray:
+def repeated(text: str, kinds: np.ndarray, words: np.ndarray, start: int = 0) -> np.ndarray:
     """`kinds` [characters] of a text, where later characters of words that occurred before in it are `REPEATED`.
 
-    A word that occurred in a string or a comment, or as a keyword, counts as having occurred: it can be copied from there.
+    Only what stands from `start` on is seen; a word that is cut off there has not occurred, and is not a repetition. One that
+    occurred in a string or a comment, or as a keyword, counts as having occurred: it can be copied from there.
     """
     kinds = kinds.copy()
     seen: set[str] = set()
     for word in _WORD.finditer(text):
+        if word.start() < start:
+            continue
         if word.group() in seen and words[word.start()] >= 0:
             kinds[word.start() + 1 : word.end()] = REPEATED
         seen.add(word.group())
@@ -152,8 +160,10 @@ _LANGUAGES = (
         (".js", ".mjs", ".cjs", ".jsx"),
         """[(function_declaration) (generator_function_declaration) (method_definition)
             (expression_statement (assignment_expression right: [(arrow_function) (function_expression)]))
-            (lexical_declaration (variable_declarator value: [(arrow_function) (function_expression)]))
-            (variable_declaration (variable_declarator value: [(arrow_function) (function_expression)]))] @function""",
+            (lexical_declaration (variable_declarator value: (arrow_function)))
+            (lexical_declaration (variable_declarator value: (function_expression)))
+            (variable_declaration (variable_declarator value: (arrow_function)))
+            (variable_declaration (variable_declarator value: (function_expression)))] @function""",
     ),
     Language("java", "Java", "tree_sitter_java", (".java",), "[(method_declaration) (constructor_declaration)] @function"),
     Language("c", "C", "tree_sitter_c", (".c", ".h"), _C_FUNCTIONS),

@@ -149,7 +149,8 @@ def directory_packages(location: str) -> Iterator[Package]:
     files = []
     for file in sorted(path.rglob("*")):
         if file.suffix in _EXTENSIONS and file.is_file() and not file.is_symlink() and file.stat().st_size <= MAX_FILE:
-            files.append((file.relative_to(path).as_posix(), file.read_bytes))
+            name = file.relative_to(path).as_posix().encode("utf-8", "replace").decode()  # names need not be text
+            files.append((name, file.read_bytes))
     yield from _packages(location, files, strict=True)
 
 
@@ -158,7 +159,7 @@ def archive_packages(archive: Path, strict: bool) -> Iterator[Package]:
     remedy = "give an intact zip file of sources, or the unpacked folder"
     try:
         opened = zipfile.ZipFile(archive)
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         raise InputError(f"{archive} cannot be read as a zip file ({error}): {remedy}") from None
     members = opened.infolist()
     for member in members:
@@ -218,7 +219,7 @@ def lines(path: Path) -> Iterator[dict]:
         raise InputError(f"{path} is truncated: {remedy}") from None
     except (OSError, zlib.error) as error:
         raise InputError(f"{path} cannot be read ({error}): {remedy}") from None
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}, line {number}: not JSON ({error}): {remedy}") from None

@@ -80,6 +80,11 @@ def code_task(config: CodeConfig, seed: int) -> Task:
     for name, functions in parts.items():
         known = config.language if name in ("id", "seen_package") else name
         splits[name] = code_split(name, known, list(functions["code"]), width, rng)
+    if not set(splits) - {"id", "seen_package"}:
+        raise InputError(
+            f"corpus {config.corpus!r} has {config.fewest_sequences} functions of no language but {config.language}: use "
+            f"a corpus with a second language, or lower fewest_sequences"
+        )
     if folder := humaneval_folder():
         for known, problems in humaneval_x(folder).items():
             name = f"humaneval_x/{known}"  # the same seed for each language, so that none is favoured by its windows
@@ -164,11 +169,9 @@ def code_split(name: str, known: str, functions: Sequence[str], width: int, rng:
         index = int(draw * len(windows))
         window = windows[index]
         chosen.append(window)
-        start = max(0, index * (width - 1) - 1)  # of its first character in the function; START is not one
-        kinds, words = language(known).classify(code)
-        stop = index * (width - 1) + len(window) - 1
-        seen = repeated(code[start:stop], kinds[start:stop], words[start:stop])
-        classes[row, : len(window) - 1] = seen[len(seen) - (len(window) - 1) :]
+        first = index * (width - 1)  # in the function, the first character that is predicted; the one before it is seen
+        kinds = repeated(code, *language(known).classify(code), start=max(0, first - 1))
+        classes[row, : len(window) - 1] = kinds[first : first + len(window) - 1]
     tokens = _padded(chosen, width)
     scored = np.zeros(tokens.shape, bool)
     scored[:, :-1] = tokens[:, 1:] != PAD

@@ -1,0 +1,387 @@
+"""The code task: what is trained on and tested on keeps apart what it says it does, and every character is told what it is."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from code_samples import function, write_tree
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib.code.languages import CLASSES, LANGUAGES, NEW, REPEATED, WHITESPACE, language
+from lib.code.splits import (
+    CHARACTERS,
+    PAD,
+    START,
+    VOCABULARY,
+    CodeConfig,
+    code_split,
+    code_task,
+    decode,
+    encode,
+    partition,
+    split_windows,
+)
+from lib.errors import InputError
+from lib.split import Split
+
+CONTEXT = 32
+
+
+@pytest.fixture(autouse=True)
+def without_humaneval_x(monkeypatch):
+    monkeypatch.delenv("LIB_HUMANEVAL_X", raising=False)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> CodeConfig:
+    folder = write_tree(tmp_path_factory.mktemp("tree"), {"python": 12, "javascript": 3, "c": 2, "java": 1}, functions=8)
+    return CodeConfig("directory", str(folder), context=CONTEXT, split_sequences=14, fewest_sequences=5)
+
+
+@pytest.fixture
+def task(config):
+    return code_task(config, 0)
+
+
+# Windows and tokens
+
+
+@given(st.integers(0, 200), st.integers(8, 40))
+def test_windows_predict_each_character_exactly_once(length, width):
+    tokens = np.arange(1, length + 2)
+    windows = split_windows(tokens, width)
+    assert windows[0][0] == 1
+    assert np.concatenate([window[1:] for window in windows]).tolist() == tokens[1:].tolist()
+    assert all(after[0] == before[-1] for before, after in pairwise(windows))
+    assert max(map(len, windows)) <= width
+
+
+@given(st.text(st.sampled_from(CHARACTERS)))
+def test_what_is_encoded_is_decoded_again(text):
+    tokens = encode(text)
+    assert tokens[0] == START
+    assert not (tokens[1:] < 2).any()
+    assert decode(tokens) == text
+    assert "".join(VOCABULARY[token] for token in tokens[1:]) == text
+
+
+def test_the_vocabulary_is_printable_ascii_and_the_line_feed():
+    assert VOCABULARY[:2] == ("PAD", "START")
+    assert set(VOCABULARY[2:]) == {"\n", *map(chr, range(32, 127))}
+    assert len(VOCABULARY) == 2 + 1 + 95
+    assert decode([START, *encode("a")[1:], PAD]) == "a"
+
+
+# Partition
+
+
+def functions(packages: int, each: int, name: str = "python", offset: int = 0) -> pd.DataFrame:
+    rows = [
+        (name, f"package{p}", f"{n}.x", function(name, offset + 1_000 * p + n)) for p in range(packages) for n in range(each)
+    ]
+    return pd.DataFrame(rows, columns=["language", "package", "path", "code"])
+
+
+PLENTY = functions(10, 12)
+SMALL = CodeConfig(split_sequences=15, fewest_sequences=5)
+
+
+def codes(parts: dict[str, pd.DataFrame]) -> dict[str, list[str]]:
+    return {name: list(part["code"]) for name, part in parts.items()}
+
+
+def test_id_is_of_packages_and_seen_package_of_functions_that_training_saw_nothing_of():
+    parts = partition(PLENTY, SMALL)
+    assert set(parts) == {"training", "id", "seen_package"}
+    packages = {name: set(part["package"]) for name, part in parts.items()}
+    assert packages["id"].isdisjoint(packages["training"] | packages["seen_package"])
+    assert packages["seen_package"] <= packages["training"]
+    assert set(parts["seen_package"]["code"]).isdisjoint(parts["training"]["code"])
+    assert len(packages["id"]) == 2, "0.15 of ten packages, rounded"
+    assert len(parts["id"]) == SMALL.split_sequences, "24 functions, of which no more than wanted are used"
+    assert len(parts["training"]) + len(parts["seen_package"]) == 8 * 12
+
+
+def test_other_languages_change_nothing_about_the_training_language():
+    other = functions(10, 12, "javascript")
+    alone, together = (codes(partition(f, SMALL)) for f in (PLENTY, pd.concat([other, PLENTY, functions(1, 4, "c")])))
+    assert {name: together[name] for name in alone} == alone
+    assert set(together) == {*alone, "javascript"}, "of C there are fewer than five"
+    assert len(together["javascript"]) == SMALL.split_sequences
+    assert set(together["javascript"]) <= set(other["code"])
+
+
+def test_a_further_package_moves_no_other_one_into_or_out_of_training_but_at_the_margin():
+    before = set(partition(PLENTY, SMALL)["id"]["package"])
+    more = pd.concat([PLENTY, functions(11, 12).query("package == 'package10'")])
+    after = set(partition(more, SMALL)["id"]["package"])
+    assert len(after - before) <= 1
+    assert len(before & after) >= 1
+
+
+def test_the_order_of_the_corpus_means_nothing():
+    shuffled = PLENTY.sample(frac=1, random_state=0)
+    assert codes(partition(shuffled, SMALL)) == codes(partition(PLENTY, SMALL))
+
+
+@pytest.mark.parametrize(
+    ("packages", "each", "split", "has"), [(10, 4, "id", 8), (10, 5, "seen_package", 4), (1, 50, "training", 0)]
+)
+def test_too_few_functions_are_refused_with_how_many_there_are_and_must_be(packages, each, split, has):
+    config = replace(SMALL, fewest_sequences=9 if split == "id" else 5)
+    with pytest.raises(
+        InputError, match=rf"split '{split}' would have {has} functions of python and needs .*lower fewest_seq"
+    ) as e:
+        partition(functions(packages, each), config)
+    assert f"needs {config.fewest_sequences}" in str(e.value)
+    assert f"{packages * each} functions of {packages} packages" in str(e.value)
+
+
+def test_a_corpus_without_the_training_language_is_refused_with_what_it_has():
+    with pytest.raises(InputError, match=r"language is 'go', but corpus 'installed' has only python$"):
+        partition(PLENTY, replace(SMALL, language="go"))
+
+
+def test_a_corpus_of_nothing_but_the_training_language_is_refused(tmp_path):
+    folder = write_tree(tmp_path / "python", {"python": 10}, functions=8)
+    with pytest.raises(InputError, match="python"):
+        code_task(CodeConfig("directory", str(folder), context=CONTEXT, split_sequences=14, fewest_sequences=5), 0)
+
+
+# The task
+
+
+def test_the_splits_of_a_task(task, config):
+    assert list(task.splits) == ["id", "seen_package", "c", "java", "javascript"]
+    assert task.name == "code"
+    assert task.vocabulary == VOCABULARY
+    assert task.context == task.training.shape[1] == CONTEXT + 1, "so many characters are predicted"
+    assert {name: len(split) for name, split in task.splits.items()} == {
+        "id": 14, "seen_package": 8, "c": 14, "java": 8, "javascript": 14,
+    }  # fmt: skip
+    assert len(task.source) == 64
+
+
+def test_training_windows_put_together_are_functions_of_the_corpus(task, config):
+    text, found = "", []
+    for row in task.training:
+        if row[0] == START:
+            found.append(text)
+            text = decode(row)
+        else:
+            assert VOCABULARY[row[0]] == text[-1]
+            text += decode(row[1:])
+    known = {function("python", 1_000 * p + n) for p in range(12) for n in range(8)}
+    assert {*found[1:], text} <= known
+    assert len(found) == 12 * 8 - 2 * 8 - 8, "without two packages for id and a tenth of the rest"
+
+
+def test_what_is_scored_is_every_next_character_and_nothing_else(task):
+    for split in task.splits.values():
+        expected = np.zeros(split.tokens.shape, bool)
+        for row, tokens in enumerate(split.tokens):
+            expected[row, : (tokens != PAD).sum() - 1] = True
+        np.testing.assert_array_equal(split.scored, expected)
+        assert np.isin(split.targets[split.scored], split.candidates).all()
+        assert [VOCABULARY[c] for c in split.candidates] == list(VOCABULARY[2:])
+
+
+def test_the_same_seed_gives_the_same_task_and_another_other_windows_of_the_same_functions(config):
+    first, again, other = (code_task(config, seed) for seed in (0, 0, 1))
+    assert first.fingerprint == again.fingerprint == other.fingerprint
+    for name, split in first.splits.items():
+        np.testing.assert_array_equal(split.tokens, again.splits[name].tokens)
+        np.testing.assert_array_equal(split.groups["character"], again.splits[name].groups["character"])
+        assert split.tokens.shape == other.splits[name].tokens.shape
+        assert (split.tokens != other.splits[name].tokens).any()
+        np.testing.assert_array_equal(first.training, other.training)
+
+
+def test_other_sources_have_another_fingerprint_and_source(config, task, tmp_path):
+    folder = write_tree(tmp_path / "other", {"python": 11, "c": 1}, functions=8)
+    other = code_task(replace(config, location=str(folder)), 0)
+    assert other.source != task.source
+    assert other.fingerprint != task.fingerprint
+
+
+@pytest.mark.parametrize("seed", [-1, 1.0, True])
+def test_an_unusable_seed_is_refused(config, seed):
+    with pytest.raises(InputError, match="seed is"):
+        code_task(config, seed)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"language": "cobol"}, "language is 'cobol'"),
+        ({"corpus": "github"}, "corpus is 'github'"),
+        ({"context": 7}, "context is 7"),
+        ({"split_sequences": 0}, "split_sequences is 0"),
+        ({"held_out": 0}, "held_out is 0"),
+        ({"held_out": 1.0}, "held_out is 1.0"),
+    ],
+    ids=str,
+)
+def test_an_unusable_configuration_is_refused(change, says):
+    with pytest.raises(InputError, match=says):
+        CodeConfig(**change)
+
+
+# Kinds of characters
+
+
+def word_around(text: str, place: int) -> tuple[int, int]:
+    """Where the word that has the character at `place` begins and ends."""
+    begin, end = place, place
+    while begin > 0 and re.match(r"[\w$]", text[begin - 1]):
+        begin -= 1
+    while end < len(text) and re.match(r"[\w$]", text[end]):
+        end += 1
+    return begin, end
+
+
+def slow_class(name: str, code: str, place: int, visible_from: int) -> int:
+    """The class of one character, where one sees the text from `visible_from` on up to it."""
+    kind = language(name).classify(code)[0][place]
+    if kind != NEW:
+        return kind
+    begin, end = word_around(code, place)
+    before = re.split(r"[^\w$]+", code[visible_from : max(begin, visible_from)])
+    return REPEATED if code[max(begin, visible_from) : end] in before else NEW
+
+
+def place_of(code: str, window: np.ndarray, width: int) -> int:
+    """Where a window's first predicted character stands in its function."""
+    windows = split_windows(encode(code), width)
+    (index,) = [i for i, other in enumerate(windows) if other.tolist() == window.tolist()]
+    return index * (width - 1)
+
+
+REPETITIVE = {
+    "python": "def total(items, item):\n    total = items + item  # the items\n    the = [item, items]\n    return total",
+    "java": 'int total(int items) {\n    String the = "total items";\n    items += total(items);\n    return the + items;\n}',
+    "go": "func (s *Set) Add(item Item) {\n\tif item == nil {\n\t\titem = s.items\n\t}\n\ts.items = append(s.items, item)\n}",
+}
+
+
+@pytest.mark.parametrize("name", REPETITIVE)
+@pytest.mark.parametrize("width", [16, 32, 200])
+def test_the_class_of_each_character_is_that_of_a_slow_computation(name, width):
+    """For all windows: they are drawn, so this draws often. A word that the window's end cuts off is left to the next test."""
+    code = REPETITIVE[name].replace("\t", "    ")
+    seen = set()
+    for seed in range(30):
+        split = code_split("x", name, [code], width, np.random.default_rng(seed))
+        window = split.tokens[0][: split.lengths[0]]
+        start = place_of(code, window, width)
+        stop = start + len(window) - 1
+        whole = word_around(code, stop - 1)
+        checked = stop if whole[1] <= stop else min(stop, max(whole[0], start))
+        visible_from = max(0, start - 1)
+        expected = [slow_class(name, code, place, visible_from) for place in range(start, checked)]
+        assert split.groups["character"][0][: checked - start].tolist() == expected
+        assert decode(window[1:]) == code[start:stop]
+        seen |= {start}
+    assert len(seen) == len(split_windows(encode(code), width)), "every window was drawn"
+
+
+def first_window(code: str, width: int) -> Split:
+    """A split of the first window of a Python function, whichever seed draws it."""
+    for seed in range(50):
+        split = code_split("x", "python", [code], width, np.random.default_rng(seed))
+        if split.tokens[0, 0] == START:
+            return split
+    raise AssertionError("the first window was never drawn")
+
+
+def test_a_repeated_word_that_the_end_of_the_window_cuts_off_is_still_repeated():
+    code = "total = total + 12\n"
+    split = first_window(code, 12)
+    assert decode(split.tokens[0]) == "total = tot"
+    names = [CLASSES[kind] for kind in split.groups["character"][0][:11]]
+    assert names[-3:] == ["first character of a word", CLASSES[REPEATED], CLASSES[REPEATED]]
+
+
+def test_a_new_word_that_the_end_of_the_window_cuts_down_to_an_earlier_one_is_still_new():
+    code = "tot = 10; total = 2"
+    split = first_window(code, 14)
+    assert decode(split.tokens[0]) == "tot = 10; tot"
+    assert split.groups["character"][0][11:13].tolist() == [NEW, NEW]
+
+
+def test_kinds_in_a_window_are_those_of_the_whole_function():
+    """A window that begins within a comment looks like code on its own."""
+    code = "def f():\n    # if x is None and y is not None: return total\n    return 1"
+    for seed in range(20):
+        split = code_split("x", "python", [code], 16, np.random.default_rng(seed))
+        if decode(split.tokens[0][1:]) == code[15:30]:
+            assert set(split.groups["character"][0][:15]) == {CLASSES.index("string or comment")}
+            return
+    raise AssertionError("the window was not drawn")
+
+
+def test_positions_beyond_a_window_are_not_scored_but_have_a_class():
+    split = code_split("x", "python", ["x = 1"], 20, np.random.default_rng(0))
+    assert split.scored.sum() == 5
+    assert (split.groups["character"][0][5:] == WHITESPACE).all()
+
+
+def test_a_category_is_called_by_its_label_where_it_has_one(task):
+    split = task.splits["id"]
+    assert split.label("character", REPEATED) == "later character, repeated word"
+    assert [split.label("character", n) for n in range(len(CLASSES))] == list(CLASSES)
+    bare = Split("x", split.tokens, split.scored, split.candidates, {"depth": split.groups["character"]})
+    assert bare.label("depth", 3) == "3"
+    assert split.first(2).label("character", 0) == "whitespace"
+
+
+# HumanEval-X
+
+
+@pytest.fixture
+def humaneval(tmp_path, monkeypatch) -> Path:
+    """Problems 0 to 7 in Python and 2 to 9 in JavaScript."""
+    for file, name, numbers in (("python", "python", range(8)), ("js", "javascript", range(2, 10))):
+        lines = []
+        for number in numbers:
+            head, _, body = function(name, 50_000 + number).partition("\n")
+            declaration = {"python": "from typing import List\n\n\n", "javascript": "\n"}[name] + head + "\n"
+            row = {"task_id": f"X/{number}", "prompt": "?", "declaration": declaration, "canonical_solution": body + "\n\n"}
+            lines.append(json.dumps(row | {"test": "?"}))
+        (tmp_path / f"humaneval_{file}.jsonl.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
+    monkeypatch.setenv("LIB_HUMANEVAL_X", str(tmp_path))
+    return tmp_path
+
+
+def test_humaneval_x_adds_the_same_problems_in_each_of_its_languages(config, task, humaneval):
+    added = code_task(config, 0)
+    names = [name for name in added.splits if name.startswith("humaneval_x/")]
+    assert sorted(names) == ["humaneval_x/javascript", "humaneval_x/python"]
+    for name in names:
+        known = name.removeprefix("humaneval_x/")
+        split = added.splits[name]
+        assert len(split) == 6
+        for number, tokens in zip(range(2, 8), split.tokens, strict=True):
+            assert decode(tokens[1:]) in function(known, 50_000 + number)
+    assert added.fingerprint == task.fingerprint
+    for name, split in task.splits.items():
+        np.testing.assert_array_equal(split.tokens, added.splits[name].tokens)
+
+
+def test_a_humaneval_x_folder_that_is_wrong_is_refused(config, monkeypatch, tmp_path):
+    monkeypatch.setenv("LIB_HUMANEVAL_X", str(tmp_path / "none"))
+    with pytest.raises(InputError, match="LIB_HUMANEVAL_X is"):
+        code_task(config, 0)
+
+
+def test_every_language_can_be_trained_on_or_has_a_grammar_at_least():
+    assert [CodeConfig(language=name).language for name in LANGUAGES] == list(LANGUAGES)
