@@ -169,7 +169,7 @@ def _prediction_findings(test: _Test, proxies: Sequence[tuple[str, Setting | Non
         )
     for proxy in study.config.study.each_head:
         setting = head_settings({proxy: study.config.study.each_head[proxy][:1]}, study.config.model)[0]
-        pooled = Bootstrap(pooled_heads(run, setting, copying_heads(run)) for run in study.runs)
+        pooled = study.bootstrap_of(pooled_heads(run, setting, copying_heads(run)) for run in study.runs)
         name = {"svd": "SVD", "one_hot": "One-hot"}.get(proxy, proxy)
         statement = f"{name} in single heads: on repeated words, a larger gap in induction heads than in others"
         gaps = [

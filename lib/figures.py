@@ -236,7 +236,7 @@ def complexity_figure(study: Study, layer: int, proxies: Sequence[str], splits: 
             on.minorticks_off()
             on.grid(on is ax)
         above.tick_params(axis="x", colors=VERMILION, labelsize=8.5)
-        above.set_xlim(8, 512)
+        above.set_xlim(8, 640)
         ax.set(xlabel="rank", ylim=(0, 1.04))
         above.set_title(split, pad=14)
         ax.yaxis.set_major_formatter(PercentFormatter(1))

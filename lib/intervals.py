@@ -119,7 +119,8 @@ class Bootstrap:
                 continue
             by_sequence = np.zeros((sum(len(part["n"]) for part in whole), 2), np.float32)
             by_sequence[sequence, 0], by_sequence[sequence, 1] = sums, n
-            drawn = _sequence_weights(seed, split, len(by_sequence), self.resamples) @ by_sequence  # [resamples, 2]
+            stream = (0 if self.same_sequences else seed, split.partition("/")[0])
+            drawn = _sequence_weights(*stream, len(by_sequence), self.resamples) @ by_sequence  # [resamples, 2]
             with np.errstate(invalid="ignore", divide="ignore"):  # a resample may happen to draw no scored position
                 totals[:, i] = drawn[:, 0] / drawn[:, 1]
             means.append(sums.sum(dtype=float) / n.sum())

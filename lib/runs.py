@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from lib.code.splits import CodeConfig, code_task, humaneval_folder
 from lib.dyck.splits import DyckConfig, dyck_split, dyck_task
 from lib.dyck.text import read_sentences
 from lib.errors import ArtifactError, InputError, one_of, whole_number
+from lib.faithfulness import METRICS
 from lib.intervals import Bootstrap
 from lib.presets import Grid, ModelConfig, TaskPreset, preset, seed_folder, task_folder
 from lib.proxies import PROXIES, TRAINING, QueriesAndKeys, Setting, capture
@@ -256,7 +257,11 @@ class Study:
     @cached_property
     def bootstrap(self) -> Bootstrap:
         """Estimates with intervals."""
-        return Bootstrap(self.sequences())
+        return self.bootstrap_of(self.sequences())
+
+    def bootstrap_of(self, tables: Iterable[pd.DataFrame], metrics: Sequence[str] = METRICS) -> Bootstrap:
+        """Estimates with intervals from other sequences tables of this task's splits, of some or all seeds."""
+        return Bootstrap(tables, metrics=metrics, same_sequences=isinstance(self.config.data, CodeConfig))
 
     @cached_property
     def along_training(self) -> dict[int, Bootstrap]:

@@ -231,3 +231,25 @@ def test_an_estimate_is_shown_with_its_interval():
     estimate = Bootstrap(table(rows(n, np.ones(40)))).estimate(A, "iid", "accuracy")
     assert f"{estimate}" == "1.000 [1.000, 1.000]"
     assert f"{estimate:.1f}" == "1.0 [1.0, 1.0]"
+
+
+def test_seeds_that_share_their_sequences_share_the_draw_of_them():
+    """Two seeds with the very same text say no more about other text than one."""
+    n, sums = drawn(np.random.default_rng(3), 0.7)
+    one = Bootstrap(table(rows(n, sums))).estimate(A, "iid", "accuracy")
+    both = table(rows(n, sums), rows(n, sums, seed=1))
+    shared = Bootstrap(both, same_sequences=True).estimate(A, "iid", "accuracy")
+    apart = Bootstrap(both).estimate(A, "iid", "accuracy")
+    assert np.allclose(shared.resamples, Bootstrap(both, same_sequences=True).estimate(A, "iid", "accuracy").resamples)
+    assert width(shared) == pytest.approx(width(one), rel=0.15)
+    assert width(apart) < 0.85 * width(one)
+
+
+def test_versions_of_the_same_sequences_are_drawn_together():
+    """A difference between two parts of a split that differ by a constant has no spread."""
+    n, sums = np.full(60, 10), np.random.default_rng(4).integers(3, 8, 60).astype(float)
+    data = table(rows(n, sums, split="x/one"), rows(n, sums + 1, split="x/two"), rows(n, sums + 1, split="y/two"))
+    bootstrap = Bootstrap(data, same_sequences=True)
+    one, two, other = (bootstrap.estimate(A, split, "accuracy") for split in ("x/one", "x/two", "y/two"))
+    assert np.allclose((two - one).resamples, 0.1, atol=1e-6)
+    assert np.std((other - one).resamples) > 0.01
