@@ -77,8 +77,18 @@ class Bootstrap:
     Every seed counts the same, however many scored positions it has; within a seed the mean is over scored positions.
     """
 
-    def __init__(self, tables: pd.DataFrame | Iterable[pd.DataFrame], resamples: int = 1_000, metrics: Sequence[str] = METRICS):
-        self.resamples = resamples
+    def __init__(
+        self,
+        tables: pd.DataFrame | Iterable[pd.DataFrame],
+        resamples: int = 1_000,
+        metrics: Sequence[str] = METRICS,
+        same_sequences: bool = False,
+    ):
+        """`same_sequences`: sequence i of a split is the same text in every seed, so seeds share the draw of sequences.
+
+        Splits called `<name>/<part>` share it in any case: sequence i of each part is a version of the same.
+        """
+        self.resamples, self.same_sequences = resamples, same_sequences
         self._rows: dict[tuple, list[Mapping[str, np.ndarray]]] = {}  # seed, setting, split, group value -> columns of its rows
         for table in [tables] if isinstance(tables, pd.DataFrame) else tables:
             self._add(table, ("sequence", "n", *metrics))
