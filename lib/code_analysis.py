@@ -12,7 +12,7 @@ import torch
 
 from lib.code.ngram import NGram
 from lib.code.splits import START, decode
-from lib.faithfulness import METRICS, PositionIndex, compare_positions, labelled, stacked
+from lib.faithfulness import METRICS, PositionIndex, compare_positions, labelled, rows_of, stacked
 from lib.measures import choices
 from lib.proxies import MODEL, Setting, fit_rules
 from lib.runs import Run
@@ -101,7 +101,6 @@ class Reading:
     """One window of source as the model and the model with a proxy read it; arrays are per predicted character."""
 
     text: str
-    kind: np.ndarray  # [characters] the class of each
     model: list[str]  # what the model predicts in its place
     proxy: list[str]  # what the model with the proxy predicts
     agrees: np.ndarray  # [characters] bool
@@ -137,23 +136,13 @@ def read(run: Run, split: str, row: int, setting: Setting) -> Reading:
     scored = one.scored[0]
     text = decode(one.targets[0][scored])
     vocabulary = run.task.vocabulary
-    kind = chosen.groups["character"][row][scored]
-    return Reading(text, kind, [vocabulary[t] for t in model], [vocabulary[t] for t in proxy], model == proxy)
+    return Reading(text, [vocabulary[t] for t in model], [vocabulary[t] for t in proxy], model == proxy)
 
 
 def median_sequence(run: Run, split: str, setting: Setting, among: Sequence[int] = range(100)) -> int:
     """Of the sequences `among`, the one whose share of disagreements is the median of those at least half a window long."""
-    table = run.sequences
-    rows = table[
-        (table["split"] == split)
-        & (table["group"] == "")
-        & (table["proxy"] == setting.proxy)
-        & (table["complexity"].fillna(0) == (setting.complexity or 0))
-        & (table["layer"] == setting.layer)
-        & (table["head"] == setting.head)
-        & (table["fit_on"] == setting.fit_on)
-        & table["sequence"].isin(list(among))
-    ]
+    rows = rows_of(run.sequences, setting)
+    rows = rows[(rows["split"] == split) & (rows["group"] == "") & rows["sequence"].isin(list(among))]
     long = rows[rows["n"] >= run.task.context // 2]
     share = (long if len(long) else rows).eval("same_prediction / n").sort_values(kind="stable")
     return int(rows.loc[share.index[len(share) // 2], "sequence"])

@@ -84,6 +84,14 @@ def labelled(table: pd.DataFrame, setting: Setting, split: str) -> pd.DataFrame:
     )
 
 
+def rows_of(sequences: pd.DataFrame, setting: Setting) -> pd.DataFrame:
+    """The rows of a sequences table that belong to a setting."""
+    chosen = sequences["complexity"].fillna(0) == (setting.complexity or 0)
+    for name in ("layer", "head", "proxy", "fit_on"):
+        chosen &= sequences[name] == getattr(setting, name)
+    return sequences[chosen]
+
+
 def stacked(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Sequences tables on top of each other. Their text stays categorical, which pandas gives up where categories differ."""
     columns = {}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lib.dyck.language import FIRST_BRACKET, annotate
-from lib.faithfulness import PositionIndex, attention_rows, labelled, stacked
+from lib.faithfulness import PositionIndex, attention_rows, labelled, rows_of, stacked
 from lib.proxies import PROXIES, Head, Setting, Subspace, capture, fit_proxies, fit_rules, nearest
 from lib.runs import Run
 
@@ -86,10 +86,8 @@ def unexplained(run: Run, splits: Sequence[str], setting: Setting) -> pd.DataFra
     (heads,) = fit_proxies(run.model, setting, run.fitting_data, run.seed).values()
     proxy, train = heads[0], [vectors[0] for vectors in run.fitting_data[setting.layer]]
     variance = [float((x - x.mean(0)).square().sum(1).mean()) for x in train]
-    measured = run.sequences[run.sequences["group"] == ""]
-    measured = measured[measured["proxy"] == setting.proxy]
-    measured = measured[(measured["complexity"] == setting.complexity) & (measured["layer"] == setting.layer)]
-    measured = measured[measured["fit_on"] == setting.fit_on]
+    measured = rows_of(run.sequences, setting)
+    measured = measured[measured["group"] == ""]
     tables = []
     for name in splits:
         tokens = run.task.splits[name].tokens

@@ -231,7 +231,7 @@ class Elements(HTMLParser):
 
 def reading(text: str, model: str, proxy: str) -> Reading:
     agrees = np.array([m == p for m, p in zip(model, proxy, strict=True)])
-    return Reading(text, np.zeros(len(text), int), list(model), list(proxy), agrees)
+    return Reading(text, list(model), list(proxy), agrees)
 
 
 @pytest.mark.parametrize("proxy", [EVIL, EVIL[::-1], "x" * len(EVIL)], ids=["agrees", "differs", "differs throughout"])
