@@ -294,7 +294,7 @@ _PRESETS = (
                 TrainingConfig(
                     steps=3_000,
                     batch_size=32,
-                    peak_learning_rate=3e-3,
+                    peak_learning_rate=4e-3,
                     evaluations=8,
                     heldout_sequences=200,
                     precision="auto",
