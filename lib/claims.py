@@ -286,7 +286,8 @@ def to_html(findings: Sequence[Finding]) -> str:
         return "<tr>" + "".join(f'<{tag} style="text-align: left">{cell}</{tag}>' for cell in cells) + "</tr>"
 
     rows = []
-    for number, claim in CLAIMS.items():
+    for number in sorted({finding.claim for finding in findings}):
+        claim = CLAIMS[number]
         rows.append(
             f'<tr><th colspan="3" style="text-align: left">{number}. {escape(claim)}: {verdict(number, findings)}</th></tr>'
         )

@@ -78,9 +78,9 @@ def test_a_claim_holds_if_all_its_statements_do_and_an_existence_claim_if_one_do
 
 def test_the_table_names_every_claim_and_escapes_what_it_shows(smoke_study):
     findings = claims.dyck_findings(smoke_study(2))
-    for statement in claims.CLAIMS.values():
-        assert statement in claims.table(findings)
-        assert statement in claims.to_html(findings)
+    for number, statement in claims.CLAIMS.items():
+        assert (statement in claims.table(findings)) == (number <= 4), "5 and 6 are about code"
+        assert (statement in claims.to_html(findings)) == (number <= 4)
     assert "&lt;script&gt;" in claims.to_html([Finding(1, "<script>", None)])
 
 
