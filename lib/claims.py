@@ -16,11 +16,11 @@ import numpy as np
 
 from lib.code.languages import CLASSES, LANGUAGES, NEW, REPEATED
 from lib.code.splits import CodeConfig
-from lib.code_analysis import copying_heads, pooled_heads
+from lib.code_analysis import INDUCTION, copying_heads, pooled_heads
 from lib.errors import InputError
 from lib.intervals import Bootstrap, Estimate, mean_of
 from lib.proxies import Setting
-from lib.runs import Study, head_settings
+from lib.runs import Study
 
 FAITHFUL = 0.9  # agreement with the model in distribution from which on a simplification would be trusted
 FEWEST_SEEDS = 3  # with fewer an interval says next to nothing about another training run, and there is no verdict
@@ -167,18 +167,24 @@ def _prediction_findings(test: _Test, proxies: Sequence[tuple[str, Setting | Non
                 lambda s, r=repeated, n=new: class_gap(study, s, languages, r) - class_gap(study, s, languages, n),
             )
         )
-    for proxy in study.config.study.each_head:
-        setting = head_settings({proxy: study.config.study.each_head[proxy][:1]}, study.config.model)[0]
-        pooled = study.bootstrap_of(pooled_heads(run, setting, copying_heads(run)) for run in study.runs)
+    heads = [copying_heads(run) for run in study.runs]
+    for proxy, complexities in study.config.study.each_head.items():
+        setting = Setting(proxy, complexities[0], fit_on="training")
         name = {"svd": "SVD", "one_hot": "One-hot"}.get(proxy, proxy)
         statement = f"{name} in single heads: on repeated words, a larger gap in induction heads than in others"
-        gaps = [
-            mean_of(
-                [_gap_on(pooled, replace(setting, layer=-1, head=group), language, CLASSES[REPEATED]) for language in languages]
+        best = min(float(of_seed["induction"].max()) for of_seed in heads)
+        if best < INDUCTION:
+            reason = (
+                f"in one of the models no head does induction: its highest score is {best:.2f}, and {INDUCTION} is asked for"
             )
+            findings.append(Finding(6, statement, None, reason))
+            continue
+        pooled = study.bootstrap_of(pooled_heads(run, setting, of_seed) for run, of_seed in zip(study.runs, heads, strict=True))
+        gaps = [
+            mean_of([_gap_on(pooled, replace(setting, head=group), language, CLASSES[REPEATED]) for language in languages])
             for group in (1, 0)
         ]
-        reasons = [f"{setting.proxy} {setting.complexity or ''}".strip(), "heads with an induction score in the top quarter"]
+        reasons = [f"{proxy} {setting.complexity or ''}".strip(), f"induction heads: induction score at least {INDUCTION}"]
         findings.append(test.conclude(6, statement, (gaps[0] - gaps[1]).scaled(100), reasons))
     return findings
 

@@ -19,6 +19,7 @@ from lib.runs import Run
 from lib.split import Split
 from lib.transformer import Capture, Transformer
 
+INDUCTION = 0.2  # a head does induction if so much of its attention is where an induction head's would be
 SCORES = ("accuracy", "bits", "baseline_accuracy", "baseline_bits")
 
 
@@ -82,13 +83,13 @@ def copying_heads(run: Run, sequences: int = 64) -> pd.DataFrame:
 def pooled_heads(run: Run, setting: Setting, heads: pd.DataFrame) -> pd.DataFrame:
     """The sequences table of a proxy in single heads, pooled over heads that do induction and over those that do not.
 
-    Induction heads are the quarter with the highest induction scores in `heads` (of `copying_heads`). In the result `layer` is
-    -1 and `head` says which: 1 for induction heads, 0 for others.
+    Induction heads are those with an induction score of at least `INDUCTION` in `heads` (of `copying_heads`). In the result
+    `layer` is -1 and `head` says which: 1 for induction heads, 0 for others.
     """
     table = run.sequences
     of_proxy = (table["proxy"] == setting.proxy) & (table["complexity"].fillna(0) == (setting.complexity or 0))
     table = table[of_proxy & (table["head"] >= 0) & (table["fit_on"] == setting.fit_on)]
-    induction = heads.nlargest(max(1, len(heads) // 4), "induction")
+    induction = heads[heads["induction"] >= INDUCTION]
     chosen = set(zip(induction["layer"], induction["head"], strict=True))
     does = [pair in chosen for pair in zip(table["layer"], table["head"], strict=True)]
     keys = ["seed", "proxy", "complexity", "fit_on", "split", "group", "group_value", "sequence", "head"]

@@ -14,6 +14,7 @@ from matplotlib.ticker import PercentFormatter
 from lib.claims import class_gap, unseen_languages
 from lib.code.corpora import Corpus
 from lib.code.languages import CLASSES, LANGUAGES
+from lib.code_analysis import INDUCTION
 from lib.figures import (
     BLACK,
     BLUE,
@@ -223,10 +224,16 @@ def heads_figure(study: Study, heads: pd.DataFrame, settings: Sequence[Setting],
         values = [gaps[row.seed, row.layer, row.head] for row in heads.itertuples()]
         points = ax.scatter(heads["induction"], values, c=heads["previous_token"], cmap="viridis_r", vmin=0, vmax=1, s=26, lw=0)
         ax.axhline(0, color=BLACK, lw=0.8)
-        ax.set(title=name_of(family[0]), xlabel="induction score")
+        ax.axvline(INDUCTION, color=GREY, lw=0.9, ls=":")
+        ax.set(title=name_of(family[0]), xlabel="induction score", xlim=(-0.02, max(0.3, 1.1 * heads["induction"].max())))
     axes[0][0].set_ylabel(f"gap on {kind.split(', ')[-1]}s (points)")
     figure.colorbar(points, ax=list(axes[0]), label="previous-token score", pad=0.01)
-    footer(figure, study, f"a point a head and seed, simplified on its own; mean over {', '.join(map(split_name, languages))}")
+    footer(
+        figure,
+        study,
+        f"a point a head and seed, simplified on its own; right of the dotted line: induction heads; mean over "
+        f"{', '.join(map(split_name, languages))}",
+    )
     return figure
 
 

@@ -186,7 +186,7 @@ def test_scores_of_heads_are_the_same_each_time(run):
 
 def test_heads_are_pooled_by_whether_they_do_induction(run):
     setting = Setting("svd", 2, 0, 0)
-    heads = pd.DataFrame({"layer": [0, 0, 1, 1], "head": [0, 1, 0, 1], "induction": [0.1, 0.2, 0.9, 0.3]})
+    heads = pd.DataFrame({"layer": [0, 0, 1, 1], "head": [0, 1, 0, 1], "induction": [0.1, 0.19, 0.2, 0.0]})
     pooled = pooled_heads(run, setting, heads)
     table = run.sequences
     single = table[(table["proxy"] == "svd") & (table["head"] >= 0) & (table["complexity"] == 2)]
@@ -204,7 +204,7 @@ def test_heads_are_pooled_by_whether_they_do_induction(run):
 
 
 def test_a_proxy_without_complexity_is_pooled_as_well(run):
-    pooled = pooled_heads(run, Setting("one_hot", None, 0, 0), copying_heads(run))
+    pooled = pooled_heads(run, Setting("one_hot", None, 0, 0), copying_heads(run).assign(induction=[0.9, 0, 0, 0]))
     assert set(pooled["proxy"]) == {"one_hot"}
     assert set(pooled["head"]) == {0, 1}
 
