@@ -60,13 +60,16 @@ def _model_scores(model: Transformer, split: Split, batch_size: int = 32) -> tup
 def copying_heads(run: Run, sequences: int = 64) -> pd.DataFrame:
     """For each head: mean attention to the previous token, and to the token after the previous occurrence of the present one.
 
-    Measured on random strings of characters, each repeated once, as large as the context allows; the *induction* score is over
-    the second half (Elhage et al. 2021; Olsson et al. 2022). Columns: `seed`, `layer`, `head`, `previous_token`, `induction`.
+    Measured on random strings of distinct characters, each repeated once, as long as context and characters allow; the
+    *induction* score is over the second half (Elhage et al. 2021; Olsson et al. 2022). Columns: `seed`, `layer`, `head`,
+    `previous_token`, `induction`, and `chance`, what induction would be if attention were spread evenly.
     """
     model, task = run.model, run.task
-    length = (task.context - 1) // 2
+    candidates = next(iter(task.splits.values())).candidates
+    length = min((task.context - 1) // 2, len(candidates))
     rng = np.random.default_rng([run.seed, 1])
-    drawn = rng.choice(next(iter(task.splits.values())).candidates, (sequences, length))
+    drawn = rng.permuted(np.tile(candidates, (sequences, 1)), axis=1)[:, :length]  # distinct, so one earlier occurrence each
+    chance = float(np.mean(1 / np.arange(length + 2, 2 * length + 2)))
     tokens = np.concatenate([np.full((sequences, 1), START), drawn, drawn], 1)
     seen = {layer: Capture() for layer in range(model.config.layers)}
     device = next(model.parameters()).device
@@ -76,8 +79,8 @@ def copying_heads(run: Run, sequences: int = 64) -> pd.DataFrame:
         previous = captured.pattern.diagonal(-1, -2, -1).mean((0, 2))  # (head,)
         after = captured.pattern.diagonal(1 - length, -2, -1)[..., 2:].mean((0, 2))  # from the second half on
         for head in range(model.config.heads):
-            rows.append((run.seed, layer, head, float(previous[head]), float(after[head])))
-    return pd.DataFrame(rows, columns=["seed", "layer", "head", "previous_token", "induction"])
+            rows.append((run.seed, layer, head, float(previous[head]), float(after[head]), chance))
+    return pd.DataFrame(rows, columns=["seed", "layer", "head", "previous_token", "induction", "chance"])
 
 
 def pooled_heads(run: Run, setting: Setting, heads: pd.DataFrame) -> pd.DataFrame:

@@ -8,6 +8,7 @@ one row a measurement, and is what `faithfulness.parquet` holds.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -139,6 +140,25 @@ def attention_rows(
             rows = by_layer[layer].mean(1).cpu().numpy()
             found[setting][batch.positions, : rows.shape[1]] = rows
     return found
+
+
+MARGINS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # nats
+
+
+@torch.no_grad()
+def with_margin(model: Transformer, split: Split) -> Split:
+    """The split with a further group, `margin`: how certain the model is of its choice at each scored position.
+
+    The margin is the log-probability of its choice minus that of the next best candidate, in nats, in bins between `MARGINS`.
+    """
+    margins = np.zeros(split.tokens.shape, np.int8)
+    found = np.empty(int(split.scored.sum()), np.int8)
+    for batch in _batches(model, split):
+        best, _ = batch.logits[:, batch.candidates].topk(2, -1)
+        found[batch.positions] = np.digitize((best[:, 0] - best[:, 1]).cpu().numpy(), MARGINS)
+    margins[split.scored] = found
+    labels = tuple(f"{low:g} to {high:g} nats" for low, high in zip((0, *MARGINS), (*MARGINS, np.inf), strict=True))
+    return replace(split, groups={**split.groups, "margin": margins}, labels={**split.labels, "margin": labels})
 
 
 @torch.no_grad()

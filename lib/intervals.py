@@ -61,6 +61,10 @@ class Estimate:
         """The estimate above a constant."""
         return Estimate(self.value - constant, self.resamples - constant, self.seeds, self.positions)
 
+    def at_least(self, least: float) -> Estimate:
+        """The estimate, with what lies below `least` raised to it."""
+        return Estimate(max(self.value, least), np.maximum(self.resamples, least), self.seeds, self.positions)
+
     def scaled(self, factor: float) -> Estimate:
         """The estimate in another unit."""
         return Estimate(self.value * factor, self.resamples * factor, self.seeds, self.positions)

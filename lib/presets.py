@@ -251,7 +251,7 @@ _PRESETS = (
                 StudyConfig(
                     grid=_code_grid(
                         2,
-                        {"svd": (2, 4, 6, 8, 12), "kmeans": (16, 64, 256), "one_hot": (None,), "weight_svd": (2, 4, 8, 12)},
+                        {"svd": (2, 4, 6, 8, 10, 12), "kmeans": (16, 64, 256), "one_hot": (None,), "weight_svd": (2, 4, 8, 12)},
                         {"svd": (4, 8), "kmeans": (64,), "one_hot": (None,), "weight_svd": (4,)},
                     ),
                     each_head={"svd": (4,), "one_hot": (None,)},

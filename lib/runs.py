@@ -168,6 +168,8 @@ class Run:
         """The sequences table of `settings` on `splits`, with the columns `task` and `seed` in front."""
         model = model or self.model
         torch.set_num_threads(self.config.training.threads)
+        if isinstance(self.config.data, CodeConfig):  # how certain a model is differs between languages
+            splits = [faithfulness.with_margin(model, split) for split in splits]
         training = self.task.training[: self.config.study.fit_sequences]
         description = f"evaluate {self.title}"
         table = faithfulness.measure(model, splits, settings, training, seed=self.seed, description=description)

@@ -29,7 +29,7 @@ FEWEST, MOST = 80, 2_000  # characters of a function
 FILE_FUNCTIONS = 50  # at most so many of one file
 NEAR = 0.8  # functions whose sets of five-token runs have this Jaccard similarity or more are near duplicates
 HUB = "code-search-net/code_search_net"
-_FORMAT = 2  # part of the cache's key: raise it when the same sources give another corpus
+_FORMAT = 3  # part of the cache's key: raise it when the same sources give another corpus
 _PRINTABLE = re.compile(r"[\n -~]*")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
