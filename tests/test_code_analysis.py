@@ -19,7 +19,7 @@ from lib.code.splits import START, VOCABULARY, CodeConfig
 from lib.code_analysis import Reading, copying_heads, median_sequence, pooled_heads, read, scores
 from lib.code_figures import composition_table, examples_html, split_name
 from lib.errors import InputError
-from lib.faithfulness import METRICS
+from lib.faithfulness import METRICS, with_margin
 from lib.intervals import Estimate, mean_of
 from lib.presets import PRESETS, ModelConfig, Preset, StudyConfig, TaskPreset, TrainingConfig
 from lib.proxies import MODEL, Setting
@@ -81,6 +81,7 @@ def run(study) -> Run:
 def test_the_accuracy_of_the_model_is_that_in_the_sequences_table(run):
     table, measured = scores(run), run.sequences
     measured = measured[(measured["layer"] == -1) & (measured["proxy"] == "svd") & (measured["head"] == -1)]
+    measured = measured[measured["group"] != "margin"]
     keys = ["split", "group", "group_value", "sequence"]
     one = table.astype(dict.fromkeys(keys[:3], str)).set_index(keys).sort_index()
     other = measured.astype(dict.fromkeys(keys[:3], str)).set_index(keys).sort_index()
@@ -89,6 +90,16 @@ def test_the_accuracy_of_the_model_is_that_in_the_sequences_table(run):
     assert (one["n"] == other["n"]).all()
     np.testing.assert_array_equal(one["accuracy"], other["original_accuracy"])
     assert (table["proxy"] == MODEL.proxy).all()
+
+
+@torch.no_grad()
+def test_margins_are_how_far_the_best_character_is_ahead_of_the_next(run):
+    split = with_margin(run.model, run.task.splits["c"])
+    logits = run.model(torch.from_numpy(split.tokens.astype(np.int64)))[..., split.candidates].log_softmax(-1)
+    ahead = np.diff(np.sort(logits.numpy(), -1)[..., -2:], axis=-1)[..., 0]
+    for row, position in zip(*np.nonzero(split.scored), strict=True):
+        low, high = split.label("margin", split.groups["margin"][row, position]).removesuffix(" nats").split(" to ")
+        assert float(low) - 1e-5 <= ahead[row, position] < float(high) + 1e-5
 
 
 def test_the_bits_of_the_model_are_those_of_its_distribution_over_characters(run):

@@ -69,7 +69,7 @@ def test_a_folder_of_sources_is_trained_on_and_measured(project, tmp_path, capsy
     table = pd.read_parquet(folder(tmp_path) / "faithfulness.parquet")
     assert list(table.columns) == COLUMNS
     assert set(table["split"]) == {"id", "seen_package", "javascript"}
-    assert set(table["group"]) == {"", "character"}
+    assert set(table["group"]) == {"", "character", "margin"}
     assert set(table["task"]) == {"code@directory-project"}
     assert not list((tmp_path / "artifacts").rglob("*.part"))
 

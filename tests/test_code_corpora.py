@@ -210,6 +210,12 @@ def test_generated_files_are_left_out(tmp_path, header):
     assert codes(one_file(tmp_path, function("python", 2))) == [function("python", 2)]
 
 
+def test_bundles_of_many_packages_are_left_out(tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "bundle.js").write_text(f"__webpack_require__.r(exports);\n{function('javascript', 1)}\n")
+    assert one_file(tmp_path, function("python", 2)).languages == ["python"]
+
+
 def test_minified_files_are_left_out(tmp_path):
     minified = ";".join(function("javascript", n).replace("\n", " ") for n in range(5))
     (tmp_path / "one").mkdir()

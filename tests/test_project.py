@@ -7,11 +7,16 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from lib.code.sources import INSTALLED
 
 ROOT = Path(__file__).resolve().parent.parent
 LIB = ROOT / "lib"
@@ -66,6 +71,23 @@ def test_constraints_pin_what_pyproject_pins(pyproject_pins):
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     constraints = dict(pin(line.split(" #")[0]) for line in lines if line.strip() and not line.startswith("#"))
     assert {name: constraints.get(name) for name in pyproject_pins} == pyproject_pins
+
+
+def test_the_installed_corpus_is_made_of_packages_that_the_project_itself_needs(pyproject):
+    """Not of what only tests need: `make book` does not install that."""
+    wanted, seen = [Requirement(r) for r in pyproject["project"]["dependencies"]], set()
+    while wanted:
+        requirement = wanted.pop()
+        extras = requirement.extras or {""}
+        name = canonicalize_name(requirement.name)
+        if (name, *sorted(extras)) in seen:
+            continue
+        seen.add((name, *sorted(extras)))
+        for needed in map(Requirement, metadata.requires(name) or []):
+            if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras):
+                wanted.append(needed)
+    installed = {name for name, *_ in seen}
+    assert {canonicalize_name(p) for packages in INSTALLED.values() for p in packages} <= installed
 
 
 # Notebooks
