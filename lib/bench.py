@@ -151,10 +151,11 @@ def _code_trainer(precision: str, threads: int = 1):
 
     from lib.code.splits import VOCABULARY
     from lib.presets import preset
-    from lib.training import Trainer, resolve_device
+    from lib.training import Trainer, keep_freed_memory, resolve_device
     from lib.transformer import Transformer
 
     torch.set_num_threads(threads)
+    keep_freed_memory()
     config = preset("paper").task("code")
     width, batch = config.data.context + 1, config.training.batch_size
     device = resolve_device("auto")

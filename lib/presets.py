@@ -27,6 +27,7 @@ class ModelConfig:
     width: int = 32  # of the residual stream; each head gets width / heads of it
     mlp_width: int = 128
     positions: str = "learned"  # or "sinusoidal", "none"
+    mlp_bias: bool = True
 
     def __post_init__(self):
         for name in ("layers", "heads", "width", "mlp_width"):
@@ -194,7 +195,7 @@ _PRESETS = (
         | _code(
             TaskPreset(
                 CodeConfig(package_functions=12, language_functions=700, context=64, split_sequences=40, fewest_sequences=20),
-                ModelConfig(layers=2, heads=2, width=16, mlp_width=32),
+                ModelConfig(layers=2, heads=2, width=16, mlp_width=32, mlp_bias=False),
                 TrainingConfig(
                     steps=30, warmup_steps=5, batch_size=16, evaluations=2, heldout_sequences=20, checkpoint_every=10
                 ),
@@ -238,7 +239,7 @@ _PRESETS = (
             ),
             "code": TaskPreset(
                 CodeConfig(package_functions=300, context=128, split_sequences=200),
-                ModelConfig(layers=2, heads=4, width=64, mlp_width=256),
+                ModelConfig(layers=2, heads=4, width=64, mlp_width=256, mlp_bias=False),
                 TrainingConfig(
                     steps=2_500,
                     batch_size=16,
@@ -290,7 +291,7 @@ _PRESETS = (
         | _code(
             TaskPreset(
                 CodeConfig(),
-                ModelConfig(layers=4, heads=4, width=128, mlp_width=512),
+                ModelConfig(layers=4, heads=4, width=128, mlp_width=512, mlp_bias=False),
                 TrainingConfig(
                     steps=3_000,
                     batch_size=32,

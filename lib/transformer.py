@@ -83,7 +83,9 @@ class Block(nn.Module):
         self.attention = Attention(config)
         self.norm_mlp = nn.LayerNorm(config.width)
         self.mlp = nn.Sequential(
-            nn.Linear(config.width, config.mlp_width), nn.GELU(), nn.Linear(config.mlp_width, config.width)
+            nn.Linear(config.width, config.mlp_width, bias=config.mlp_bias),
+            nn.GELU(),
+            nn.Linear(config.mlp_width, config.width, bias=config.mlp_bias),
         )
 
     def forward(self, residual: Tensor, rule: AttentionRule | None = None, positions: Tensor | None = None) -> Tensor:

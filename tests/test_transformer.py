@@ -206,3 +206,11 @@ def test_a_sequence_that_does_not_fit_the_context_is_refused(random_model, confi
 def test_a_shape_that_no_model_has_is_refused(shape, says):
     with pytest.raises(InputError, match=says):
         ModelConfig(**shape)
+
+
+@pytest.mark.parametrize("mlp_bias", [True, False])
+def test_the_mlp_has_biases_or_not(random_model, mlp_bias):
+    model = random_model(ModelConfig(layers=2, heads=1, width=8, mlp_width=12, mlp_bias=mlp_bias))
+    assert [name for name, _ in model.named_parameters() if "mlp" in name and name.endswith("bias") and "norm" not in name] == [
+        f"blocks.{layer}.mlp.{part}.bias" for layer in (0, 1) for part in (0, 2) if mlp_bias
+    ]
