@@ -238,7 +238,7 @@ _PRESETS = (
                 seeds=2,
             ),
             "code": TaskPreset(
-                CodeConfig(package_functions=300, context=128, split_sequences=200),
+                CodeConfig(package_functions=300, context=128, split_sequences=150),
                 ModelConfig(layers=2, heads=4, width=64, mlp_width=256, mlp_bias=False),
                 TrainingConfig(
                     steps=2_500,
