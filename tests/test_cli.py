@@ -362,6 +362,7 @@ def test_an_interrupted_command_says_that_it_resumes(tmp_path):
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # in the background, shells have it ignored
     ) as process:
         while process.poll() is None:
             try:
