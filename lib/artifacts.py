@@ -2,6 +2,7 @@
 
     artifacts/<preset>/<task>/seed-<n>/     model.safetensors, config.json, training.csv, sequences.parquet
     artifacts/<preset>/<task>/faithfulness.parquet
+    artifacts/corpora/<corpus>-<key>.parquet    functions that code tasks are made of
 
 Every file is written under a temporary name and then renamed, so that no reader meets half of one and an interrupted run
 leaves the previous state behind.

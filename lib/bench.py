@@ -145,7 +145,7 @@ def precision(steps: int = 12) -> float:
     return ratio
 
 
-def _code_trainer(precision: str, threads: int = 1):
+def _code_trainer(precision: str):
     """A function that does one training step on full random windows, at the shape of preset `paper`."""
     import torch
 
@@ -154,7 +154,7 @@ def _code_trainer(precision: str, threads: int = 1):
     from lib.training import Trainer, keep_freed_memory, resolve_device
     from lib.transformer import Transformer
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     keep_freed_memory()
     config = preset("paper").task("code")
     width, batch = config.data.context + 1, config.training.batch_size
@@ -162,10 +162,9 @@ def _code_trainer(precision: str, threads: int = 1):
     trainer = Trainer(Transformer(config.model, len(VOCABULARY), width).to(device), config.training, precision)
     rng = np.random.default_rng(0)
     windows = rng.integers(2, len(VOCABULARY), (1_000, width)).astype(np.int16)
-    order = rng.permutation(len(windows))
 
-    def step() -> float:
-        rows = order[rng.integers(0, len(order), batch)]
+    def step() -> int:
+        rows = rng.integers(0, len(windows), batch)
         trainer.train_on(torch.from_numpy(windows[rows].astype(np.int64)).to(device))
         return batch * (width - 1)
 
@@ -176,7 +175,7 @@ def training(peer: Path | None, rounds: int = 5, steps: int = 12) -> float:
     """Time training on code against nanoGPT's `train.py` at the same shape, on one thread, in alternating rounds.
 
     `peer` is a checkout of nanoGPT; its script runs in a temporary folder, in float32 and not compiled, as ours does.
-    Prints and returns the ratio of tokens a second, ours over theirs (medians over steps, the first of each round left out).
+    Prints and returns the ratio of tokens a second, ours over theirs (medians over steps, without those that warm up).
     """
     if peer is None or not (peer / "train.py").is_file() or not (peer / "model.py").is_file():
         raise InputError(

@@ -12,12 +12,11 @@ import torch
 
 from lib.code.ngram import NGram
 from lib.code.splits import START, decode
-from lib.faithfulness import METRICS, PositionIndex, compare_positions, labelled, rows_of, stacked
-from lib.measures import choices
+from lib.faithfulness import METRICS, PositionIndex, compare_positions, labelled, model_scores, rows_of, stacked
 from lib.proxies import MODEL, Setting, fit_rules
 from lib.runs import Run
 from lib.split import Split
-from lib.transformer import Capture, Transformer
+from lib.transformer import Capture
 
 INDUCTION = 0.2  # a head does induction if so much of its attention is where an induction head's would be
 SCORES = ("accuracy", "bits", "baseline_accuracy", "baseline_bits")
@@ -32,28 +31,10 @@ def scores(run: Run) -> pd.DataFrame:
     baseline = NGram(run.task.training, len(run.task.vocabulary))
     tables = []
     for name, split in run.task.splits.items():
-        right, bits = _model_scores(run.model, split)
+        right, bits = model_scores(run.model, split)
         table = PositionIndex(split).table(np.stack([right, bits, *baseline.score(split)]), SCORES)
         tables.append(labelled(table, MODEL, name).assign(seed=run.seed))
     return stacked(tables)
-
-
-@torch.no_grad()
-def _model_scores(model: Transformer, split: Split, batch_size: int = 32) -> tuple[np.ndarray, np.ndarray]:
-    """At each scored position: whether the model's choice is right, and the bits of the true token."""
-    device = next(model.parameters()).device
-    candidates = torch.from_numpy(split.candidates).to(device)
-    right, bits = [], []
-    for start in range(0, len(split), batch_size):
-        rows = slice(start, start + batch_size)
-        scored = torch.from_numpy(split.scored[rows]).to(device)
-        logits = model(torch.from_numpy(split.tokens[rows].astype(np.int64)).to(device))[scored]
-        targets = torch.from_numpy(split.targets[rows].astype(np.int64)).to(device)[scored]
-        right.append((choices(logits, candidates) == targets).cpu().numpy())
-        log_probabilities = logits[:, candidates].log_softmax(-1)
-        index = torch.searchsorted(candidates, targets)
-        bits.append(-log_probabilities.gather(1, index[:, None])[:, 0].cpu().numpy() / np.log(2))
-    return np.concatenate(right), np.concatenate(bits)
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from lib import figures
 from lib.claims import class_gap, unseen_languages
 from lib.code.corpora import Corpus
 from lib.code.languages import CLASSES, LANGUAGES
@@ -91,19 +92,8 @@ def examples_html(corpus: Corpus, characters: int = 400) -> str:
 
 
 def training_figure(study: Study, splits: Sequence[str]) -> Figure:
-    """The model's accuracy on every split along training (bold: mean over seeds, thin: each seed)."""
-    figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 3.3), layout="constrained")
-    for split in splits:
-        colour, marker = split_style(study, split)
-        for _, one in study.history.groupby("seed"):
-            ax.plot(one["step"], one[f"accuracy_{split}"], color=colour, lw=0.6, alpha=0.4)
-        mean = study.history.groupby("step")[f"accuracy_{split}"].mean()
-        ax.plot(mean.index, mean, color=colour, marker=marker, ms=4, lw=1.6, label=split_name(split))
-    ax.set(xlabel="training step", ylabel="next-character accuracy", ylim=(0, None))
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
-    figure.legend(loc="outside upper center", ncols=6, columnspacing=1.2)
-    footer(figure, study, f"first {study.config.training.heldout_sequences:,} of each split; bold: mean, thin: each seed")
-    return figure
+    """The model's next-character accuracy on `splits` along training."""
+    return figures.training_figure(study, {s: split_style(study, s) for s in splits}, {s: split_name(s) for s in splits})
 
 
 def baseline_figure(study: Study, scores: Bootstrap, splits: Sequence[str]) -> Figure:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class InputError(ValueError):
@@ -11,6 +12,15 @@ class InputError(ValueError):
 
 class ArtifactError(InputError):
     """A file under `artifacts/` is missing, damaged, or belongs to another configuration; the message names it."""
+
+
+@contextmanager
+def naming(origin: object) -> Iterator[None]:
+    """Name the part or the file that an `InputError` raised in the block is about."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{origin}: {error}") from None
 
 
 def one_of(argument: str, value: object, allowed: Iterable) -> None:

@@ -162,6 +162,17 @@ def with_margin(model: Transformer, split: Split) -> Split:
 
 
 @torch.no_grad()
+def model_scores(model: Transformer, split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """At each scored position of a split: whether the model's choice is right, and the bits of the true candidate."""
+    right, bits = np.empty(int(split.scored.sum()), bool), np.empty(int(split.scored.sum()), np.float32)
+    for batch in _batches(model, split):
+        of_true = batch.logits.gather(1, batch.targets[:, None])[:, 0] - batch.logits[:, batch.candidates].logsumexp(-1)
+        right[batch.positions] = (batch.choices == batch.targets).cpu().numpy()
+        bits[batch.positions] = -of_true.cpu().numpy() / np.log(2)
+    return right, bits
+
+
+@torch.no_grad()
 def compare_positions(model: Transformer, split: Split, rules: Mapping[int, AttentionRule]) -> tuple[np.ndarray, np.ndarray]:
     """What the model chooses at each scored position of a split, without `rules` and with them: token ids [positions]."""
     found = np.empty((2, int(split.scored.sum())), np.int64)

@@ -52,6 +52,7 @@ SPLIT_COLOURS = {
     "unseen_depth": VERMILION,
 }  # the control iid_matched is not among them: it is shown where it is compared
 SPLIT_MARKERS = {"iid": "o", "seen_structure": "v", "unseen_structure": "^", "unseen_length": "s", "unseen_depth": "D"}
+DYCK_STYLES = {split: (colour, SPLIT_MARKERS[split]) for split, colour in SPLIT_COLOURS.items()}
 METRIC_NAMES = {"accuracy": "accuracy", "same_prediction": "same prediction as the model"}
 FEWEST = 20  # predictions that a mean within a group must rest on to be shown
 PAGE_WIDTH = 7.6  # inches; the text column of the book
@@ -114,9 +115,8 @@ def marker_of(proxy: str) -> str:
 
 def layer_name(layer: int) -> str:
     """Layers count from 0 in code and tables, and have ordinary names in prose and figures."""
-    return ("all layers", "first layer", "second layer", "third layer", "fourth layer", *map("layer {}".format, range(5, 100)))[
-        layer + 1
-    ]
+    names = ("all layers", "first layer", "second layer", "third layer", "fourth layer")
+    return names[layer + 1] if layer + 1 < len(names) else f"layer {layer + 1}"
 
 
 def footer(figure: Figure, study: Study, note: str = "") -> None:
@@ -152,19 +152,27 @@ def shades_of(settings: Sequence[Setting]) -> dict[Setting, tuple]:
     return {setting: shades[setting] for setting in settings}
 
 
-def training_figure(study: Study) -> Figure:
-    """The model's accuracy on every split along training, one line a split (mean over seeds; thin lines: each seed)."""
+def training_figure(
+    study: Study, styles: Mapping[str, tuple[str, str]] | None = None, names: Mapping[str, str] | None = None
+) -> Figure:
+    """The model's accuracy on every split along training, one line a split (mean over seeds; thin lines: each seed).
+
+    `styles` has the colour and marker, and `names` the name, of each split; if left out, those of the Dyck splits.
+    """
     figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 3.3), layout="constrained")
-    for split, colour in SPLIT_COLOURS.items():
+    for split, (colour, marker) in (styles or DYCK_STYLES).items():
         column = f"accuracy_{split}"
         if study.seeds > 1:
             for _, one in study.history.groupby("seed"):
                 ax.plot(one["step"], one[column], color=colour, lw=0.6, alpha=0.4)
         mean = study.history.groupby("step")[column].mean()
-        ax.plot(mean.index, mean, color=colour, marker=SPLIT_MARKERS[split], ms=4, lw=1.6, label=split)
+        ax.plot(mean.index, mean, color=colour, marker=marker, ms=4, lw=1.6, label=(names or {}).get(split, split))
     ax.set(xlabel="training step", ylabel="accuracy", ylim=(0, 1.03))
     ax.yaxis.set_major_formatter(PercentFormatter(1))
-    ax.legend(loc="lower right")
+    if styles is None:
+        ax.legend(loc="lower right")
+    else:
+        figure.legend(loc="outside upper center", ncols=6, columnspacing=1.2)
     sentences = f"first {study.config.training.heldout_sequences:,} of each split; bold: mean over seeds, thin: each seed"
     footer(figure, study, sentences)
     return figure
@@ -187,7 +195,7 @@ def faithfulness_figure(
         for i, split in enumerate(splits):
             estimate = study.bootstrap.estimate(setting, split, metric)
             y = row + (i - (len(splits) - 1) / 2) * 0.7 / len(splits)
-            colour, marker = styles[split] if styles else (SPLIT_COLOURS[split], SPLIT_MARKERS[split])
+            colour, marker = (styles or DYCK_STYLES)[split]
             ax.plot(estimate.interval, [y, y], color=colour, lw=1.6)
             ax.plot(estimate.value, y, marker, color=colour, ms=4.5, label=None if row else (names or {}).get(split, split))
         ax.axhspan(row - 0.45, row + 0.45, color="#F4F4F4" if row % 2 else "white", lw=0, zorder=0)

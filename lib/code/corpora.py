@@ -12,7 +12,6 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -22,8 +21,8 @@ from tqdm.auto import tqdm
 
 from lib.artifacts import root, writing
 from lib.code.languages import LANGUAGES, language
-from lib.code.sources import Package, directory_packages, installed_packages, jdk_sources, lines
-from lib.errors import ArtifactError, InputError, one_of
+from lib.code.sources import INSTALLED, Package, directory_packages, installed_packages, jdk_sources, lines
+from lib.errors import ArtifactError, InputError, naming, one_of
 
 FEWEST, MOST = 80, 2_000  # characters of a function
 FILE_FUNCTIONS = 50  # at most so many of one file
@@ -183,8 +182,6 @@ def _installed(location: str) -> Iterator[Package]:
 
 
 def _installed_versions(location: str) -> dict:
-    from lib.code.sources import INSTALLED
-
     found = {package: _version(package) for packages in INSTALLED.values() for package in packages}
     archive = jdk_sources()
     return {**found, "jdk": _stat(archive) if archive else None}
@@ -222,19 +219,10 @@ def _codesearchnet(location: str) -> Iterator[Package]:
     grouped: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for row, origin in rows:
         repository, path, code, name = _fields(row, origin)
-        with _naming(origin):
+        with naming(origin):
             grouped.setdefault((language(name).name, repository), []).append((path, code))
     for (name, repository), functions in sorted(grouped.items(), key=lambda item: _shuffled(*item[0])):
         yield Package(name, repository, "", lambda f=functions: ((path, [code]) for path, code in f))
-
-
-@contextmanager
-def _naming(origin: object) -> Iterator[None]:
-    """Name the file in an `InputError` about what it holds."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{origin}: {error}") from None
 
 
 def _shuffled(*key: str) -> bytes:
@@ -323,7 +311,7 @@ def humaneval_x(folder: str) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for file in files:
         short = file.name.removeprefix("humaneval_").split(".")[0]
-        with _naming(file):
+        with naming(file):
             known = language({"js": "javascript"}.get(short, short))
         problems = found.setdefault(known.name, {})
         for row in lines(file):

@@ -8,8 +8,7 @@ again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,7 +22,7 @@ from lib.dyck.language import (
     with_types,
 )
 from lib.dyck.text import vocabulary
-from lib.errors import InputError, probability, whole_number
+from lib.errors import InputError, naming, probability, whole_number
 from lib.split import Split, Task
 
 
@@ -73,7 +72,7 @@ def dyck_task(config: DyckConfig, seed: int) -> Task:
     whole_number("seed", seed, 0)
     streams = np.random.default_rng(seed).spawn(7)  # one a part, so that no part depends on how much another drew
     automaton = config.automaton
-    with _naming("training"):
+    with naming("dyck, training"):
         training_structures = sample_structures(config.training_sentences, automaton, streams[0])
     training = with_types(training_structures, config.bracket_types, streams[0])
     known_sentences, known_structures = keys(training.tokens), keys(training_structures)
@@ -117,7 +116,7 @@ def dyck_task(config: DyckConfig, seed: int) -> Task:
         "iid_matched": matched_structures,
     }
     for (name, source), rng in zip(sources.items(), streams[1:], strict=True):
-        with _naming(f"split {name!r}"):
+        with naming(f"dyck, split {name!r}"):
             sentences = _new_sentences(source, config, known_sentences, rng)
         splits[name] = dyck_split(name, sentences, config)
     return Task("dyck", vocabulary(config.bracket_types), config.unseen_length + 2, training.tokens, splits)
@@ -167,12 +166,3 @@ def dyck_split(name: str, sentences: Brackets, config: DyckConfig) -> Split:
         candidates=np.arange(FIRST_BRACKET + k, FIRST_BRACKET + 2 * k),
         groups={"depth": next_depth, "sentence_depth": deepest, "distance": next_distance},
     )
-
-
-@contextmanager
-def _naming(part: str) -> Iterator[None]:
-    """Name the part of the task in an `InputError` raised while sampling it."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"dyck, {part}: {error}") from None
