@@ -1,6 +1,6 @@
 """The claims of the study, each tested as stated: an effect, its 95 % interval, a verdict. Nothing here is typed in.
 
-Which proxy stands for its kind is decided on a split that enters no claim (`seen_structure`, and `seen_package` for code),
+Which proxy stands for its kind is decided on a split that no claim is tested on (`seen_structure`; for code `seen_package`),
 before another split is looked at: the simplest one that makes the model's prediction there in at least `FAITHFUL` of cases, or
 the most faithful one if none does. Claims about proxies that match the model in distribution are not tested on one that does
 not.
