@@ -290,29 +290,30 @@ _PRESETS = (
         )
         | _code(
             TaskPreset(
-                CodeConfig(),
+                CodeConfig(split_sequences=500),
                 ModelConfig(layers=4, heads=4, width=128, mlp_width=512, mlp_bias=False),
                 TrainingConfig(
-                    steps=3_000,
-                    batch_size=32,
+                    steps=6_000,
+                    batch_size=16,
                     peak_learning_rate=4e-3,
                     evaluations=8,
                     heldout_sequences=200,
                     precision="auto",
-                    checkpoint_every=250,
+                    checkpoint_every=500,
                 ),
                 StudyConfig(
                     grid=_code_grid(
                         4,
                         {
                             "svd": (2, 4, 8, 12, 16, 20, 24, 32),
-                            "kmeans": (16, 64, 256, 1_024),
+                            "kmeans": (16, 64, 256),
                             "one_hot": (None,),
                             "weight_svd": (4, 8, 16, 24),
                         },
-                        {"svd": (4, 8, 16), "kmeans": (64, 256), "one_hot": (None,), "weight_svd": (8,)},
+                        {"svd": (4, 8, 16), "kmeans": (256,), "one_hot": (None,), "weight_svd": (8,)},
                     ),
                     each_head={"svd": (8,), "one_hot": (None,)},
+                    fit_sequences=300,
                 ),
                 seeds=3,
             ),
