@@ -173,9 +173,8 @@ def _prediction_findings(test: _Test, proxies: Sequence[tuple[str, Setting | Non
             )
         )
     heads = [copying_heads(run) for run in study.runs]
-    for proxy, complexities in study.config.study.each_head.items():
-        setting = Setting(proxy, complexities[0])
-        name = {"svd": "SVD", "one_hot": "One-hot"}.get(proxy, proxy)
+    for name, proxy in (("SVD", "svd"), ("One-hot", "one_hot")):
+        setting = Setting(proxy, study.config.study.each_head[proxy][0])
         statement = f"{name} in single heads: on repeated words, a larger gap in induction heads than in others"
         best = min(float(of_seed["induction"].max()) for of_seed in heads)
         if best < INDUCTION:

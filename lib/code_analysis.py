@@ -30,10 +30,10 @@ def scores(run: Run) -> pd.DataFrame:
     """
     baseline = NGram(run.task.training, len(run.task.vocabulary))
     tables = []
-    for name, split in run.task.splits.items():
+    for split in run.splits:
         right, bits = model_scores(run.model, split)
         table = PositionIndex(split).table(np.stack([right, bits, *baseline.score(split)]), SCORES)
-        tables.append(labelled(table, MODEL, name).assign(seed=run.seed))
+        tables.append(labelled(table, MODEL, split.name).assign(seed=run.seed))
     return stacked(tables)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -200,8 +201,11 @@ def heads_figure(study: Study, heads: pd.DataFrame, settings: Sequence[Setting],
     """Every head of every seed: its induction score against the gap that simplifying it alone opens on one `kind`."""
     languages = unseen_languages(study)
     proxies = list(dict.fromkeys(s.proxy for s in settings))
-    figure, axes = plt.subplots(1, len(proxies), figsize=(PAGE_WIDTH, 3.4), sharex=True, layout="constrained", squeeze=False)
-    for ax, proxy in zip(axes[0], proxies, strict=True):
+    rows = math.ceil(len(proxies) / 2)
+    figure, axes = plt.subplots(
+        rows, 2, figsize=(PAGE_WIDTH, 2.8 * rows), sharex=True, sharey=True, layout="constrained", squeeze=False
+    )
+    for ax, proxy in zip(axes.flat, proxies, strict=False):
         family = [s for s in settings if s.proxy == proxy]
         gaps = {}
         for run in study.runs:
@@ -215,9 +219,12 @@ def heads_figure(study: Study, heads: pd.DataFrame, settings: Sequence[Setting],
         points = ax.scatter(heads["induction"], values, c=heads["previous_token"], cmap="viridis_r", vmin=0, vmax=1, s=26, lw=0)
         ax.axhline(0, color=BLACK, lw=0.8)
         ax.axvline(INDUCTION, color=GREY, lw=0.9, ls=":")
-        ax.set(title=name_of(family[0]), xlabel="induction score", xlim=(-0.02, max(0.3, 1.1 * heads["induction"].max())))
-    axes[0][0].set_ylabel(f"gap on {kind.split(', ')[-1]}s (points)")
-    figure.colorbar(points, ax=list(axes[0]), label="previous-token score", pad=0.01)
+        ax.set(title=name_of(family[0]), xlim=(-0.02, max(0.3, 1.1 * heads["induction"].max())))
+    for ax in axes.flat[len(proxies) :]:
+        ax.set_visible(False)
+    figure.supxlabel("induction score", fontsize="medium")
+    figure.supylabel(f"gap on {kind.split(', ')[-1]}s (points)", fontsize="medium")
+    figure.colorbar(points, ax=axes, label="previous-token score", pad=0.01)
     footer(
         figure,
         study,

@@ -122,7 +122,7 @@ def layer_name(layer: int) -> str:
 def footer(figure: Figure, study: Study, note: str = "") -> None:
     """Say under the figure what it was measured on."""
     seeds = "1 seed" if study.seeds == 1 else f"{study.seeds} seeds"
-    footnote(figure, f"preset {study.preset}, {seeds}, {study.config.data.split_size}" + (f"; {note}" if note else ""))
+    footnote(figure, f"preset {study.preset}, {seeds}, {study.config.split_size}" + (f"; {note}" if note else ""))
 
 
 def footnote(figure: Figure, text: str) -> None:

@@ -81,9 +81,12 @@ class StudyConfig:
     oracle_splits: tuple[str, ...] = ("iid", "unseen_length", "unseen_depth")
     each_head: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)  # each head on its own, as `grid` else
     fit_sequences: int = 1_000  # training sequences that proxies are fitted on
+    measured_sequences: int | None = None  # of each split, the first so many are measured; None: all
 
     def __post_init__(self):
         whole_number("fit_sequences", self.fit_sequences, 1)
+        if self.measured_sequences is not None:
+            whole_number("measured_sequences", self.measured_sequences, 1)
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,11 @@ class TaskPreset:
         for grid in (self.study.grid, self.study.along_training, self.study.oracle):
             for layer in grid:
                 one_of("layer", layer, range(-1, self.model.layers))
+
+    @property
+    def split_size(self) -> str:
+        """How many sequences of a split are measured, in words."""
+        return self.data.split_size(self.study.measured_sequences)
 
 
 @dataclass(frozen=True)
@@ -203,9 +211,9 @@ _PRESETS = (
                     grid=_code_grid(
                         2,
                         {"svd": (2, 4, 8), "kmeans": (8,), "one_hot": (None,), "weight_svd": (2, 4)},
-                        {"svd": (4,), "kmeans": (8,), "one_hot": (None,)},
+                        {"svd": (4,), "kmeans": (8,), "one_hot": (None,), "weight_svd": (4,)},
                     ),
-                    each_head={"svd": (4,), "one_hot": (None,)},
+                    each_head={"svd": (4,), "kmeans": (8,), "one_hot": (None,), "weight_svd": (4,)},
                     fit_sequences=40,
                 ),
                 seeds=2,
@@ -255,7 +263,7 @@ _PRESETS = (
                         {"svd": (2, 4, 6, 8, 10, 12), "kmeans": (16, 64, 256), "one_hot": (None,), "weight_svd": (2, 4, 8, 12)},
                         {"svd": (4, 8), "kmeans": (64,), "one_hot": (None,), "weight_svd": (4,)},
                     ),
-                    each_head={"svd": (4,), "one_hot": (None,)},
+                    each_head={"svd": (4,), "kmeans": (64,), "one_hot": (None,), "weight_svd": (4,)},
                     fit_sequences=150,
                 ),
                 seeds=2,
@@ -305,15 +313,16 @@ _PRESETS = (
                     grid=_code_grid(
                         4,
                         {
-                            "svd": (2, 4, 8, 12, 16, 20, 24, 32),
+                            "svd": (2, 4, 8, 12, 16, 20, 24),
                             "kmeans": (16, 64, 256),
                             "one_hot": (None,),
                             "weight_svd": (4, 8, 16, 24),
                         },
-                        {"svd": (4, 8, 16), "kmeans": (256,), "one_hot": (None,), "weight_svd": (8,)},
+                        {"svd": (8, 16), "kmeans": (256,), "one_hot": (None,), "weight_svd": (8,)},
                     ),
-                    each_head={"svd": (8,), "one_hot": (None,)},
+                    each_head={"svd": (8,), "kmeans": (256,), "one_hot": (None,), "weight_svd": (8,)},
                     fit_sequences=300,
+                    measured_sequences=200,
                 ),
                 seeds=3,
             ),

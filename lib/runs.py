@@ -160,6 +160,11 @@ class Run:
         return history
 
     @cached_property
+    def splits(self) -> list[Split]:
+        """What is measured of the task's splits."""
+        return [split.first(self.config.study.measured_sequences) for split in self.task.splits.values()]
+
+    @cached_property
     def fitting_data(self) -> QueriesAndKeys:
         """Queries and keys of every layer on the training sequences that proxies are fitted on."""
         return capture(self.model, self.task.training[: self.config.study.fit_sequences], range(self.config.model.layers))
@@ -186,7 +191,7 @@ class Run:
             *settings_of(study.oracle, study.oracle_splits),
             *head_settings(study.each_head, self.config.model),
         ]
-        return self._measured("sequences.parquet", lambda: self.measure(list(self.task.splits.values()), settings))
+        return self._measured("sequences.parquet", lambda: self.measure(self.splits, settings))
 
     @cached_property
     def along_training(self) -> pd.DataFrame:
@@ -198,7 +203,7 @@ class Run:
         if not settings:
             return self.sequences.iloc[:0].assign(step=0)
         sequences = self.config.training.heldout_sequences  # no groups here, they would only take up memory
-        splits = [replace(split.first(sequences), groups={}) for split in self.task.splits.values()]
+        splits = [replace(split.first(sequences), groups={}) for split in self.splits]
         steps = self.history["step"]
         return pd.concat([self.measure(splits, settings, self.model_at(s)).assign(step=s) for s in steps], ignore_index=True)
 

@@ -45,8 +45,8 @@ class Split:
         """[n] tokens of each sequence without its padding."""
         return (self.tokens != 0).sum(1)
 
-    def first(self, sequences: int) -> Split:
-        """The split of only the first sequences."""
+    def first(self, sequences: int | None) -> Split:
+        """The split of only the first sequences; None for all."""
         groups = {name: values[:sequences] for name, values in self.groups.items()}
         return replace(self, tokens=self.tokens[:sequences], scored=self.scored[:sequences], groups=groups)
 

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from lib.presets import ModelConfig
 
-# On the CPU, PyTorch's kernels keep a plan and its working memory for each of the last 1,024 shapes of products. Batches come in
-# hundreds of lengths, so that is gigabytes; fewer cost no time. Read once, at the first product.
+# On the CPU, PyTorch's kernels keep a plan and its working memory for each of the last 1,024 shapes of products. Batches come
+# in hundreds of lengths, so that is gigabytes; fewer cost no time. Read once, at the first product.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 # queries (batch, head, Q, d_head), keys (batch, head, T, d_head), positions of the queries (batch, Q), None for all T

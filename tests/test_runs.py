@@ -130,6 +130,22 @@ def test_measurements_are_made_again_for_another_study_and_the_model_is_not(tiny
     assert (tiny_study / "seed-0" / "model.safetensors").read_bytes() == weights
 
 
+def test_a_study_may_measure_only_the_first_sequences_of_each_split(tiny_study, small_preset, monkeypatch):
+    whole = Run("dyck", "tiny", 0).sequences
+    fewer = replace(small_preset, study=replace(small_preset.study, measured_sequences=7))
+    monkeypatch.setitem(PRESETS, "tiny", Preset("tiny", {"dyck": fewer}))
+    table = Run("dyck", "tiny", 0).sequences
+    assert set(table["split"]) == set(whole["split"])
+    keys = ["layer", "proxy", "complexity", "fit_on", "split", "group", "group_value", "sequence"]
+    same = whole[(whole["sequence"] < 7) & (whole["fit_on"] == "training")].sort_values(keys, ignore_index=True)
+    rows = table[table["fit_on"] == "training"].sort_values(keys, ignore_index=True)
+    assert len(rows) == len(same) and set(rows["sequence"]) == set(range(7))
+    np.testing.assert_allclose(rows["output_kl"], same["output_kl"], rtol=1e-4, atol=1e-5)
+    assert fewer.split_size == "7 sentences a split and seed"
+    with pytest.raises(InputError, match="measured_sequences is 0"):
+        replace(small_preset.study, measured_sequences=0)
+
+
 def test_a_missing_seed_is_added_to_those_that_are_there(tiny_study):
     shutil.rmtree(tiny_study / "seed-1")
     before = files(tiny_study)

@@ -49,10 +49,10 @@ class CodeConfig:
         if not 0 < self.held_out < 1:
             raise InputError(f"held_out is {self.held_out!r}, but must be a share between 0 and 1")
 
-    @property
-    def split_size(self) -> str:
-        """How much a split holds, in words."""
-        return f"up to {self.split_sequences:,} functions a split, one window of {self.context} characters each"
+    def split_size(self, measured: int | None) -> str:
+        """How much of a split is measured, in words; at most `measured` sequences, None for all."""
+        most = min(self.split_sequences, measured or self.split_sequences)
+        return f"up to {most:,} functions a split, one window of {self.context} characters each"
 
 
 def humaneval_folder() -> str:

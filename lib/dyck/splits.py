@@ -53,10 +53,9 @@ class DyckConfig:
         whole_number("unseen_structure_length", self.unseen_structure_length, self.min_length, self.max_length)
         probability("p_end", self.p_end)
 
-    @property
-    def split_size(self) -> str:
-        """How much a split holds, in words."""
-        return f"{self.split_sentences:,} sentences a split and seed"
+    def split_size(self, measured: int | None) -> str:
+        """How much of a split is measured, in words; at most `measured` sequences, None for all."""
+        return f"{min(self.split_sentences, measured or self.split_sentences):,} sentences a split and seed"
 
     @property
     def automaton(self) -> Automaton:
