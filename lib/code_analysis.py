@@ -14,7 +14,7 @@ from lib.code.ngram import NGram
 from lib.code.splits import START, decode
 from lib.faithfulness import METRICS, PositionIndex, compare_positions, labelled, model_scores, rows_of, stacked
 from lib.proxies import MODEL, Setting, fit_rules
-from lib.runs import Run
+from lib.runs import Run, Study
 from lib.split import Split
 from lib.transformer import Capture
 
@@ -79,6 +79,21 @@ def pooled_heads(run: Run, setting: Setting, heads: pd.DataFrame) -> pd.DataFram
     keys = ["seed", "proxy", "complexity", "fit_on", "split", "group", "group_value", "sequence", "head"]
     summed = table.assign(head=np.array(does, np.int8)).groupby(keys, observed=True, dropna=False, sort=False)
     return summed[["n", *METRICS]].sum().reset_index().assign(layer=-1)
+
+
+def single_heads(study: Study, kind: str = "") -> pd.DataFrame:
+    """Agreement with each head simplified on its own, on one `kind` of character or, if empty, on all.
+
+    Columns: `proxy`, `complexity` (0 for none), `seed`, `layer`, `head`, `split`, `agreement`.
+    """
+    keys = ["proxy", "complexity", "seed", "layer", "head", "split"]
+    tables = []
+    for table in study.sequences():
+        chosen = (table["head"] >= 0) & (table["group"] == ("character" if kind else "")) & (table["group_value"] == kind)
+        rows = table[chosen].assign(complexity=table["complexity"].fillna(0))
+        sums = rows.astype({"same_prediction": float}).groupby(keys, observed=True, sort=False)[["same_prediction", "n"]].sum()
+        tables.append((sums["same_prediction"] / sums["n"]).rename("agreement").reset_index())
+    return pd.concat(tables, ignore_index=True).astype({"proxy": str, "split": str, "complexity": int})
 
 
 @dataclass(frozen=True)

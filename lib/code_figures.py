@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
@@ -16,7 +15,7 @@ from lib import figures
 from lib.claims import class_gap, unseen_languages
 from lib.code.corpora import Corpus
 from lib.code.languages import CLASSES, LANGUAGES
-from lib.code_analysis import INDUCTION
+from lib.code_analysis import INDUCTION, single_heads
 from lib.figures import (
     BLACK,
     BLUE,
@@ -197,33 +196,44 @@ def classes_figure(study: Study, settings: Sequence[Setting]) -> Figure:
     return figure
 
 
-def heads_figure(study: Study, heads: pd.DataFrame, settings: Sequence[Setting], kind: str) -> Figure:
+def single_heads_figure(study: Study, splits: Sequence[str]) -> Figure:
+    """Every head of every seed simplified on its own: agreement on `id` (above) and the gap to `splits` (below), by layer."""
+    by_setting = _by_setting(single_heads(study), splits)
+    figure, axes = plt.subplots(2, len(by_setting), figsize=(PAGE_WIDTH, 4.2), sharex=True, sharey="row", layout="constrained")
+    for column, (setting, of_proxy) in zip(axes.T, by_setting.items(), strict=True):
+        beside = (of_proxy["head"] - (study.config.model.heads - 1) / 2) * 0.14 + (of_proxy["seed"] % 5) * 0.02
+        for ax, values in zip(column, (of_proxy["id"], 100 * of_proxy["gap"]), strict=True):
+            style = {"marker": marker_of(setting.proxy), "color": colour_of(setting.proxy), "ls": "", "ms": 4, "mew": 0}
+            ax.plot(of_proxy["layer"] + 1 + beside, values, **style, alpha=0.75)
+        column[0].set_title(name_of(setting))
+        column[1].axhline(0, color=BLACK, lw=0.8)
+        column[1].set_xticks(range(1, study.config.model.layers + 1))
+    axes[0][0].set_ylabel("agreement on id")
+    axes[0][0].yaxis.set_major_formatter(PercentFormatter(1))
+    axes[1][0].set_ylabel("gap (points)")
+    figure.supxlabel("layer", fontsize=10)
+    footer(figure, study, f"a point a head and seed; gap: mean over {', '.join(map(split_name, splits))}; no intervals")
+    return figure
+
+
+def induction_figure(study: Study, heads: pd.DataFrame, kind: str) -> Figure:
     """Every head of every seed: its induction score against the gap that simplifying it alone opens on one `kind`."""
     languages = unseen_languages(study)
-    proxies = list(dict.fromkeys(s.proxy for s in settings))
-    rows = math.ceil(len(proxies) / 2)
+    by_setting = _by_setting(single_heads(study, kind).merge(heads, on=["seed", "layer", "head"]), languages)
+    rows = math.ceil(len(by_setting) / 2)
     figure, axes = plt.subplots(
-        rows, 2, figsize=(PAGE_WIDTH, 2.8 * rows), sharex=True, sharey=True, layout="constrained", squeeze=False
+        rows, 2, figsize=(PAGE_WIDTH, 2.7 * rows), sharex=True, sharey=True, layout="constrained", squeeze=False
     )
-    for ax, proxy in zip(axes.flat, proxies, strict=False):
-        family = [s for s in settings if s.proxy == proxy]
-        gaps = {}
-        for run in study.runs:
-            table = run.sequences
-            one = Bootstrap(table[(table["proxy"] == proxy) & (table["head"] >= 0)])
-            for setting in family:
-                agreement = {s: one.estimate(setting, s, "same_prediction", "character", kind) for s in ("id", *languages)}
-                elsewhere = np.mean([agreement[language].value for language in languages])
-                gaps[run.seed, setting.layer, setting.head] = 100 * (agreement["id"].value - elsewhere)
-        values = [gaps[row.seed, row.layer, row.head] for row in heads.itertuples()]
-        points = ax.scatter(heads["induction"], values, c=heads["previous_token"], cmap="viridis_r", vmin=0, vmax=1, s=26, lw=0)
+    for ax, (setting, of_proxy) in zip(axes.flat, by_setting.items(), strict=False):
+        colour = {"c": of_proxy["previous_token"], "cmap": "viridis_r", "vmin": 0, "vmax": 1}
+        points = ax.scatter(of_proxy["induction"], 100 * of_proxy["gap"], **colour, s=26, lw=0)
         ax.axhline(0, color=BLACK, lw=0.8)
         ax.axvline(INDUCTION, color=GREY, lw=0.9, ls=":")
-        ax.set(title=name_of(family[0]), xlim=(-0.02, max(0.3, 1.1 * heads["induction"].max())))
-    for ax in axes.flat[len(proxies) :]:
+        ax.set(title=name_of(setting), xlim=(-0.02, max(0.3, 1.1 * heads["induction"].max())))
+    for ax in axes.flat[len(by_setting) :]:
         ax.set_visible(False)
-    figure.supxlabel("induction score", fontsize="medium")
-    figure.supylabel(f"gap on {kind.split(', ')[-1]}s (points)", fontsize="medium")
+    figure.supxlabel("induction score", fontsize=10)
+    figure.supylabel(f"gap on {kind.split(', ')[-1]}s (percentage points)", fontsize=10)
     figure.colorbar(points, ax=axes, label="previous-token score", pad=0.01)
     footer(
         figure,
@@ -232,6 +242,18 @@ def heads_figure(study: Study, heads: pd.DataFrame, settings: Sequence[Setting],
         f"{', '.join(map(split_name, languages))}",
     )
     return figure
+
+
+def _by_setting(agreement: pd.DataFrame, splits: Sequence[str]) -> dict[Setting, pd.DataFrame]:
+    """A table of `single_heads` by proxy: a row a head, the column `id`, and `gap`, its mean distance from `splits`.
+
+    A split in which no such character is to be predicted has no rows, and no part in the mean.
+    """
+    others = [name for name in agreement.columns if name not in ("split", "agreement")]
+    wide = agreement.pivot_table("agreement", others, "split", sort=False)
+    wide = wide.assign(gap=wide["id"] - wide.reindex(columns=splits).mean(axis=1)).reset_index()
+    by_pair = wide.groupby(["proxy", "complexity"], sort=False)
+    return {Setting(proxy, complexity or None): rows for (proxy, complexity), rows in by_pair}
 
 
 READING_CSS = """<style>

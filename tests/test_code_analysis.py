@@ -6,6 +6,7 @@ from contextlib import suppress
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,10 +15,10 @@ from code_samples import function, write_tree
 
 from lib.claims import code_findings, representative
 from lib.code.corpora import corpus
-from lib.code.languages import CLASSES
+from lib.code.languages import CLASSES, NEW
 from lib.code.splits import START, VOCABULARY, CodeConfig
-from lib.code_analysis import Reading, copying_heads, median_sequence, pooled_heads, read, scores
-from lib.code_figures import composition_table, examples_html, split_name
+from lib.code_analysis import Reading, copying_heads, median_sequence, pooled_heads, read, scores, single_heads
+from lib.code_figures import composition_table, examples_html, induction_figure, single_heads_figure, split_name
 from lib.errors import InputError
 from lib.faithfulness import METRICS, with_margin
 from lib.intervals import Estimate, mean_of
@@ -218,6 +219,33 @@ def test_a_proxy_without_complexity_is_pooled_as_well(run):
     pooled = pooled_heads(run, Setting("one_hot", None, 0, 0), copying_heads(run).assign(induction=[0.9, 0, 0, 0]))
     assert set(pooled["proxy"]) == {"one_hot"}
     assert set(pooled["head"]) == {0, 1}
+
+
+@pytest.mark.parametrize("kind", ["", CLASSES[NEW], CLASSES[-1]])
+def test_agreement_of_single_heads_is_that_of_their_setting(study, kind):
+    table = single_heads(study, kind)
+    assert len(table) == 2 * 4 * (table["split"].nunique() if kind else len(study.splits))  # proxies, heads, splits
+    whole = study.bootstrap
+    for row in table.itertuples():
+        setting = Setting(row.proxy, row.complexity or None, row.layer, row.head)
+        group = ("character", kind) if kind else ()
+        assert row.agreement == pytest.approx(whole.estimate(setting, row.split, "same_prediction", *group).value, abs=1e-6)
+
+
+def test_figures_of_single_heads_show_every_head_and_seed(study):
+    figure = single_heads_figure(study, ["c", "javascript"])
+    above, below = figure.axes[:2], figure.axes[2:4]
+    agreement = single_heads(study)
+    for ax, below_it, proxy in zip(above, below, ("svd", "one_hot"), strict=True):
+        on_id = agreement[(agreement["proxy"] == proxy) & (agreement["split"] == "id")]["agreement"]
+        (shown,) = [line.get_ydata() for line in ax.lines if len(line.get_ydata()) == 4]
+        assert sorted(shown) == pytest.approx(sorted(on_id))
+        assert len([line for line in below_it.lines if len(line.get_ydata()) == 4]) == 1
+    heads = copying_heads(study.runs[0])
+    of_induction = induction_figure(study, heads, CLASSES[NEW])
+    for ax in of_induction.axes[:2]:
+        assert sorted(ax.collections[0].get_offsets()[:, 0]) == pytest.approx(sorted(heads["induction"]))
+    plt.close("all")
 
 
 # What is shown

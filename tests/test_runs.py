@@ -139,7 +139,8 @@ def test_a_study_may_measure_only_the_first_sequences_of_each_split(tiny_study, 
     keys = ["layer", "proxy", "complexity", "fit_on", "split", "group", "group_value", "sequence"]
     same = whole[(whole["sequence"] < 7) & (whole["fit_on"] == "training")].sort_values(keys, ignore_index=True)
     rows = table[table["fit_on"] == "training"].sort_values(keys, ignore_index=True)
-    assert len(rows) == len(same) and set(rows["sequence"]) == set(range(7))
+    assert len(rows) == len(same)
+    assert set(rows["sequence"]) == set(range(7))
     np.testing.assert_allclose(rows["output_kl"], same["output_kl"], rtol=1e-4, atol=1e-5)
     assert fewer.split_size == "7 sentences a split and seed"
     with pytest.raises(InputError, match="measured_sequences is 0"):
