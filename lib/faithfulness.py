@@ -39,7 +39,7 @@ def measure(
     """Measure every setting on every split; proxies are fitted on `training` [n, T].
 
     A proxy whose `fit_on` names a split is fitted on that split and measured on it alone: the oracle, which knows the
-    distribution that it is tested on.
+    distribution that it is tested on. A split with `whole_model` is measured only with every layer simplified.
 
     Returns the sequences table: the columns `SETTING`, `split`, `group`, `group_value`, `sequence`, `n` and the sums `METRICS`.
     Raises `InputError` for a setting that the model does not allow, before anything is computed.
@@ -61,7 +61,11 @@ def measure(
                     bar.update()
         for split in splits:
             index = PositionIndex(split)
-            on_split = {setting: rule for setting, rule in rules.items() if setting.fit_on in (TRAINING, split.name)}
+            on_split = {
+                setting: rule
+                for setting, rule in rules.items()
+                if setting.fit_on in (TRAINING, split.name) and not (split.whole_model and setting.layer >= 0)
+            }
             for setting, sums in compare(model, split, on_split).items():
                 tables.append(labelled(index.table(sums), setting, split.name))
             bar.update()

@@ -24,6 +24,7 @@ class Split:
     candidates: np.ndarray  # [c] token ids that a prediction may choose from
     groups: Mapping[str, np.ndarray] = field(default_factory=dict)  # name -> [n, T] integer category of the predicted token
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name -> names of its categories 0, 1, ...
+    whole_model: bool = False  # measured only with every layer simplified, not with single layers and heads, to save time
 
     def __post_init__(self):
         arrays = {"scored": self.scored, **{f"groups[{g!r}]": a for g, a in self.groups.items()}}

@@ -110,8 +110,9 @@ def test_humaneval_x_is_measured_once_it_is_there(project, tmp_path, monkeypatch
     file = tmp_path / "humaneval_python.jsonl.gz"
     file.write_bytes(gzip.compress("\n".join(map(json.dumps, problems)).encode()))
     monkeypatch.setenv("LIB_HUMANEVAL_X", str(tmp_path))
-    again = Run(run.task_name, "small", 0)
-    assert "humaneval_x/python" in set(again.sequences["split"])
+    table = Run(run.task_name, "small", 0).sequences
+    assert set(table.loc[table["split"] == "id", "layer"]) == {-1, 0}
+    assert set(table.loc[table["split"] == "humaneval_x/python", "layer"]) == {-1}, "there only all layers at once"
     monkeypatch.delenv("LIB_HUMANEVAL_X")
     assert "humaneval_x/python" in set(Run(run.task_name, "small", 0).sequences["split"]), "what was measured stays"
 

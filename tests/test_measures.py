@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -209,6 +210,17 @@ def sequences(model, splits, training) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def expected(model, splits, training) -> dict:
     return plain_sequences(PlainModel(model), splits, training, SETTINGS)
+
+
+def test_a_split_for_the_whole_model_is_not_measured_with_single_layers(model, splits, training):
+    everywhere, one_layer = Setting("svd", 2), Setting("svd", 2, layer=1)
+    both = [replace(splits[0], name="control", whole_model=True), splits[1]]
+    table = measure(model, both, [everywhere, one_layer], training)
+    assert set(zip(table["split"], table["layer"], strict=True)) == {
+        ("control", -1),
+        (splits[1].name, -1),
+        (splits[1].name, 1),
+    }
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -88,7 +88,8 @@ def code_task(config: CodeConfig, seed: int) -> Task:
     if folder := humaneval_folder():
         for known, problems in humaneval_x(folder).items():
             name = f"humaneval_x/{known}"  # the same seed for each language, so that none is favoured by its windows
-            splits[name] = code_split(name, known, list(problems.values()), width, np.random.default_rng(seed))
+            split = code_split(name, known, list(problems.values()), width, np.random.default_rng(seed))
+            splits[name] = replace(split, whole_model=True)
     return Task("code", VOCABULARY, width, _padded(training, width), splits, found.manifest["sha256"])
 
 
