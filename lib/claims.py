@@ -2,8 +2,8 @@
 
 Which proxy stands for its kind is decided on a split that no claim is tested on (`seen_structure`; for code `seen_package`),
 before another split is looked at: the simplest one that makes the model's prediction there in at least `FAITHFUL` of cases, or
-the most faithful one if none does. Claims about proxies that match the model in distribution are not tested on one that does
-not.
+the most faithful one if none does. Claims 2 to 4 are about proxies that match the model in distribution, and are not tested
+on one that does not.
 """
 
 from __future__ import annotations

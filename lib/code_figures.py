@@ -192,7 +192,8 @@ def classes_figure(study: Study, settings: Sequence[Setting]) -> Figure:
     for ax in (left, right):
         ax.grid(axis="y", visible=False)
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=len(settings))
-    footer(figure, study, f"mean over {', '.join(map(split_name, languages))}; bars: {interval_note(gap)}")
+    over = f"all layers at once; mean over {', '.join(map(split_name, languages))}"
+    footer(figure, study, f"{over}; kinds with fewer than {FEWEST} predictions left out; bars (left): {interval_note(gap)}")
     return figure
 
 
@@ -233,13 +234,13 @@ def induction_figure(study: Study, heads: pd.DataFrame, kind: str) -> Figure:
     for ax in axes.flat[len(by_setting) :]:
         ax.set_visible(False)
     figure.supxlabel("induction score", fontsize=10)
-    figure.supylabel(f"gap on {kind.split(', ')[-1]}s (percentage points)", fontsize=10)
+    figure.supylabel(f'gap on "{kind}" (percentage points)', fontsize=10)
     figure.colorbar(points, ax=axes, label="previous-token score", pad=0.01)
     footer(
         figure,
         study,
         f"a point a head and seed, simplified on its own; right of the dotted line: induction heads; mean over "
-        f"{', '.join(map(split_name, languages))}",
+        f"{', '.join(map(split_name, languages))}; no intervals",
     )
     return figure
 

@@ -119,10 +119,16 @@ def layer_name(layer: int) -> str:
     return names[layer + 1] if layer + 1 < len(names) else f"layer {layer + 1}"
 
 
-def footer(figure: Figure, study: Study, note: str = "") -> None:
-    """Say under the figure what it was measured on."""
+def source(study: Study, sequences: int | None = None) -> str:
+    """What something was measured on: preset, seeds, and how much of each split, `sequences` of it if not all."""
     seeds = "1 seed" if study.seeds == 1 else f"{study.seeds} seeds"
-    footnote(figure, f"preset {study.preset}, {seeds}, {study.config.split_size}" + (f"; {note}" if note else ""))
+    size = study.config.split_size if sequences is None else study.config.data.split_size(sequences)
+    return f"preset {study.preset}, {seeds}, {size}"
+
+
+def footer(figure: Figure, study: Study, note: str = "", sequences: int | None = None) -> None:
+    """Say under the figure what it was measured on."""
+    footnote(figure, source(study, sequences) + (f"; {note}" if note else ""))
 
 
 def footnote(figure: Figure, text: str) -> None:
@@ -173,8 +179,7 @@ def training_figure(
         ax.legend(loc="lower right")
     else:
         figure.legend(loc="outside upper center", ncols=6, columnspacing=1.2)
-    sentences = f"first {study.config.training.heldout_sequences:,} of each split; bold: mean over seeds, thin: each seed"
-    footer(figure, study, sentences)
+    footer(figure, study, "bold: mean over seeds, thin: each seed", study.config.training.heldout_sequences)
     return figure
 
 
@@ -312,7 +317,7 @@ def along_training_figure(study: Study, settings: Sequence[Setting], splits: Seq
     figure.legend(handles, labels, loc="outside upper center", ncols=6, columnspacing=1.2)
     at = next(iter(study.along_training.values()))
     note = interval_note(at.estimate(settings[0], splits[0], "accuracy"))
-    footer(figure, study, f"first {study.config.training.heldout_sequences:,} of each split; bands: {note}")
+    footer(figure, study, f"bands: {note}", study.config.training.heldout_sequences)
     return figure
 
 

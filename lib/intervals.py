@@ -2,8 +2,7 @@
 
 Sequences, not positions, are drawn, because the positions of one sequence are not independent (Davison and Hinkley 1997,
 section 3.8, on resampling nested data). With one seed the interval is over sequences only, and `Estimate.over` says so.
-With few seeds the bootstrap sees too little of how they differ: where seeds are what differs most, nominal 95 % intervals
-cover about 51 % at two seeds, 74 % at three and 83 % at five (simulated with normal seeds).
+With few seeds the bootstrap sees too little of how they differ, and intervals are too narrow: `coverage` says by how much.
 
 The same draw of seeds and sequences is used whatever is estimated. So differences between two proxies on one split are
 paired, and estimates can be subtracted: the interval of the result is that of the difference.
@@ -88,7 +87,7 @@ class Bootstrap:
         metrics: Sequence[str] = METRICS,
         same_sequences: bool = False,
     ):
-        """`same_sequences`: sequence i of a split is the same text in every seed, so seeds share the draw of sequences.
+        """`same_sequences`: sequence i of a split is of the same function in every seed, so seeds share the draw of sequences.
 
         Splits called `<name>/<part>` share it in any case: sequence i of each part is a version of the same.
         """
@@ -114,6 +113,15 @@ class Bootstrap:
         for key, start, stop in zip(keys, starts, [*starts[1:], len(table)], strict=True):
             self._rows.setdefault(key, []).append({name: column[start:stop] for name, column in values.items()})
 
+    def has(self, setting: Setting, split: str) -> bool:
+        """Whether a setting was measured on a split."""
+        return (*self._measurement(self.seeds[0], setting, split), "", "") in self._rows
+
+    @staticmethod
+    def _measurement(seed: int, setting: Setting, split: str) -> tuple:
+        """What rows of a measurement are found by, but for the group."""
+        return (seed, setting.layer, setting.head, setting.proxy, setting.complexity or 0, setting.fit_on, split)
+
     def estimate(self, setting: Setting, split: str, metric: str, group: str = "", value: object = "") -> Estimate:
         """The mean of `metric` for a setting on a split, or on one group value of it; NaN if no position was scored there.
 
@@ -121,7 +129,7 @@ class Bootstrap:
         """
         totals, means, positions = np.full((self.resamples, len(self.seeds)), np.nan), [], 0
         for i, seed in enumerate(self.seeds):
-            key = (seed, setting.layer, setting.head, setting.proxy, setting.complexity or 0, setting.fit_on, split)
+            key = self._measurement(seed, setting, split)
             whole = self._rows.get((*key, "", ""))
             if whole is None:
                 raise InputError(f"{setting} was not measured on split {split!r} with seed {seed}")
@@ -212,6 +220,18 @@ def _sequence_weights(seed: int, split: str, sequences: int, resamples: int) -> 
     """How often each sequence of a split is drawn in each resample: float32 [resamples, sequences]."""
     rng = np.random.default_rng([seed, *split.encode()])
     return rng.multinomial(sequences, np.full(sequences, 1 / sequences), resamples).astype(np.float32)
+
+
+def coverage(seeds: int, trials: int = 4_000, resamples: int = 1_000) -> float:
+    """How often the 95 % interval of a bootstrap over `seeds` values holds their true mean, simulated with normal values.
+
+    That is the worst case, in which seeds are all that differs.
+    """
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((trials, seeds))  # whose true mean is 0
+    drawn = rng.multinomial(seeds, np.full(seeds, 1 / seeds), resamples) / seeds
+    low, high = np.quantile(values @ drawn.T, [0.025, 0.975], axis=1)
+    return float(((low <= 0) & (high >= 0)).mean())
 
 
 def mean_of(estimates: Sequence[Estimate]) -> Estimate:

@@ -203,7 +203,7 @@ class Run:
         if not settings:
             return self.sequences.iloc[:0].assign(step=0)
         sequences = self.config.training.heldout_sequences  # no groups here, they would only take up memory
-        splits = [replace(split.first(sequences), groups={}) for split in self.splits]
+        splits = [replace(split.first(sequences), groups={}) for split in self.task.splits.values()]
         steps = self.history["step"]
         return pd.concat([self.measure(splits, settings, self.model_at(s)).assign(step=s) for s in steps], ignore_index=True)
 
@@ -299,12 +299,16 @@ class Study:
     def summary(self, metric: str = "same_prediction") -> str:
         """A readable table of `metric`, one row a setting and one column a split, with 95 % intervals."""
         splits = self.splits
+
+        def cell(setting: Setting, split: str) -> str:
+            return f"{self.bootstrap.estimate(setting, split, metric):.2f}" if self.bootstrap.has(setting, split) else ""
+
         rows = [
             {
                 "layer": setting.layer,
                 "proxy": setting.proxy,
                 "complexity": setting.complexity or "",
-                **{split: f"{self.bootstrap.estimate(setting, split, metric):.2f}" for split in splits},
+                **{split: cell(setting, split) for split in splits},
             }
             for setting in settings_of(self.config.study.grid)
         ]

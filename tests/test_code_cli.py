@@ -16,7 +16,7 @@ from lib.code.splits import CodeConfig, load
 from lib.errors import ArtifactError
 from lib.faithfulness import COLUMNS
 from lib.presets import PRESETS, ModelConfig, Preset, StudyConfig, TaskPreset, TrainingConfig, preset, with_corpus
-from lib.runs import Run
+from lib.runs import Run, Study
 
 SMALL = TaskPreset(
     CodeConfig(context=32, split_sequences=12, fewest_sequences=5),
@@ -113,6 +113,9 @@ def test_humaneval_x_is_measured_once_it_is_there(project, tmp_path, monkeypatch
     table = Run(run.task_name, "small", 0).sequences
     assert set(table.loc[table["split"] == "id", "layer"]) == {-1, 0}
     assert set(table.loc[table["split"] == "humaneval_x/python", "layer"]) == {-1}, "there only all layers at once"
+    everywhere, first_layer = Study(run.task_name, "small").summary().splitlines()[2:]
+    assert everywhere.count("[") == table["split"].nunique()
+    assert first_layer.count("[") == everywhere.count("[") - 1, "what was not measured stays empty"
     monkeypatch.delenv("LIB_HUMANEVAL_X")
     assert "humaneval_x/python" in set(Run(run.task_name, "small", 0).sequences["split"]), "what was measured stays"
 

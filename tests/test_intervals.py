@@ -8,7 +8,7 @@ import pytest
 
 from lib.errors import InputError
 from lib.faithfulness import METRICS
-from lib.intervals import Bootstrap
+from lib.intervals import Bootstrap, coverage
 from lib.proxies import Setting
 
 A, B, HARD = Setting("svd", 2, layer=1), Setting("kmeans", 16, layer=1), Setting("one_hot", None, layer=0)
@@ -253,3 +253,10 @@ def test_versions_of_the_same_sequences_are_drawn_together():
     one, two, other = (bootstrap.estimate(A, split, "accuracy") for split in ("x/one", "x/two", "y/two"))
     assert np.allclose((two - one).resamples, 0.1, atol=1e-6)
     assert np.std((other - one).resamples) > 0.01
+
+
+def test_coverage_with_few_seeds_is_what_counting_gives():
+    """The lowest of two (three) values is the mean of 1 in 4 (27) resamples: the interval goes from the lowest to the highest."""
+    assert coverage(2) == pytest.approx(1 / 2, abs=0.03)
+    assert coverage(3) == pytest.approx(3 / 4, abs=0.03)
+    assert coverage(5) < coverage(40) < 0.95

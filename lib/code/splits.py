@@ -52,7 +52,7 @@ class CodeConfig:
     def split_size(self, measured: int | None) -> str:
         """How much of a split is measured, in words; at most `measured` sequences, None for all."""
         most = min(self.split_sequences, measured or self.split_sequences)
-        return f"up to {most:,} functions a split, one window of {self.context} characters each"
+        return f"up to {most:,} functions a split, one window of at most {self.context} characters each"
 
 
 def humaneval_folder() -> str:
