@@ -256,7 +256,7 @@ def test_versions_of_the_same_sequences_are_drawn_together():
 
 
 def test_coverage_with_few_seeds_is_what_counting_gives():
-    """The lowest of two (three) values is the mean of 1 in 4 (27) resamples: the interval goes from the lowest to the highest."""
+    """The lowest of two (three) values is the mean of 1 in 4 (27) resamples, so an interval goes from lowest to highest."""
     assert coverage(2) == pytest.approx(1 / 2, abs=0.03)
     assert coverage(3) == pytest.approx(3 / 4, abs=0.03)
     assert coverage(5) < coverage(40) < 0.95
