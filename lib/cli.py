@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--preset",
             default="quick",
-            help="size of everything: smoke (seconds, meaningless numbers), quick (minutes), paper (largest, 3 to 5 seeds); "
+            help="size of everything: smoke (seconds, meaningless numbers), quick (minutes), paper (largest, 2 to 5 seeds); "
             "%(default)s if left out",
         )
         sub.add_argument("--device", default="auto", help="cpu, cuda, or auto (the default): cuda where there is one")

@@ -206,7 +206,7 @@ def single_heads_figure(study: Study, splits: Sequence[str]) -> Figure:
         for ax, values in zip(column, (of_proxy["id"], 100 * of_proxy["gap"]), strict=True):
             style = {"marker": marker_of(setting.proxy), "color": colour_of(setting.proxy), "ls": "", "ms": 4, "mew": 0}
             ax.plot(of_proxy["layer"] + 1 + beside, values, **style, alpha=0.75)
-        column[0].set_title(name_of(setting))
+        column[0].set_title(name_of(setting).replace(", ", "\n"))
         column[1].axhline(0, color=BLACK, lw=0.8)
         column[1].set_xticks(range(1, study.config.model.layers + 1))
     axes[0][0].set_ylabel("agreement on id")
