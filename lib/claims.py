@@ -179,7 +179,7 @@ def _prediction_findings(test: _Test, proxies: Sequence[tuple[str, Setting | Non
         best = min(float(of_seed["induction"].max()) for of_seed in heads)
         if best < INDUCTION:
             reason = (
-                f"in one of the models no head does induction: its highest score is {best:.2f}, and {INDUCTION} is asked for"
+                f"in one of the models no head does induction: its highest score is {best:.3f}, and {INDUCTION} is asked for"
             )
             findings.append(Finding(6, statement, None, reason))
             continue

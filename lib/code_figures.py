@@ -226,8 +226,8 @@ def induction_figure(study: Study, heads: pd.DataFrame, kind: str) -> Figure:
         rows, 2, figsize=(PAGE_WIDTH, 2.7 * rows), sharex=True, sharey=True, layout="constrained", squeeze=False
     )
     for ax, (setting, of_proxy) in zip(axes.flat, by_setting.items(), strict=False):
-        colour = {"c": of_proxy["previous_token"], "cmap": "viridis_r", "vmin": 0, "vmax": 1}
-        points = ax.scatter(of_proxy["induction"], 100 * of_proxy["gap"], **colour, s=26, lw=0)
+        colour = {"c": of_proxy["previous_token"], "cmap": "viridis", "vmin": 0, "vmax": 1}
+        points = ax.scatter(of_proxy["induction"], 100 * of_proxy["gap"], **colour, s=28, lw=0.4, edgecolors=GREY)
         ax.axhline(0, color=BLACK, lw=0.8)
         ax.axvline(INDUCTION, color=GREY, lw=0.9, ls=":")
         ax.set(title=name_of(setting), xlim=(-0.02, max(0.3, 1.1 * heads["induction"].max())))
