@@ -6,8 +6,8 @@ The package reads bottom up; arrows between modules point down only:
     dyck/, code/                        the two tasks: nested brackets, source code
     presets                             what may be asked for
     transformer, training               the model
-    proxies                             its simplifications
-    measures, faithfulness, intervals   how well a simplification predicts the model
+    measures, proxies                   how alike two predictions are; simplifications of the model
+    faithfulness, intervals             how well a simplification predicts the model
     runs                                train and evaluate, reusing what is already there
     mechanism, code_analysis, claims    why, and what the results say
     figures, dyck_figures               what the notebooks show

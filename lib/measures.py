@@ -38,6 +38,22 @@ def _entropy(rows: Tensor) -> Tensor:
     return -(rows * rows.clamp_min(smallest).log()).sum(-1)
 
 
+TIE = 1e-4  # weights that differ by less than this share of the larger are a tie: they would be equal but for rounding
+
+
+def most_attended(rows: Tensor) -> Tensor:
+    """(..., T) where rows of attention (..., T) have their largest weight: 1 at that key, or 1/m at each of m that tie.
+
+    Ties are common, not an accident of rounding: clustered keys are equal, and so are the weights on them.
+    """
+    first = (rows >= rows.amax(-1, keepdim=True) * (1 - TIE)).to(rows.dtype)
+    return first / first.sum(-1, keepdim=True)
+
+
 def attention_top1(original: Tensor, proxy: Tensor) -> Tensor:
-    """(...) 1 where both rows of attention (..., T) have their largest weight on the same key, else 0."""
-    return (original.argmax(-1) == proxy.argmax(-1)).to(original.dtype)
+    """(...) the share of the most-attended key that two rows of attention (..., T) have in common.
+
+    1 where both have their largest weight on the same key, or tie between the same keys; 0 where on others; 1/m where one of
+    them ties between m keys of which one is the other's.
+    """
+    return torch.minimum(most_attended(original), most_attended(proxy)).sum(-1)

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import torch
 
 from lib.dyck.language import FIRST_BRACKET, annotate
 from lib.faithfulness import PositionIndex, attention_rows, labelled, rows_of, stacked
+from lib.measures import most_attended
 from lib.proxies import PROXIES, Head, Setting, Subspace, capture, fit_proxies, fit_rules, nearest
 from lib.runs import Run
 
@@ -19,9 +21,9 @@ def opener_attention(run: Run, splits: Sequence[str], settings: Sequence[Setting
     """Attention of one layer at scored positions, with each of `settings` (all of one layer) and without.
 
     Returns two tables. The first is a sequences table with the sums of `OPENER_METRICS`: the weight on the opener of the
-    bracket to be closed, and whether it is the largest; with the proxy and in the original model. The second has a row a
-    split, setting (`label` "model" for none), true `depth` and `attended` depth (of the bracket with the largest weight, 0
-    for START) with the number of positions `n`.
+    bracket to be closed, and whether it is the largest (1/m where it ties with m - 1 others); with the proxy and in the
+    original model. The second has a row a split, setting (None: the model), true `depth` and `attended` depth (of the bracket
+    with the largest weight, 0 for START) with the number of positions `n`, to which each of m that tie adds 1/m.
     """
     rules = {setting: fit_rules(run.model, setting, run.fitting_data, run.seed) for setting in settings}
     sums, depths = [], []
@@ -31,16 +33,20 @@ def opener_attention(run: Run, splits: Sequence[str], settings: Sequence[Setting
         sequence, query = np.nonzero(split.scored)
         opener, depth = brackets.opener[sequence, query + 1], brackets.depth[sequence, query + 1]
         rows = attention_rows(run.model, split, rules, settings[0].layer)
-        attended = {setting: weights.argmax(1) for setting, weights in rows.items()}
-        on_opener = {setting: weights[np.arange(len(opener)), opener] for setting, weights in rows.items()}
+        attended = {setting: most_attended(torch.from_numpy(weights)).numpy() for setting, weights in rows.items()}
+        on = np.arange(len(opener))
+        on_opener = {setting: weights[on, opener] for setting, weights in rows.items()}
+        first = {setting: shares[on, opener] for setting, shares in attended.items()}
         index = PositionIndex(split)
         for setting in settings:
-            values = [on_opener[setting], attended[setting] == opener, on_opener[None], attended[None] == opener]
+            values = [on_opener[setting], first[setting], on_opener[None], first[None]]
             table = index.table(np.array(values, np.float32), OPENER_METRICS)
             sums.append(labelled(table, setting, name).assign(seed=run.seed))
         for setting in rows:
-            counts = pd.DataFrame({"depth": depth, "attended": brackets.depth[sequence, attended[setting]]})
-            counts = counts.value_counts().rename("n").reset_index()
+            query_of, key = np.nonzero(attended[setting])
+            share = attended[setting][query_of, key]
+            counts = pd.DataFrame({"depth": depth[query_of], "attended": brackets.depth[sequence[query_of], key], "n": share})
+            counts = counts.groupby(["depth", "attended"])["n"].sum().reset_index()
             depths.append(counts.assign(split=name, seed=run.seed, setting=[setting] * len(counts)))
     return stacked(sums), pd.concat(depths, ignore_index=True)
 

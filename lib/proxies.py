@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from lib.errors import InputError, one_of, whole_number
+from lib.measures import most_attended
 from lib.presets import ModelConfig
-from lib.transformer import AttentionRule, Capture, Transformer, attention_scores, softmax_attention
+from lib.transformer import AttentionRule, Capture, Transformer, softmax_attention
 
 
 @dataclass(frozen=True)
@@ -195,15 +196,14 @@ def nearest(vectors: Tensor, centroids: Tensor) -> Tensor:
 
 
 class OneHot(Proxy, name="one_hot", parameter=None):
-    """All attention goes to the highest-scoring key; uses no data."""
+    """All attention goes to the highest-scoring key, in equal parts to those that tie; uses no data."""
 
     @classmethod
     def fit(cls, head: Head, complexity: int | None) -> OneHot:
         return cls()
 
     def __call__(self, queries: Tensor, keys: Tensor, positions: Tensor | None = None) -> Tensor:
-        scores = attention_scores(queries, keys, positions)
-        return torch.zeros_like(scores).scatter_(-1, scores.argmax(-1, keepdim=True), 1.0)
+        return most_attended(softmax_attention(queries, keys, positions))
 
 
 @dataclass(frozen=True)

@@ -88,8 +88,15 @@ def plain_pattern(queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
 def plain_one_hot(queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
     pattern = np.zeros((len(queries), len(keys)))
     for t, query in enumerate(queries):
-        pattern[t, np.argmax(keys[: t + 1] @ query)] = 1
+        scores = keys[: t + 1] @ query / math.sqrt(len(query))
+        pattern[t, : t + 1] = plain_largest(softmax(scores))
     return pattern
+
+
+def plain_largest(weights: np.ndarray) -> np.ndarray:
+    """1/m at each of the m keys that have the largest weight; what differs from it by rounding has it too."""
+    ties = [i for i, weight in enumerate(weights) if weight > max(weights) * 0.9999]
+    return np.array([1 / len(ties) if i in ties else 0.0 for i in range(len(weights))])
 
 
 # The proxies once more
@@ -163,7 +170,7 @@ def plain_measures(plain: PlainModel, split: Split, rules: dict, row: int) -> di
             "attention_jsd": np.mean(
                 [entropy_in_bits((a + b) / 2) - (entropy_in_bits(a) + entropy_in_bits(b)) / 2 for a, b in pairs]
             ),
-            "attention_top1": np.mean([float(np.argmax(a) == np.argmax(b)) for a, b in pairs]),
+            "attention_top1": np.mean([np.minimum(plain_largest(a), plain_largest(b)).sum() for a, b in pairs]),
             "output_kl": sum(x * math.log(x / y) for x, y in zip(p, q, strict=True)),
         }
     return found
@@ -352,13 +359,26 @@ def test_jensen_shannon_divergence_is_symmetric_and_between_0_and_1_bit(rows):
     [
         pytest.param([0.25, 0.75, 0.0], [0.25, 0.75, 0.0], 0, 1, id="equal rows"),
         pytest.param([0.5, 0.5, 0.0], [0.0, 0.0, 1.0], 1, 0, id="disjoint rows"),
-        pytest.param([1.0, 0.0, 0.0], [0.5, 0.5, 0.0], 0.311278, 1, id="half of it elsewhere"),
+        pytest.param([1.0, 0.0, 0.0], [0.5, 0.5, 0.0], 0.311278, 0.5, id="half of it elsewhere: a tie of two"),
+        pytest.param([0.4, 0.4, 0.2], [0.4, 0.4, 0.2], 0, 1, id="the same tie"),
+        pytest.param([1 / 3, 1 / 3, 1 / 3], [0.5, 0.5, 0.0], 0.190875, 2 / 3, id="ties of three and of two"),
     ],
 )
 def test_attention_measures_by_hand(p, q, jsd, top1):
     p, q = torch.tensor(p), torch.tensor(q)
     assert measures.attention_jsd(p, q).item() == pytest.approx(jsd, abs=1e-6)
-    assert measures.attention_top1(p, q).item() == top1
+    assert measures.attention_top1(p, q).item() == pytest.approx(top1)
+
+
+@pytest.mark.parametrize("noise", [1e-7, 1e-6, 1e-5])
+def test_ties_are_ties_however_a_processor_rounds(noise):
+    """Weights of equal keys that differ by rounding count as equal, whichever of them comes out larger."""
+    tied = torch.tensor([0.3, 0.3, 0.1, 0.3])
+    for signs in ([1, -1, 1, 0], [-1, 1, 0, 1], [0, 0, 1, -1]):
+        rounded = tied * (1 + noise * torch.tensor(signs))
+        torch.testing.assert_close(measures.most_attended(rounded), torch.tensor([1, 1, 0, 1]) / 3)
+        assert measures.attention_top1(rounded, torch.tensor([1.0, 0.0, 0.0, 0.0])).item() == pytest.approx(1 / 3)
+
 
 
 def test_divergence_of_equal_logits_is_0_and_shifting_logits_changes_nothing():
