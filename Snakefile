@@ -71,10 +71,10 @@ rule book:
     params:
         source=HERE + "/book",
     shell:
-        "rm -rf {params.source} && mkdir -p {params.source}/_static"
-        " && cp {input.notebooks} {input.pages} {input.settings} {params.source}"
-        " && cp {input.static} {params.source}/_static"
-        " && jupyter-book build -W --keep-going {params.source}"
+        "rm -rf {params.source:q} && mkdir -p {params.source:q}/_static"
+        " && cp {input.notebooks:q} {input.pages:q} {input.settings:q} {params.source:q}"
+        " && cp {input.static:q} {params.source:q}/_static"
+        " && jupyter-book build -W --keep-going {params.source:q}"
 
 
 rule notebook:
@@ -90,7 +90,7 @@ rule notebook:
     resources:
         mem_mb=MEMORY,
     shell:
-        "papermill {input.notebook} {output} -p preset {PRESET.name} -p seeds {params.seeds}"
+        "papermill {input.notebook:q} {output:q} -p preset {PRESET.name:q} -p seeds {params.seeds:q}"
 
 
 rule results:
@@ -101,7 +101,7 @@ rule results:
     resources:
         mem_mb=MEMORY,
     shell:
-        "python -m lib evaluate {wildcards.task} --preset {PRESET.name}"
+        "python -m lib evaluate {wildcards.task:q} --preset {PRESET.name:q}"
 
 
 rule measure:
@@ -119,7 +119,7 @@ rule measure:
         mem_mb=MEMORY // 2,
     threads: lambda wildcards: PRESET.task(wildcards.task).training.threads
     shell:
-        "python -m lib evaluate {wildcards.task} --preset {PRESET.name} --seed {wildcards.seed}"
+        "python -m lib evaluate {wildcards.task:q} --preset {PRESET.name:q} --seed {wildcards.seed:q}"
 
 
 rule corpus:  # once, before the seeds of a task would all build it at the same time
@@ -130,7 +130,7 @@ rule corpus:  # once, before the seeds of a task would all build it at the same 
     params:
         configuration=configuration("data"),
     shell:
-        "python -m lib corpus {wildcards.task} --preset {PRESET.name} > {output}"
+        "python -m lib corpus {wildcards.task:q} --preset {PRESET.name:q} > {output:q}"
 
 
 rule train:
@@ -146,4 +146,4 @@ rule train:
         configuration=configuration("data", "model", "training"),
     threads: lambda wildcards: PRESET.task(wildcards.task).training.threads
     shell:
-        "python -m lib train {wildcards.task} --preset {PRESET.name} --seed {wildcards.seed}"
+        "python -m lib train {wildcards.task:q} --preset {PRESET.name:q} --seed {wildcards.seed:q}"

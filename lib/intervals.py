@@ -11,7 +11,7 @@ paired, and estimates can be subtracted: the interval of the result is that of t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -168,14 +168,17 @@ class Bootstrap:
         return self._pooled([self.estimate(setting, split, metric, group, v) for v in larger])
 
     def _pooled(self, parts: Sequence[Estimate]) -> Estimate:
-        """The mean of estimates, each weighted by its positions (weights held fixed over resamples)."""
+        """The mean of estimates, each weighted by its positions; a part that a resample did not draw has no weight in it."""
         parts = [part for part in parts if part.positions]
-        total = sum(part.positions for part in parts)
-        if not total:
+        if not parts:
             return Estimate(np.nan, np.full(self.resamples, np.nan), 0, 0)
-        weighted = [part.scaled(part.positions / total) for part in parts]
-        resamples = np.nansum([part.resamples for part in weighted], axis=0)
-        return Estimate(sum(part.value for part in weighted), resamples, len(self.seeds), total)
+        weights = np.array([part.positions for part in parts])
+        values = np.stack([part.resamples for part in parts], 1)  # [resamples, parts]
+        drawn = np.where(np.isnan(values), 0, weights)
+        with np.errstate(invalid="ignore"):
+            resamples = (np.nan_to_num(values) * drawn).sum(1) / drawn.sum(1)
+        value = float(np.average([part.value for part in parts], weights=weights))
+        return Estimate(value, resamples, len(self.seeds), int(weights.sum()))
 
     def matched_gap(
         self, setting: Setting, split: str, control: str, group: str, metric: str = "same_prediction", fewest: int = 20
@@ -191,10 +194,7 @@ class Bootstrap:
             raise InputError(
                 f"no {group} has {fewest} scored positions in both {control!r} and {split!r}: measure more sentences"
             )
-        total = sum(s.positions for _, s in pairs)
-        parts = [(c - s).scaled(s.positions / total) for c, s in pairs]
-        resamples = np.sum([part.resamples for part in parts], axis=0)
-        return Estimate(sum(part.value for part in parts), resamples, len(self.seeds), total)
+        return self._pooled([replace(c - s, positions=s.positions) for c, s in pairs])
 
     def transfer_at(self, family: Sequence[Setting], split: str, level: float, metric: str = "same_prediction") -> Estimate:
         """`metric` on `split` where a family of settings has `level` on iid, between settings by linear interpolation.

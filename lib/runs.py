@@ -274,7 +274,7 @@ class Study:
     def along_training(self) -> dict[int, Bootstrap]:
         """Estimates at every evaluation along training, by step."""
         table = faithfulness.stacked([run.along_training for run in self.runs])
-        return {int(step): Bootstrap(rows) for step, rows in table.groupby("step")}
+        return {int(step): self.bootstrap_of([rows]) for step, rows in table.groupby("step")}
 
     @cached_property
     def history(self) -> pd.DataFrame:

@@ -260,3 +260,13 @@ def test_coverage_with_few_seeds_is_what_counting_gives():
     assert coverage(2) == pytest.approx(1 / 2, abs=0.03)
     assert coverage(3) == pytest.approx(3 / 4, abs=0.03)
     assert coverage(5) < coverage(40) < 0.95
+
+
+def test_a_part_that_is_not_drawn_does_not_count_as_zero():
+    """Two depths, each in one sentence of three: many resamples miss one of them, and all that is right stays right."""
+    parts = [
+        rows(np.array([2, 2, 2]), np.array([2.0, 2.0, 2.0])),
+        *(rows(np.array([2]), np.array([2.0]), group="depth", value=str(d), sequence=np.array([d - 11])) for d in (11, 12)),
+    ]
+    above = Bootstrap(table(*parts)).above(A, "iid", "accuracy", "depth", 10)
+    assert (above.value, *above.interval) == (1, 1, 1)

@@ -380,7 +380,6 @@ def test_ties_are_ties_however_a_processor_rounds(noise):
         assert measures.attention_top1(rounded, torch.tensor([1.0, 0.0, 0.0, 0.0])).item() == pytest.approx(1 / 3)
 
 
-
 def test_divergence_of_equal_logits_is_0_and_shifting_logits_changes_nothing():
     logits = torch.randn(50, 9, generator=torch.Generator().manual_seed(0)) * 10
     assert measures.output_kl(logits, logits).abs().max() == 0

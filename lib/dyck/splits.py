@@ -1,7 +1,8 @@
 """The Dyck task: training sentences, five splits of which four hold something that training did not, and a control.
 
-The splits are those of Murty et al. (2023) and Friedman et al. (2024, section 4): `iid`, structures seen or not seen in
-training, longer sentences, deeper sentences. The control `iid_matched` is as deep as training and as long as `unseen_depth`.
+Friedman et al. (2024) test on sentences of the training distribution, of structures seen and not seen in training (up to 32
+brackets, and longer ones), and on deeper sentences. `iid`, `seen_structure`, `unseen_structure` (up to 32) and `unseen_depth`
+follow them; `unseen_length` and the control `iid_matched`, as deep as training and as long as `unseen_depth`, are ours.
 No evaluation sentence occurs in the training set, by construction: what was drawn and does occur is discarded and drawn
 again.
 """
