@@ -1,8 +1,9 @@
 """Where results are kept, and how they get there: whole or not at all.
 
-    artifacts/<preset>/<task>/seed-<n>/     model.safetensors, config.json, training.csv, sequences.parquet
+    artifacts/<preset>/<task>/seed-<n>/     config.json, model.safetensors, snapshots.safetensors, training.csv,
+                                            measurements.json, measurements.parquet, along_training.parquet
     artifacts/<preset>/<task>/faithfulness.parquet
-    artifacts/corpora/<corpus>-<key>.parquet    functions that code tasks are made of
+    artifacts/corpora/<corpus>-<key>.parquet    functions that tasks on source code are made of
 
 Every file is written under a temporary name and then renamed, so that no reader meets half of one and an interrupted run
 leaves the previous state behind.
@@ -10,12 +11,14 @@ leaves the previous state behind.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from lib.errors import ArtifactError
 
@@ -27,43 +30,57 @@ _TEMPORARY = ".part"
 
 def root() -> Path:
     """The artifacts folder: `LIB_ARTIFACTS` if that is set, else `artifacts` beside the package."""
-    return Path(os.environ.get("LIB_ARTIFACTS") or Path(__file__).resolve().parent.parent / "artifacts")
+    given = os.environ.get("LIB_ARTIFACTS")
+    return Path(given).expanduser() if given else Path(__file__).resolve().parent.parent / "artifacts"
 
 
-def make_folder(folder: Path) -> Path:
-    """Create `folder` and clear away what an interrupted write left in it; what another process is writing stays."""
+def _lock(file: int) -> bool:
+    """Take the system's lock on an open file; False if somebody else has it. It goes with its owner, however that ends."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob(f"*{_TEMPORARY}"):
-            if not _is_running(leftover.name.split(".")[-2]):
-                leftover.unlink(missing_ok=True)
-    except OSError as error:
-        raise ArtifactError(
-            f"the folder {folder} cannot be used: {error.strerror}; make it writable or set LIB_ARTIFACTS to another folder"
-        ) from error
-    return folder
+        import fcntl
 
-
-def _is_running(process: str) -> bool:
-    """Whether the process with this number is running on this machine."""
-    try:
-        os.kill(int(process), 0)
-    except (ProcessLookupError, ValueError, OverflowError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # Windows: nothing is cleared there
         return False
-    except PermissionError:
-        pass
+    except OSError:
+        return False
     return True
+
+
+def _clear(folder: Path, name: str) -> None:
+    """Remove what interrupted writes of a file left; what somebody is writing, here or in another container, is locked."""
+    leftovers = [p for p in folder.iterdir() if p.name.startswith(f"{name}.") and p.name.endswith(_TEMPORARY)]
+    for leftover in leftovers:
+        with suppress(OSError), leftover.open("rb") as file:
+            if _lock(file.fileno()):
+                leftover.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> tuple[BinaryIO, Path]:
+    """A new locked file beside `path`, open for as long as somebody writes there, and its name."""
+    while True:
+        handle, name = tempfile.mkstemp(_TEMPORARY, f"{path.name}.", path.parent)
+        file = os.fdopen(handle, "rb")
+        _lock(handle)
+        if os.path.exists(name):  # else somebody cleared it before it was locked
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(name, 0o666 & ~umask)  # as any file; `mkstemp` lets only its owner read
+            return file, Path(name)
+        file.close()
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, renamed to `path` if the block succeeds and removed if it does not.
 
-    It is this process's own, so two processes that write the same file do not mix: the later one replaces it as a whole.
+    It is this writer's own, so two that write the same file do not mix: the later one replaces it as a whole.
     """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{_TEMPORARY}")
+    file = temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _clear(path.parent, path.name)
+        file, temporary = _temporary(path)
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
@@ -72,8 +89,10 @@ def writing(path: Path) -> Iterator[Path]:
             f"LIB_ARTIFACTS to another folder"
         ) from error
     finally:
-        with suppress(OSError):
-            temporary.unlink()
+        if file:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            file.close()
 
 
 def write_json(path: Path, value: Mapping) -> None:
@@ -94,23 +113,43 @@ def read_json(path: Path, remedy: str) -> dict:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write tensors as safetensors."""
+    """Write tensors as safetensors, with a checksum of tensors and metadata."""
     from safetensors.torch import save
 
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    known = dict(metadata or {})
     with writing(path) as temporary:
-        temporary.write_bytes(save(contiguous, dict(metadata or {})))
+        temporary.write_bytes(save(contiguous, {**known, _CHECKSUM: _checksum(contiguous, known)}))
 
 
 def read_tensors(path: Path, remedy: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Read what `write_tensors` wrote: tensors and metadata; `ArtifactError` names the file and the `remedy` otherwise."""
+    """Read what `write_tensors` wrote: tensors and metadata.
+
+    `ArtifactError` names the file and the `remedy` where that is not possible, or where a bit of it has changed.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 (no iterator)
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
     except (OSError, SafetensorError) as error:
         raise ArtifactError(f"{path} cannot be read as safetensors ({error}); {remedy}") from error
+    if metadata.pop(_CHECKSUM, None) != _checksum(tensors, metadata):
+        raise ArtifactError(f"{path} is damaged: its checksum is not that of its content; {remedy}")
+    return tensors, metadata
+
+
+_CHECKSUM = "sha256"
+
+
+def _checksum(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode())
+        digest.update(tensor.flatten().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def first_difference(found: object, expected: object, name: str = "") -> str | None:

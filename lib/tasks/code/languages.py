@@ -9,12 +9,14 @@ import importlib
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-from tree_sitter import Language as Grammar
-from tree_sitter import Node, Parser, Query, QueryCursor
 
 from lib.errors import one_of
+
+if TYPE_CHECKING:
+    from tree_sitter import Node, Parser, Query
 
 CLASSES = (
     "whitespace",
@@ -42,6 +44,7 @@ _NUMBER = re.compile(
 _KEYWORD = re.compile(
     r"true|false|none|null|nil|this|super|self|auto|(predefined|primitive|void|boolean)_type|primitive_type|boolean|iota"
 )
+_BRACKETS = dict.fromkeys("([{", OPENING) | dict.fromkeys(")]}", CLOSING)
 _WORD = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 _NAMED = re.compile(r"#?[A-Za-z][A-Za-z_]*")  # an unnamed node that looks like a word is a keyword
 
@@ -59,21 +62,20 @@ class Language:
     prefix: str = ""  # what must stand before a function that stands alone
 
     @cached_property
-    def _parser(self) -> Parser:
-        return Parser(self._grammar)
+    def _grammar(self) -> tuple[Parser, Query]:
+        """What parses a file, and what finds the functions in it."""
+        import tree_sitter  # not above: to know which languages there are takes no grammar
 
-    @cached_property
-    def _grammar(self) -> Grammar:
-        return Grammar(getattr(importlib.import_module(self.package), self.grammar)())
-
-    @cached_property
-    def _query(self) -> Query:
-        return Query(self._grammar, self.functions)
+        grammar = tree_sitter.Language(getattr(importlib.import_module(self.package), self.grammar)())
+        return tree_sitter.Parser(grammar), tree_sitter.Query(grammar, self.functions)
 
     def cut(self, source: str) -> list[str]:
         """The outermost functions and methods of a file, in their order, each shifted to the margin; tabs are four blanks."""
+        from tree_sitter import QueryCursor
+
+        parser, query = self._grammar
         encoded = source.expandtabs(4).encode()
-        found = QueryCursor(self._query).captures(self._parser.parse(encoded).root_node).get("function", [])
+        found = QueryCursor(query).captures(parser.parse(encoded).root_node).get("function", [])
         functions, end = [], -1
         for node in sorted(found, key=lambda node: (node.start_byte, -node.end_byte)):
             if node.start_byte >= end:
@@ -88,19 +90,13 @@ class Language:
         depends on how much of the text is seen, and `repeated` tells. Words count names only: not keywords, nor what
         stands in strings and comments.
         """
-        kinds = np.full(len(text), PUNCTUATION, np.int8)
-        for i, character in enumerate(text):
-            if character.isspace():
-                kinds[i] = WHITESPACE
-            elif character in "([{":
-                kinds[i] = OPENING
-            elif character in ")]}":
-                kinds[i] = CLOSING
+        kinds = np.array([WHITESPACE if c.isspace() else _BRACKETS.get(c, PUNCTUATION) for c in text], np.int8)
         words = np.full(len(text), -1, np.int32)
         for number, word in enumerate(_WORD.finditer(text)):
             kinds[word.start()], kinds[word.start() + 1 : word.end()] = FIRST, NEW
             words[word.start() : word.end()] = number
-        stack = [self._parser.parse((self.prefix + text).encode()).root_node]
+        parser, _ = self._grammar
+        stack = [parser.parse((self.prefix + text).encode()).root_node]
         while stack:
             node = stack.pop()
             kind = _kind(node)
@@ -108,11 +104,9 @@ class Language:
                 stack += node.children
             elif node.end_byte > node.start_byte >= len(self.prefix):
                 span = slice(node.start_byte - len(self.prefix), node.end_byte - len(self.prefix))
-                if kind != TEXT:  # the blanks of a directive and the sign of a number stay what they are
-                    inner = np.fromiter((c.isalnum() or c in "#._'" for c in text[span]), bool)
-                    kinds[span] = np.where(inner, kind, kinds[span])
-                else:
-                    kinds[span] = kind
+                # Outside text, the blanks of a directive and the sign of a number stay what they are.
+                inner = np.array([kind == TEXT or c.isalnum() or c in "#._'" for c in text[span]], bool)
+                kinds[span] = np.where(inner, kind, kinds[span])
                 words[span] = -1
         return kinds, words
 
@@ -151,33 +145,21 @@ def _dedent(function: str, column: int) -> str:
 
 
 _C_FUNCTIONS = "(function_definition) @function"
+_JAVASCRIPT_FUNCTIONS = """
+    [(function_declaration) (generator_function_declaration) (method_definition)
+     (expression_statement (assignment_expression right: [(arrow_function) (function_expression)]))
+     (lexical_declaration (variable_declarator value: [(arrow_function) (function_expression)]))
+     (variable_declaration (variable_declarator value: [(arrow_function) (function_expression)]))] @function"""
+_PHP_FUNCTIONS = "[(function_definition) (method_declaration)] @function"
+_CPP_FILES = (".cpp", ".cc", ".cxx", ".hpp", ".hh", ".hxx", ".cuh", ".h")
 _LANGUAGES = (
     Language("python", "Python", "tree_sitter_python", (".py",), "(function_definition) @function"),
-    Language(
-        "javascript",
-        "JavaScript",
-        "tree_sitter_javascript",
-        (".js", ".mjs", ".cjs", ".jsx"),
-        """[(function_declaration) (generator_function_declaration) (method_definition)
-            (expression_statement (assignment_expression right: [(arrow_function) (function_expression)]))
-            (lexical_declaration (variable_declarator value: (arrow_function)))
-            (lexical_declaration (variable_declarator value: (function_expression)))
-            (variable_declaration (variable_declarator value: (arrow_function)))
-            (variable_declaration (variable_declarator value: (function_expression)))] @function""",
-    ),
+    Language("javascript", "JavaScript", "tree_sitter_javascript", (".js", ".mjs", ".cjs", ".jsx"), _JAVASCRIPT_FUNCTIONS),
     Language("java", "Java", "tree_sitter_java", (".java",), "[(method_declaration) (constructor_declaration)] @function"),
     Language("c", "C", "tree_sitter_c", (".c", ".h"), _C_FUNCTIONS),
-    Language("cpp", "C++", "tree_sitter_cpp", (".cpp", ".cc", ".cxx", ".hpp", ".hh", ".hxx", ".cuh", ".h"), _C_FUNCTIONS),
+    Language("cpp", "C++", "tree_sitter_cpp", _CPP_FILES, _C_FUNCTIONS),
     Language("go", "Go", "tree_sitter_go", (".go",), "[(function_declaration) (method_declaration)] @function"),
-    Language(
-        "php",
-        "PHP",
-        "tree_sitter_php",
-        (".php",),
-        "[(function_definition) (method_declaration)] @function",
-        grammar="language_php",
-        prefix="<?php ",
-    ),
+    Language("php", "PHP", "tree_sitter_php", (".php",), _PHP_FUNCTIONS, grammar="language_php", prefix="<?php "),
     Language("ruby", "Ruby", "tree_sitter_ruby", (".rb",), "[(method) (singleton_method)] @function"),
 )
 LANGUAGES = {language.name: language for language in _LANGUAGES}

@@ -1,59 +1,54 @@
-"""A small decoder-only Transformer whose attention takes a replaceable rule.
-
-Pre-norm, GELU, no dropout (Vaswani et al. 2017; Radford et al. 2019). An *attention rule* maps the queries and keys of one
-layer to its attention pattern; `softmax_attention` is the usual one. A proxy is another rule, and looking at queries, keys
-and patterns is a rule that keeps what it sees (`Capture`), so neither needs hooks.
-"""
+"""A small decoder-only Transformer: pre-norm, GELU, no dropout (Vaswani et al. 2017; Radford et al. 2019)."""
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Literal
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lib.presets import ModelConfig
+from lib.config import Config
+from lib.models.base import AttentionRule, attend_as_usual
 
-# On the CPU, PyTorch's kernels keep a plan and its working memory for each of the last 1,024 shapes of products. Batches come
-# in hundreds of lengths, so that is gigabytes; fewer cost no time. Read once, at the first product.
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
-# queries (batch, head, Q, d_head), keys (batch, head, T, d_head), positions of the queries (batch, Q), None for all T
-# -> pattern (batch, head, Q, T)
-AttentionRule = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+class ModelConfig(Config):
+    """The Transformer's shape."""
+
+    layers: int = Field(default=2, ge=1, le=1_000)
+    heads: int = Field(default=1, ge=1, le=1_000)
+    width: int = Field(default=32, ge=1, le=100_000)
+    """Of the residual stream; each head gets width / heads of it."""
+    mlp_width: int = Field(default=128, ge=1, le=1_000_000)
+    positions: Literal["learned", "sinusoidal", "none"] = "learned"
+    bias: bool = True
+    """Biases in the MLP, as GPT-2 has them. Models of code do without, which saves a twentieth of a training step."""
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self):
+        if self.width % self.heads:
+            raise ValueError(f"width is {self.width}, but must be a multiple of heads = {self.heads}")
+        return self
+
+    @property
+    def head_width(self) -> int:
+        """Dimensions of a head's queries and keys."""
+        return self.width // self.heads
 
 
 def attention_scores(queries: Tensor, keys: Tensor, positions: Tensor | None = None) -> Tensor:
-    """Scaled dot products (batch, ..., Q, T); -inf where a query would look into the future.
+    """Scaled dot products (batch, head, Q, T); -inf where a query would look into the future.
 
     `positions` (batch, Q) says where in the sequence the queries stand; None if there is one for each of the T keys.
     """
-    scores = queries @ keys.mT / math.sqrt(queries.shape[-1])  # (batch, ..., query, key)
+    scores = queries @ keys.mT / math.sqrt(queries.shape[-1])  # (batch, head, query, key)
     key = torch.arange(keys.shape[-2], device=keys.device)
     if positions is None:
         return scores.masked_fill(key > key[:, None], -torch.inf)
-    future = key > positions[..., None]  # (batch, query, key)
-    return scores.masked_fill(future.unflatten(0, (-1, *[1] * (scores.dim() - 3))), -torch.inf)
-
-
-def softmax_attention(queries: Tensor, keys: Tensor, positions: Tensor | None = None) -> Tensor:
-    """The attention rule of the original model: each row of the pattern sums to 1 over its past."""
-    return attention_scores(queries, keys, positions).softmax(-1)
-
-
-class Capture:
-    """An attention rule that keeps the queries, keys and pattern of its last call, each (batch, head, T, ...)."""
-
-    def __init__(self, rule: AttentionRule = softmax_attention):
-        self.rule = rule
-
-    def __call__(self, queries: Tensor, keys: Tensor, positions: Tensor | None = None) -> Tensor:
-        self.queries, self.keys = queries, keys
-        self.pattern = self.rule(queries, keys, positions)
-        return self.pattern
+    return scores.masked_fill((key > positions[..., None])[:, None], -torch.inf)
 
 
 class Attention(nn.Module):
@@ -69,13 +64,17 @@ class Attention(nn.Module):
         """x (batch, T, width) -> what is added at all T positions, or only at `positions` (batch, Q)."""
         queries, keys, values = (
             part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.qkv(x).chunk(3, -1)
-        )  # each (batch, head, T, d_head)
+        )  # (batch, head, T, d_head)
         if positions is not None:
-            queries = queries.take_along_dim(positions[:, None, :, None], 2)  # (batch, head, Q, d_head)
-        if rule is None and positions is None:  # the same function as softmax_attention, without holding the pattern
+            queries = queries.take_along_dim(positions[:, None, :, None], 2)
+
+        def attend(queries: Tensor, keys: Tensor) -> Tensor:
+            return attention_scores(queries, keys, positions).softmax(-1)
+
+        if rule is None and positions is None:  # the same function as `attend`, without holding the pattern
             mixed = F.scaled_dot_product_attention(queries, keys, values, is_causal=True)
         else:
-            mixed = (rule or softmax_attention)(queries, keys, positions) @ values  # (batch, head, Q, d_head)
+            mixed = (rule or attend_as_usual)(queries, keys, attend) @ values  # (batch, head, Q, d_head)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
@@ -88,9 +87,9 @@ class Block(nn.Module):
         self.attention = Attention(config)
         self.norm_mlp = nn.LayerNorm(config.width)
         self.mlp = nn.Sequential(
-            nn.Linear(config.width, config.mlp_width, bias=config.mlp_bias),
+            nn.Linear(config.width, config.mlp_width, bias=config.bias),
             nn.GELU(),
-            nn.Linear(config.mlp_width, config.width, bias=config.mlp_bias),
+            nn.Linear(config.mlp_width, config.width, bias=config.bias),
         )
 
     def forward(self, residual: Tensor, rule: AttentionRule | None = None, positions: Tensor | None = None) -> Tensor:
@@ -103,17 +102,25 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Token and position embedding, blocks, final norm, unembedding; `forward` is the three parts in a row."""
+    """Token and position embedding, blocks, final norm, unembedding; satisfies `lib.models.base.Model`."""
 
     def __init__(self, config: ModelConfig, vocabulary_size: int, context: int):
         super().__init__()
         self.config, self.context = config, context
+        self.layers, self.heads, self.head_width = config.layers, config.heads, config.head_width
         self.token_embedding = nn.Embedding(vocabulary_size, config.width)
         self.positions = _positions(config, context)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
         self.unembedding = nn.Linear(config.width, vocabulary_size, bias=False)
         self._initialize()
+
+    @classmethod
+    def seeded(cls, config: ModelConfig, vocabulary_size: int, context: int, seed: int) -> Transformer:
+        """An untrained model; the same weights for the same seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(config, vocabulary_size, context)
 
     def _initialize(self) -> None:
         """Normal weights with GPT-2's small standard deviation, zero biases.
@@ -125,6 +132,11 @@ class Transformer(nn.Module):
                 nn.init.normal_(parameter, std=0.02)
             elif "norm" not in name:
                 nn.init.zeros_(parameter)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.token_embedding.weight.device
 
     def embed(self, tokens: Tensor) -> Tensor:
         """tokens (batch, T) -> residual stream (batch, T, width)."""
@@ -145,7 +157,7 @@ class Transformer(nn.Module):
 
         With `positions` (batch, Q) the last of these blocks is computed only there, and the result is (batch, Q, width).
         """
-        stop = self.config.layers if stop is None else stop
+        stop = self.layers if stop is None else stop
         for layer in range(start, stop):
             only = positions if layer == stop - 1 else None
             residual = self.blocks[layer](residual, (rules or {}).get(layer), only)
@@ -158,6 +170,11 @@ class Transformer(nn.Module):
     def forward(self, tokens: Tensor, rules: Mapping[int, AttentionRule] | None = None) -> Tensor:
         """tokens (batch, T) -> logits of each next token (batch, T, vocabulary)."""
         return self.unembed(self.run(self.embed(tokens), rules))
+
+    def attention_weights(self, layer: int) -> tuple[Tensor, Tensor]:
+        """W_Q and W_K of a layer, each (head, d_head, width): queries are W_Q times the normalized residual stream."""
+        queries, keys, _ = self.blocks[layer].attention.qkv.weight.detach().unflatten(0, (3, self.heads, -1))
+        return queries, keys
 
 
 def _positions(config: ModelConfig, context: int) -> Tensor:

@@ -11,15 +11,15 @@ paired, and estimates can be subtracted: the interval of the result is that of t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
 import pandas as pd
 
 from lib.errors import InputError
-from lib.faithfulness import METRICS, SETTING
-from lib.proxies import Setting
+from lib.measuring.table import Block
+from lib.proxies.base import MODEL, Simplification
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,11 @@ class Estimate:
         """The estimate above a constant."""
         return Estimate(self.value - constant, self.resamples - constant, self.seeds, self.positions)
 
+    @property
+    def measured(self) -> bool:
+        """False where there was nothing to take a mean of."""
+        return not np.isnan(self.value)
+
     def at_least(self, least: float) -> Estimate:
         """The estimate, with what lies below `least` raised to it."""
         return Estimate(max(self.value, least), np.maximum(self.resamples, least), self.seeds, self.positions)
@@ -74,134 +79,128 @@ class Estimate:
         return f"{self.value:{spec}} [{low:{spec}}, {high:{spec}}]"
 
 
-class Bootstrap:
-    """Estimates of means from sequences tables with a `seed` column (see `lib.faithfulness`), all seeds in one or one each.
+class Estimates:
+    """Estimates of means over the seeds of a study, from their blocks (see `lib.measuring.table`).
 
     Every seed counts the same, however many scored positions it has; within a seed the mean is over scored positions.
     """
 
-    def __init__(
-        self,
-        tables: pd.DataFrame | Iterable[pd.DataFrame],
-        resamples: int = 1_000,
-        metrics: Sequence[str] = METRICS,
-        same_sequences: bool = False,
-    ):
-        """`same_sequences`: sequence i of a split is of the same function in every seed, so seeds share the draw of sequences.
+    def __init__(self, blocks: Mapping[int, Sequence[Block]], same_sequences: bool = False, resamples: int = 1_000):
+        """`blocks` by seed. `same_sequences`: sequence i of a split is the same in every seed, so seeds share the draw.
 
         Splits called `<name>/<part>` share it in any case: sequence i of each part is a version of the same.
         """
         self.resamples, self.same_sequences = resamples, same_sequences
-        self._rows: dict[tuple, list[Mapping[str, np.ndarray]]] = {}  # seed, setting, split, group value -> columns of its rows
-        for table in [tables] if isinstance(tables, pd.DataFrame) else tables:
-            self._add(table, ("sequence", "n", *metrics))
-        self.seeds = sorted({key[0] for key in self._rows})
-        self.splits = list(dict.fromkeys(key[-3] for key in self._rows))
+        self._blocks = {seed: {block.split: block for block in of_seed} for seed, of_seed in blocks.items()}
+        self.seeds = sorted(self._blocks)
+        self.splits = list(self._blocks[self.seeds[0]])
         rng = np.random.default_rng(0)
         drawn = rng.integers(0, len(self.seeds), (resamples, len(self.seeds)))
         self._seed_weights = np.stack([(drawn == i).sum(1) for i in range(len(self.seeds))], 1)  # [resamples, seeds]
+        self._found: dict[tuple, Estimate] = {}
 
-    def _add(self, table: pd.DataFrame, columns: Sequence[str]) -> None:
-        """Note which rows of a table belong to which measurement. Tables have millions of rows: only numbers are kept."""
-        names = ["seed", *SETTING, "split", "group", "group_value"]
-        begins = np.zeros(len(table), bool)
-        for name in names:
-            begins |= np.diff(pd.factorize(table[name])[0], prepend=-2) != 0
-        starts = np.flatnonzero(begins)
-        keys = table[names].iloc[starts].astype({"seed": int}).fillna({"complexity": 0}).itertuples(index=False, name=None)
-        values = {name: table[name].to_numpy() for name in columns}
-        for key, start, stop in zip(keys, starts, [*starts[1:], len(table)], strict=True):
-            self._rows.setdefault(key, []).append({name: column[start:stop] for name, column in values.items()})
+    def add(self, seed: int, blocks: Sequence[Block]) -> None:
+        """Take in what else was measured on the same splits with a seed."""
+        of_seed = self._blocks[seed]
+        for block in blocks:
+            of_seed[block.split] = of_seed[block.split] + block if block.split in of_seed else block
 
-    def has(self, setting: Setting, split: str) -> bool:
-        """Whether a setting was measured on a split."""
-        return (*self._measurement(self.seeds[0], setting, split), "", "") in self._rows
+    def blocks(self, seed: int) -> list[Block]:
+        """The blocks of a seed."""
+        return list(self._blocks[seed].values())
 
-    @staticmethod
-    def _measurement(seed: int, setting: Setting, split: str) -> tuple:
-        """What rows of a measurement are found by, but for the group."""
-        return (seed, setting.layer, setting.head, setting.proxy, setting.complexity or 0, setting.fit_on, split)
+    def has(self, simplification: Simplification, split: str) -> bool:
+        """Whether a simplification was measured on a split, in every seed."""
+        return all(split in of and (simplification, "same_prediction") in of[split].sums for of in self._blocks.values())
 
-    def estimate(self, setting: Setting, split: str, metric: str, group: str = "", value: object = "") -> Estimate:
-        """The mean of `metric` for a setting on a split, or on one group value of it; NaN if no position was scored there.
+    def categories(self, split: str, covariate: str) -> list[int]:
+        """The categories of a covariate that occur in a split, in any seed."""
+        return sorted({int(v) for of in self._blocks.values() for v in of[split].columns.get(covariate, ())})
 
-        Raises `InputError` where the setting was not measured on the split.
+    def estimate(self, simplification: Simplification, split: str, measure: str, **where: object) -> Estimate:
+        """The mean of `measure` for a simplification on a split, or where covariates have the given values.
+
+        A value is a category of the covariate, the name of one, or several of them. NaN if no position was scored there.
+        Raises `InputError` where the simplification was not measured on the split.
         """
+        key = (simplification, split, measure, *((name, _hashable(value)) for name, value in sorted(where.items())))
+        if key not in self._found:
+            self._found[key] = self._estimate(simplification, split, measure, where)
+        return self._found[key]
+
+    def _estimate(self, simplification: Simplification, split: str, measure: str, where: Mapping[str, object]) -> Estimate:
         totals, means, positions = np.full((self.resamples, len(self.seeds)), np.nan), [], 0
         for i, seed in enumerate(self.seeds):
-            key = self._measurement(seed, setting, split)
-            whole = self._rows.get((*key, "", ""))
-            if whole is None:
-                raise InputError(f"{setting} was not measured on split {split!r} with seed {seed}")
-            found = self._rows.get((*key, group, str(value)))
-            if found is None:
-                continue
-            sequence, sums, n = (np.concatenate([part[name] for part in found]) for name in ("sequence", metric, "n"))
+            block = self._blocks[seed].get(split)
+            if block is None or (simplification, measure) not in block.sums:
+                what = f"{simplification.label}, {simplification.place}"
+                raise InputError(f"{measure} of {what}, was not measured on split {split!r} with seed {seed}")
+            chosen = block.where(where)
+            sequence, n = block.columns["sequence"][chosen], block.columns["n"][chosen]
             if not n.sum():
                 continue
-            by_sequence = np.zeros((sum(len(part["n"]) for part in whole), 2), np.float32)
-            by_sequence[sequence, 0], by_sequence[sequence, 1] = sums, n
+            sums = block.sums[simplification, measure][chosen]
+            by_sequence = np.stack([np.bincount(sequence, part, block.sequences) for part in (sums, n)], 1)
             stream = (0 if self.same_sequences else seed, split.partition("/")[0])
-            drawn = _sequence_weights(*stream, len(by_sequence), self.resamples) @ by_sequence  # [resamples, 2]
+            weights = _sequence_weights(*stream, block.sequences, self.resamples)
+            drawn = weights @ by_sequence.astype(np.float32)  # [resamples, 2]
             with np.errstate(invalid="ignore", divide="ignore"):  # a resample may happen to draw no scored position
                 totals[:, i] = drawn[:, 0] / drawn[:, 1]
             means.append(sums.sum(dtype=float) / n.sum())
             positions += int(n.sum())
         if not means:
-            return Estimate(np.nan, np.full(self.resamples, np.nan), 0, 0)
-        weights = np.where(np.isnan(totals), 0, self._seed_weights)
-        with np.errstate(invalid="ignore"):
-            resamples = (np.nan_to_num(totals) * weights).sum(1) / weights.sum(1)
-        return Estimate(float(np.mean(means)), resamples, len(means), positions)
+            return nothing(self.resamples)
+        return Estimate(float(np.mean(means)), _weighted(totals, self._seed_weights), len(means), positions)
 
-    def gap(self, setting: Setting, split: str, metric: str = "same_prediction", reference: str = "iid") -> Estimate:
-        """The generalization gap of a setting: `metric` on the reference split minus on `split`."""
-        return self.estimate(setting, reference, metric) - self.estimate(setting, split, metric)
+    def gap(self, simplification: Simplification, split: str, reference: str, measure: str = "same_prediction") -> Estimate:
+        """The generalization gap: `measure` on the reference split minus on `split`."""
+        return self.estimate(simplification, reference, measure) - self.estimate(simplification, split, measure)
 
-    def compare_with_model(self, setting: Setting, split: str) -> Estimate:
+    def compare_with_model(self, simplification: Simplification, split: str) -> Estimate:
         """Accuracy with the proxy minus accuracy of the model: above zero where the proxy is better."""
-        return self.estimate(setting, split, "accuracy") - self.estimate(setting, split, "original_accuracy")
-
-    def above(self, setting: Setting, split: str, metric: str, group: str, value: int) -> Estimate:
-        """The mean of `metric` over the positions of a split whose `group` value is larger than `value`, as one share."""
-        larger = sorted({int(key[-1]) for key in self._rows if key[-3:-1] == (split, group) and int(key[-1]) > value})
-        return self._pooled([self.estimate(setting, split, metric, group, v) for v in larger])
-
-    def _pooled(self, parts: Sequence[Estimate]) -> Estimate:
-        """The mean of estimates, each weighted by its positions; a part that a resample did not draw has no weight in it."""
-        parts = [part for part in parts if part.positions]
-        if not parts:
-            return Estimate(np.nan, np.full(self.resamples, np.nan), 0, 0)
-        weights = np.array([part.positions for part in parts])
-        values = np.stack([part.resamples for part in parts], 1)  # [resamples, parts]
-        drawn = np.where(np.isnan(values), 0, weights)
-        with np.errstate(invalid="ignore"):
-            resamples = (np.nan_to_num(values) * drawn).sum(1) / drawn.sum(1)
-        value = float(np.average([part.value for part in parts], weights=weights))
-        return Estimate(value, resamples, len(self.seeds), int(weights.sum()))
+        return self.estimate(simplification, split, "accuracy") - self.estimate(MODEL, split, "accuracy")
 
     def matched_gap(
-        self, setting: Setting, split: str, control: str, group: str, metric: str = "same_prediction", fewest: int = 20
+        self,
+        simplification: Simplification,
+        split: str,
+        control: str,
+        covariates: Sequence[str],
+        measure: str = "same_prediction",
+        fewest: int = 20,
     ) -> Estimate:
-        """The gap to `split` from a control split, with the control's positions weighted to the same values of `group`.
+        """The gap to `split` from a control split, with the control's positions weighted to the same values of covariates.
 
-        Only values of the group with at least `fewest` scored positions in both splits enter, on both sides alike.
+        Only combinations of values with at least `fewest` scored positions in both splits enter, on both sides alike.
+        Raises `InputError` where there is none.
         """
-        values = {key[-1] for key in self._rows if key[-3:-1] == (split, group)}
-        pairs = [[self.estimate(setting, name, metric, group, value) for name in (control, split)] for value in sorted(values)]
-        pairs = [(c, s) for c, s in pairs if min(c.positions, s.positions) >= fewest]
-        if not pairs:
-            raise InputError(
-                f"no {group} has {fewest} scored positions in both {control!r} and {split!r}: measure more sentences"
-            )
-        return self._pooled([replace(c - s, positions=s.positions) for c, s in pairs])
+        combinations = set()
+        for of in self._blocks.values():
+            block = of[split]
+            block.where(dict.fromkeys(covariates, 0))  # refuses a covariate that the split does not have
+            combinations |= set(zip(*(block.columns[name].tolist() for name in covariates), strict=True))
+        parts = []
+        for values in sorted(combinations):
+            where = dict(zip(covariates, values, strict=True))
+            inside, outside = (self.estimate(simplification, name, measure, **where) for name in (control, split))
+            if min(inside.positions, outside.positions) >= fewest:
+                parts.append((inside - outside, outside.positions))
+        if not parts:
+            named = " and ".join(covariates)
+            raise InputError(f"no {named} has {fewest} scored positions in both {control!r} and {split!r}: measure more")
+        weights = np.array([positions for _, positions in parts])
+        value = float(np.average([part.value for part, _ in parts], weights=weights))
+        resamples = _weighted(np.stack([part.resamples for part, _ in parts], 1), weights)
+        return Estimate(value, resamples, min(part.seeds for part, _ in parts), int(weights.sum()))
 
-    def transfer_at(self, family: Sequence[Setting], split: str, level: float, metric: str = "same_prediction") -> Estimate:
-        """`metric` on `split` where a family of settings has `level` on iid, between settings by linear interpolation.
+    def transfer_at(
+        self, family: Sequence[Simplification], split: str, reference: str, level: float, measure: str = "same_prediction"
+    ) -> Estimate:
+        """`measure` on `split` where a family has `level` on `reference`, between its members by linear interpolation.
 
         NaN where the family does not reach the level, in the data or in more than one of twenty resamples.
         """
-        x, y = ([self.estimate(setting, name, metric) for setting in family] for name in ("iid", split))
+        x, y = ([self.estimate(member, name, measure) for member in family] for name in (reference, split))
 
         def at_level(of_x: np.ndarray, of_y: np.ndarray) -> float:
             order = np.argsort(of_x)
@@ -210,9 +209,25 @@ class Bootstrap:
         value = at_level(np.array([e.value for e in x]), np.array([e.value for e in y]))
         columns = zip(np.stack([e.resamples for e in x], 1), np.stack([e.resamples for e in y], 1), strict=True)
         resamples = np.array([at_level(of_x, of_y) for of_x, of_y in columns])
-        if np.isnan(resamples).mean() > 0.05:  # those that reach it would be a selection
-            value, resamples = np.nan, np.full_like(resamples, np.nan)
+        if np.isnan(value) or np.isnan(resamples).mean() > 0.05:  # those that reach it would be a selection
+            return nothing(self.resamples)
         return Estimate(float(value), resamples, len(self.seeds), min(e.positions for e in y))
+
+
+def nothing(resamples: int = 1) -> Estimate:
+    """The estimate of what was not measured."""
+    return Estimate(np.nan, np.full(resamples, np.nan), 0, 0)
+
+
+def _weighted(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted means [resamples] of values [resamples, parts]; a part that a resample did not draw (NaN) has no weight in it."""
+    weights = np.where(np.isnan(values), 0, weights)
+    with np.errstate(invalid="ignore"):
+        return (np.nan_to_num(values) * weights).sum(1) / weights.sum(1)
+
+
+def _hashable(value: object) -> object:
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
 
 
 @lru_cache(maxsize=48)  # the same for every study of the same seeds, and at full size too large to keep them all

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from lib.split import Split
+from lib.split import Sequences, Split
 
 
 class NGram:
@@ -15,26 +15,26 @@ class NGram:
     prediction from the shorter context the rest; the shortest is the uniform distribution.
     """
 
-    def __init__(self, sequences: np.ndarray, vocabulary_size: int, order: int = 6):
-        """Count in sequences [n, T] of tokens, padded with 0."""
+    def __init__(self, training: Sequences, vocabulary_size: int, order: int = 6):
+        """Count in `training`."""
         self.vocabulary_size = vocabulary_size
-        self.levels = [self._count(sequences, length) for length in range(order)]
+        self.levels = [self._count(training, length) for length in range(order)]
 
-    def _count(self, sequences: np.ndarray, length: int) -> tuple[np.ndarray, sparse.csr_matrix]:
+    def _count(self, training: Sequences, length: int) -> tuple[np.ndarray, sparse.csr_matrix]:
         """The contexts of a length that occur, sorted, and how often which token follows each: [contexts, vocabulary]."""
-        codes = self._contexts(sequences, length)[:, :-1]
-        following = sequences[:, 1:].astype(np.int64)
-        used = (codes >= 0) & (following != 0)
+        codes = self._contexts(training.tokens, length)[:, :-1]
+        following = training.tokens[:, 1:].astype(np.int64)
+        used = (codes >= 0) & training.real[:, 1:]
         pairs, counts = np.unique(codes[used] * self.vocabulary_size + following[used], return_counts=True)
         contexts, row = np.unique(pairs // self.vocabulary_size, return_inverse=True)
         shape = (len(contexts), self.vocabulary_size)
         return contexts, sparse.csr_matrix((counts.astype(float), (row, pairs % self.vocabulary_size)), shape)
 
-    def _contexts(self, sequences: np.ndarray, length: int) -> np.ndarray:
+    def _contexts(self, tokens: np.ndarray, length: int) -> np.ndarray:
         """A number for the last `length` tokens at each position [n, T]; -1 where the sequence is younger than that."""
-        codes = np.zeros(sequences.shape, np.int64)
+        codes = np.zeros(tokens.shape, np.int64)
         for back in reversed(range(length)):
-            codes = codes * self.vocabulary_size + np.pad(sequences, ((0, 0), (back, 0)))[:, : sequences.shape[1]]
+            codes = codes * self.vocabulary_size + np.pad(tokens, ((0, 0), (back, 0)))[:, : tokens.shape[1]]
         codes[:, : max(0, length - 1)] = -1
         return codes
 

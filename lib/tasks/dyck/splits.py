@@ -10,62 +10,22 @@ again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lib.dyck.language import (
-    FIRST_BRACKET,
-    Automaton,
-    Brackets,
-    keys,
-    sample_structures,
-    with_types,
-)
-from lib.dyck.text import vocabulary
-from lib.errors import InputError, naming, probability, whole_number
-from lib.split import Split, Task
+from lib.errors import InputError, naming, whole_number
+from lib.split import Dataset, Sequences, Split
+from lib.tasks.dyck.language import FIRST_BRACKET, PAD, Automaton, Brackets, keys, sample_structures, with_types
+from lib.tasks.dyck.text import vocabulary
+
+if TYPE_CHECKING:
+    from lib.tasks.dyck.task import DyckTask
 
 
-@dataclass(frozen=True)
-class DyckConfig:
-    """What is sampled. Lengths are in brackets; START and END come on top."""
-
-    bracket_types: int = 20
-    max_depth: int = 10  # of training sentences
-    min_length: int = 6
-    max_length: int = 64  # of training sentences
-    p_end: float = 0.25  # the automaton's probability to end a sentence at depth 0
-    training_sentences: int = 200_000
-    split_sentences: int = 2_000  # of each split
-    unseen_structure_length: int = 32  # longest sentence of `unseen_structure`
-    unseen_length: int = 96  # longest sentence of `unseen_length`
-    unseen_depth: int = 16  # deepest sentence of `unseen_depth`
-    min_distance: int = 10  # closers nearer to their opener are not scored (Murty et al.)
-
-    def __post_init__(self):
-        for name in ("bracket_types", "max_depth", "training_sentences", "split_sentences", "min_distance"):
-            whole_number(name, getattr(self, name), 1)
-        whole_number("bracket_types", self.bracket_types, 1, 1_000)
-        whole_number("min_length", self.min_length, 2)
-        whole_number("max_length", self.max_length, self.min_length)
-        whole_number("unseen_length", self.unseen_length, self.max_length + 2, 1_000)
-        whole_number("unseen_depth", self.unseen_depth, self.max_depth + 1, 100)
-        whole_number("unseen_structure_length", self.unseen_structure_length, self.min_length, self.max_length)
-        probability("p_end", self.p_end)
-
-    def split_size(self, measured: int | None) -> str:
-        """How much of a split is measured, in words; at most `measured` sequences, None for all."""
-        return f"{min(self.split_sentences, measured or self.split_sentences):,} sentences a split and seed"
-
-    @property
-    def automaton(self) -> Automaton:
-        """The distribution of training sentences."""
-        return Automaton(self.max_depth, self.p_end, self.min_length, self.max_length)
-
-
-def dyck_task(config: DyckConfig, seed: int) -> Task:
-    """Sample the task: training sentences and the splits, all a function of `config` and `seed`.
+def dyck_data(config: DyckTask, seed: int) -> Dataset:
+    """Training sentences and the splits, all a function of `config` and `seed`.
 
     Raises `InputError` where the configured limits leave a split empty, naming the split and the limit.
     """
@@ -119,10 +79,10 @@ def dyck_task(config: DyckConfig, seed: int) -> Task:
         with naming(f"dyck, split {name!r}"):
             sentences = _new_sentences(source, config, known_sentences, rng)
         splits[name] = dyck_split(name, sentences, config)
-    return Task("dyck", vocabulary(config.bracket_types), config.unseen_length + 2, training.tokens, splits)
+    return Dataset(vocabulary(config.bracket_types), config.unseen_length + 2, Sequences.padded(training.tokens), splits)
 
 
-def _new_sentences(source: Callable, config: DyckConfig, known: np.ndarray, rng: np.random.Generator) -> Brackets:
+def _new_sentences(source: Callable, config: DyckTask, known: np.ndarray, rng: np.random.Generator) -> Brackets:
     """`split_sentences` sentences over structures from `source`, none of which is among the `known` keys.
 
     Only sentences with a scored position are of use; a split is a sample of the distribution all the same, so those
@@ -143,10 +103,10 @@ def _new_sentences(source: Callable, config: DyckConfig, known: np.ndarray, rng:
     )
 
 
-def dyck_split(name: str, sentences: Brackets, config: DyckConfig) -> Split:
+def dyck_split(name: str, sentences: Brackets, config: DyckTask) -> Split:
     """A `Split` of annotated sentences: closing brackets at least `min_distance` tokens after their opener are scored.
 
-    Groups: `depth` (of the bracket to be closed), `sentence_depth` (the deepest bracket of the sentence) and `distance`
+    Covariates: `depth` (of the bracket to be closed), `sentence_depth` (the deepest bracket of the sentence) and `distance`
     (tokens from the opener to the closer), each of the predicted token.
     """
     next_distance = np.pad(sentences.distance[:, 1:], ((0, 0), (0, 1)))
@@ -162,7 +122,8 @@ def dyck_split(name: str, sentences: Brackets, config: DyckConfig) -> Split:
     return Split(
         name=name,
         tokens=sentences.tokens,
+        lengths=(sentences.tokens != PAD).sum(1),
         scored=scored,
         candidates=np.arange(FIRST_BRACKET + k, FIRST_BRACKET + 2 * k),
-        groups={"depth": next_depth, "sentence_depth": deepest, "distance": next_distance},
+        covariates={"depth": next_depth, "sentence_depth": deepest, "distance": next_distance},
     )

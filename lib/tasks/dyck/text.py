@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.dyck.language import DEEPEST, END, FIRST_BRACKET, START, Brackets, annotate
 from lib.errors import InputError
+from lib.tasks.dyck.language import DEEPEST, END, FIRST_BRACKET, START, Brackets, annotate
 
 
 def type_names(bracket_types: int) -> list[str]:

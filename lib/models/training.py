@@ -1,0 +1,257 @@
+"""Training: AdamW, warm-up and cosine decay, batches of similar length, checkpoints that resume to the very same weights.
+
+Every batch and every learning rate is a function of the configuration, the seed and the step; nothing else is random once
+the weights are initialized. So weights, optimizer state and step are all that a checkpoint has to hold.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from lib.artifacts import read_tensors, write_tensors, writing
+from lib.config import Config
+from lib.errors import ArtifactError, InputError
+from lib.models.machine import resolve_precision, spare_memory
+from lib.models.transformer import ModelConfig, Transformer
+from lib.provenance import digest_of
+from lib.split import Dataset, Sequences, Split
+
+CHECKPOINT = "checkpoint.safetensors"
+FILES = ("model.safetensors", "snapshots.safetensors", "training.csv")
+
+
+class TrainingConfig(Config):
+    """AdamW with linear warm-up and cosine decay to zero."""
+
+    steps: int = Field(ge=1, le=10**9)
+    batch_size: int = Field(default=128, ge=1, le=10**6)
+    """Sequences in a batch."""
+    peak_learning_rate: float = Field(default=3e-3, gt=0, lt=1)
+    warmup_steps: int = Field(default=200, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    """Of weight matrices."""
+    clip_norm: float = Field(default=1.0, gt=0)
+    """Largest norm of the gradient."""
+    evaluations: int = Field(default=12, ge=1, le=10_000)
+    """Times that the held-out splits are scored along the way."""
+    heldout_sequences: int = Field(default=500, ge=1)
+    """Of each split, along the way."""
+    checkpoint_every: int = Field(default=1_000, ge=1)
+    """Steps; an interrupted run resumes from the last checkpoint."""
+    threads: int = Field(default=1, ge=1, le=1_024)
+    """On the CPU; seeds run in parallel instead. Part of the configuration: sums depend on it in the last bits."""
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    """Of products in training; bfloat16: autocast; auto: that where the hardware gains from it."""
+
+
+def length_batches(lengths: np.ndarray, batch_size: int, seed: int) -> Iterator[np.ndarray]:
+    """Endless batches of sequence indices [batch_size], of similar length, so that little of a batch is padding.
+
+    Each epoch is shuffled, cut into pools of 50 batches, sorted by length within a pool, cut into batches, and shuffled
+    again. What does not fill a batch at the end of a pool is left out of that epoch.
+    """
+    if len(lengths) < batch_size:
+        raise InputError(f"batch_size is {batch_size}, but there are only {len(lengths)} training sequences")
+    epoch = 0
+    while True:
+        rng = np.random.default_rng([seed, epoch])
+        order = rng.permutation(len(lengths))
+        batches = []
+        for pool in np.array_split(order, max(1, len(order) // (50 * batch_size))):
+            kept = pool[: len(pool) // batch_size * batch_size]  # what is left out is random, not the longest
+            by_length = kept[np.argsort(lengths[kept], kind="stable")]
+            batches += np.split(by_length, len(kept) // batch_size)
+        for i in rng.permutation(len(batches)):
+            yield batches[i]
+        epoch += 1
+
+
+def learning_rate(step: int, config: TrainingConfig) -> float:
+    """The learning rate of a step, 0 the first: linear warm-up, then a cosine to zero."""
+    if step < config.warmup_steps:
+        return config.peak_learning_rate * (step + 1) / config.warmup_steps
+    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    return config.peak_learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def evaluation_steps(config: TrainingConfig) -> set[int]:
+    """The steps after which held-out splits are scored: denser early, where most is learned."""
+    return {max(1, round(config.steps * (i / config.evaluations) ** 2)) for i in range(1, config.evaluations + 1)}
+
+
+@torch.no_grad()
+def heldout_accuracy(model: Transformer, split: Split, sequences: int) -> float:
+    """Accuracy over the scored positions of the first `sequences` sequences of a split; NaN where there is none."""
+    tokens, scored = (torch.from_numpy(a[:sequences]).to(model.device) for a in (split.tokens.astype(np.int64), split.scored))
+    logits = model.unembed(model.run(model.embed(tokens))[scored])  # (scored, vocabulary)
+    chosen = split.candidates[logits[:, torch.from_numpy(split.candidates).to(model.device)].argmax(-1).cpu().numpy()]
+    targets = split.targets[:sequences][split.scored[:sequences]]
+    return float((chosen == targets).mean()) if len(targets) else math.nan
+
+
+def train(
+    dataset: Dataset,
+    model_config: ModelConfig,
+    settings: TrainingConfig,
+    seed: int,
+    folder: Path,
+    device: torch.device,
+    identity: Mapping,
+    title: str = "train",
+) -> dict:
+    """Train a model; leave `FILES` in `folder`, and return with what they were made (device and precision).
+
+    A checkpoint in `folder` from an interrupted run of the same `identity`, device and precision is resumed. `training.csv` has
+    one row per evaluation: `step`, `learning_rate`, `loss` (mean training loss in nats since the row before) and
+    `accuracy_<split>`. `snapshots.safetensors` has the weights at each of these steps, as `<step>.<name>`.
+    """
+    training = dataset.training
+    if len(training) < settings.batch_size:
+        raise InputError(f"batch_size is {settings.batch_size}, but there are only {len(training)} training sequences")
+    spare_memory()
+    torch.set_num_threads(settings.threads)
+    made = {"device": device.type, "precision": resolve_precision(settings.precision, device)}
+    model = Transformer.seeded(model_config, len(dataset.vocabulary), dataset.context, seed).to(device)
+    run = Trainer(model, settings, made["precision"])
+    belongs_to = digest_of({**identity, **made})
+    run.resume(folder / CHECKPOINT, belongs_to)
+
+    batches = length_batches(training.lengths, settings.batch_size, seed)
+    for _ in range(run.step):
+        next(batches)
+    evaluate_after = evaluation_steps(settings)
+    with tqdm(total=settings.steps, initial=run.step, desc=title, unit="step", mininterval=1) as bar:
+        tokens_seen = 0
+        while run.step < settings.steps:
+            rows = next(batches)
+            run.train_on(*_batch(training, rows, device))
+            tokens_seen += int(training.lengths[rows].sum())
+            bar.update()
+            if run.step in evaluate_after:
+                run.log(dataset.splits)
+            elif run.step % 100 == 0:
+                rate = tokens_seen / max(bar.format_dict["elapsed"], 1e-9)
+                bar.set_postfix(loss=f"{run.mean_loss():.3f}", tokens_per_s=f"{rate:,.0f}")
+            if run.step % settings.checkpoint_every == 0:
+                run.save(folder / CHECKPOINT, belongs_to)
+
+    run.save(folder / CHECKPOINT, belongs_to)
+    write_tensors(folder / "model.safetensors", run.model.state_dict())
+    write_tensors(folder / "snapshots.safetensors", run.snapshots)
+    with writing(folder / "training.csv") as temporary:
+        pd.DataFrame(run.rows).to_csv(temporary, index=False)
+    return made
+
+
+def _batch(training: Sequences, rows: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Tokens (batch, T) and the token that each is followed by, -100 where that is padding."""
+    length = training.lengths[rows].max()
+    tokens = torch.from_numpy(training.tokens[rows, :length].astype(np.int64))
+    real = torch.from_numpy(np.arange(1, length) < training.lengths[rows, None])
+    return tokens[:, :-1].to(device), tokens[:, 1:].masked_fill(~real, -100).to(device)
+
+
+class Trainer:
+    """A model in training: what changes from step to step."""
+
+    def __init__(self, model: Transformer, config: TrainingConfig, precision: str):
+        self.model, self.config = model, config
+        self.autocast = torch.autocast(model.device.type, torch.bfloat16, precision == "bfloat16")
+        matrices = [p for n, p in model.named_parameters() if p.dim() > 1 and "embedding" not in n and n != "positions"]
+        decayed = {id(p) for p in matrices}
+        others = [p for p in model.parameters() if id(p) not in decayed]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            lr=config.peak_learning_rate,
+            fused=True,
+        )
+        self.step = 0
+        self.loss_sum, self.loss_steps = torch.zeros((), device=model.device), 0  # since the last row
+        self.rows: list[dict] = []  # of training.csv
+        self.snapshots: dict[str, Tensor] = {}  # weights at the steps of these rows
+
+    def train_on(self, tokens: Tensor, targets: Tensor) -> None:
+        """One step on tokens (batch, T) and the tokens that they are to predict, -100 where nothing is."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.step, self.config)
+        with self.autocast:
+            logits = self.model(tokens)  # (batch, T, vocabulary)
+        loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        self.optimizer.step()
+        self.loss_sum += loss.detach()
+        self.loss_steps += 1
+        self.step += 1
+
+    def mean_loss(self) -> float:
+        """Mean training loss in nats since the last row."""
+        return self.loss_sum.item() / self.loss_steps
+
+    def log(self, splits: Mapping[str, Split]) -> None:
+        """Add a row to what becomes `training.csv`, and keep the weights."""
+        for name, tensor in self.model.state_dict().items():
+            self.snapshots[f"{self.step}.{name}"] = tensor.detach().cpu().clone()
+        accuracies = {
+            f"accuracy_{name}": heldout_accuracy(self.model, split, self.config.heldout_sequences)
+            for name, split in splits.items()
+        }
+        rate = learning_rate(self.step - 1, self.config)
+        self.rows.append({"step": self.step, "learning_rate": rate, "loss": self.mean_loss(), **accuracies})
+        self.loss_sum.zero_()
+        self.loss_steps = 0
+
+    def save(self, path: Path, belongs_to: str) -> None:
+        """Write all that the rest of the run depends on."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"snapshots.{name}": tensor for name, tensor in self.snapshots.items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
+        progress = {"step": self.step, "loss_sum": self.loss_sum.item(), "loss_steps": self.loss_steps, "rows": self.rows}
+        write_tensors(path, tensors, {"progress": json.dumps(progress), "belongs_to": belongs_to})
+
+    def resume(self, path: Path, belongs_to: str) -> None:
+        """Continue from the checkpoint at `path`, if there is one; otherwise begin at step 0.
+
+        `ArtifactError` for one that is damaged or of another run.
+        """
+        if not path.exists():
+            return
+        remedy = f"delete it to train from the beginning: rm {shlex.quote(str(path))}"
+        tensors, metadata = read_tensors(path, remedy)
+        if "belongs_to" not in metadata or "progress" not in metadata:
+            raise ArtifactError(f"{path} is not a checkpoint of this project; {remedy}")
+        if metadata["belongs_to"] != belongs_to:
+            raise ArtifactError(f"{path} is from a run of another configuration, data, code or device; {remedy}")
+        state: dict[int, dict] = {}
+        for name, tensor in with_prefix(tensors, "optimizer.").items():
+            index, key = name.split(".")
+            state.setdefault(int(index), {})[key] = tensor
+        try:
+            progress = json.loads(metadata["progress"])
+            self.model.load_state_dict(with_prefix(tensors, "model."))
+            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+            self.step, self.loss_steps, self.rows = progress["step"], progress["loss_steps"], progress["rows"]
+            self.loss_sum.fill_(progress["loss_sum"])
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            raise ArtifactError(f"{path} does not hold the state of this run ({error}); {remedy}") from error
+        self.snapshots = with_prefix(tensors, "snapshots.")
+
+
+def with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

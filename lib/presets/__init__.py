@@ -1,0 +1,179 @@
+"""Sizes of the whole study, one file each: `smoke` (seconds, meaningless numbers), `quick` (minutes), `paper` (hours).
+
+A preset is a TOML file with a table per experiment. A user writes one of their own: it may build on another with
+`inherits = "quick"`, and name `plugins`, Python files with proxies, measures or tasks of their own. Within a preset an
+experiment may build on another of it with `inherits`, too. Names are resolved here, for the command line and the notebooks.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib.artifacts import root
+from lib.config import checked
+from lib.errors import InputError, one_of
+from lib.models.training import TrainingConfig
+from lib.models.transformer import ModelConfig
+from lib.proxies import PROXIES
+from lib.studies import Experiment, MeasuringConfig, Study
+from lib.tasks import task_class
+
+_FOLDER = Path(__file__).parent
+NAMES = ("smoke", "quick", "paper")
+_SECTIONS = {"model": ModelConfig, "training": TrainingConfig, "measuring": MeasuringConfig}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A size of the whole study: its experiments by name."""
+
+    name: str  # of its folder of results, and in captions
+    given: str  # what it was asked for by: a name or a path
+    experiments: Mapping[str, Experiment]
+
+    @property
+    def folder(self) -> Path:
+        """Where its results are kept."""
+        return root() / self.name
+
+    def available(self, kind: str = "") -> list[str]:
+        """The experiments (on a kind of task) whose data can be had on this machine."""
+        known = self.experiments.items()
+        return [name for name, e in known if kind in ("", e.task.kind) and not e.task.unavailable()]
+
+    def experiment(self, name: str) -> Experiment:
+        """The experiment called `name`. `<experiment>-<variant>` also is one where the task of <experiment> has that variant.
+
+        `InputError` names those that there are.
+        """
+        base, _, variant = name.partition("-")
+        if name not in self.experiments and base in self.experiments:
+            task = self.experiments[base].task.variant(variant)
+            if task is not None:
+                return self.experiments[base].model_copy(update={"task": task})
+        variants = {f"{base}-{v}" for base, e in self.experiments.items() for v in e.task.variants()}
+        one_of("task", name, [*self.experiments, *sorted(variants - {*self.experiments})])
+        return self.experiments[name]
+
+    def study(self, name: str, seeds: int | None = None, device: str = "auto", **options: str) -> Study:
+        """The study of an experiment; `options`, those that are not empty, replace values of its task's configuration."""
+        experiment = self.experiment(name)
+        command = [name, "--preset", self.given]
+        if given := {key: value for key, value in options.items() if value}:
+            known = type(experiment.task).model_fields
+            if unknown := [key for key in given if key not in known]:
+                raise InputError(f"{unknown[0]} is {given[unknown[0]]!r}, but task {name!r} has no {unknown[0]}")
+            task = checked(type(experiment.task), {**experiment.task.model_dump(), **given}, f"task {name!r}")
+            experiment = experiment.model_copy(update={"task": task})
+            name += "@" + "-".join(Path(value).resolve().stem if "/" in value else value for value in given.values())
+            command += [word for key, value in given.items() for word in (f"--{key}", value)]
+        return Study(name, experiment, self.folder / name, seeds, device, self.name, shlex.join(command))
+
+
+def load(preset: str) -> Preset:
+    """The preset called so, or in the TOML file of that path; `InputError` says where a file is not as it should be."""
+    path = Path(preset).expanduser()
+    if path.suffix != ".toml":
+        one_of("preset", preset, NAMES)
+        path = _FOLDER / f"{preset}.toml"
+    tables, plugins = _read(path)
+    before = set(PROXIES)
+    for plugin in plugins:
+        _import(plugin)
+    own = sorted({*PROXIES} - before | {name for name, proxy in PROXIES.items() if proxy.__module__.startswith(_PLUGIN)})
+    experiments = {}
+    for name in tables:
+        experiment = _experiment(name, tables, f"{path}, [{name}]")
+        named = {p for grid in experiment.measuring.grid.values() for p in grid}
+        experiments[name] = experiment.with_proxies([p for p in own if p not in named]) if plugins else experiment
+    return Preset(path.stem, preset, experiments)
+
+
+def _read(path: Path, seen: tuple[Path, ...] = ()) -> tuple[dict, list[Path]]:
+    """The experiments' tables of a file, over those that it inherits, and the plugins of all."""
+    if path in seen:
+        raise InputError(f"{path} inherits from itself: {' from '.join(map(str, (*seen, path)))}")
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"preset {str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is not TOML: {error}") from None
+    inherits, plugins = content.pop("inherits", None), content.pop("plugins", [])
+    if not isinstance(plugins, list) or not all(isinstance(plugin, str) for plugin in plugins):
+        raise InputError(f"{path}: plugins is {plugins!r}, but must be a list of Python files")
+    if wrong := next((key for key, value in content.items() if not isinstance(value, dict)), None):
+        raise InputError(f"{path}: {wrong} is no table of an experiment, and no key that there is: inherits, plugins")
+    files = [path.parent / Path(plugin).expanduser() for plugin in plugins]
+    if inherits is None:
+        return content, files
+    if not isinstance(inherits, str):
+        raise InputError(f"{path}: inherits is {inherits!r}, but must be the name or the path of a preset")
+    parent = _FOLDER / f"{inherits}.toml" if inherits in NAMES else path.parent / Path(inherits).expanduser()
+    below, of_parent = _read(parent, (*seen, path))
+    return _merged(below, content), of_parent + files
+
+
+def _merged(below: Mapping, above: Mapping) -> dict:
+    """Nested tables on top of others; an empty table, and what is no table, replaces what is below."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and value and isinstance(below.get(key), Mapping)
+        merged[key] = _merged(below[key], value) if both else value
+    return merged
+
+
+def _experiment(name: str, tables: Mapping, where: str) -> Experiment:
+    """The experiment of a table, over the one of the same preset that it inherits."""
+    content = _inherited(name, tables, where)
+    unknown = set(content) - {"task", "data", "seeds", *_SECTIONS}
+    if unknown:
+        keys = ", ".join(("inherits", "task", "data", *_SECTIONS, "seeds"))
+        raise InputError(f"{where}: {sorted(unknown)[0]} is no key that there is: use one of {keys}")
+    parts = {}
+    for section in ("data", *_SECTIONS):
+        parts[section] = content.get(section, {})
+        if not isinstance(parts[section], dict):
+            raise InputError(f"{where}: {section} is {parts[section]!r}, but must be a table")
+    if not isinstance(content.get("task"), str):
+        raise InputError(f"{where}: task is {content.get('task')!r}, but must be the kind of a task, such as 'dyck'")
+    task = checked(task_class(content["task"]), parts["data"], f"{where}, data")
+    configs = {section: checked(config, parts[section], f"{where}, {section}") for section, config in _SECTIONS.items()}
+    return checked(Experiment, {"task": task, **configs, "seeds": content.get("seeds", 1)}, where)
+
+
+def _inherited(name: str, tables: Mapping, where: str, seen: tuple[str, ...] = ()) -> dict:
+    if name in seen:
+        raise InputError(f"{where} inherits from itself: {' from '.join((*seen, name))}")
+    content = dict(tables[name])
+    inherits = content.pop("inherits", None)
+    if inherits is None:
+        return content
+    if inherits not in tables:
+        raise InputError(f"{where}: inherits is {inherits!r}, but must be one of: {', '.join(tables)}")
+    return _merged(_inherited(inherits, tables, where, (*seen, name)), content)
+
+
+_PLUGIN = "plugin_"
+
+
+def _import(file: Path) -> None:
+    """Load a Python file of the user's, once."""
+    name = f"{_PLUGIN}{file.stem}"
+    if name in sys.modules and sys.modules[name].__file__ == str(file):
+        return
+    if not file.is_file():
+        raise InputError(f"plugin {str(file)!r} does not exist")
+    spec = importlib.util.spec_from_file_location(name, file)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise InputError(f"plugin {str(file)!r} cannot be loaded: {type(error).__name__}: {error}") from error

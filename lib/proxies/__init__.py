@@ -1,0 +1,15 @@
+"""Simplifications of attention heads, one small file a family. The first three kinds are those of Friedman et al. (2024).
+
+A new proxy is one more class that derives from `Proxy`: give it a name, a label, what its complexity counts, and a `fit`.
+"""
+
+from lib.proxies.base import MODEL, PROXIES, TRAINING, Fitter, Head, Proxy, Simplification, layer_rule
+from lib.proxies.kmeans import KMeans, nearest
+from lib.proxies.one_hot import OneHot
+from lib.proxies.svd import SVD, RandomSubspace, Subspace, UncentredSVD
+from lib.proxies.weight_svd import WeightSVD
+
+__all__ = [
+    "MODEL", "PROXIES", "SVD", "TRAINING", "Fitter", "Head", "KMeans", "OneHot", "Proxy", "RandomSubspace", "Simplification",
+    "Subspace", "UncentredSVD", "WeightSVD", "layer_rule", "nearest",
+]  # fmt: skip

@@ -1,0 +1,192 @@
+"""What a simplification of an attention head is, and how it is fitted.
+
+A `Proxy` stands for one head: it is fitted on that head's queries and keys (or weights, or nothing) and then replaces how the
+head turns queries and keys into its attention pattern. Values, output projection, MLPs and other heads stay as they are. A
+`Simplification` says which proxy, how complex, where, and what it is fitted on.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from lib.errors import InputError, one_of, whole_number
+from lib.models.base import Attend, AttentionRule, Model, QueriesAndKeys, capture
+from lib.split import Sequences
+
+TRAINING = "training"  # `fit_on` of a proxy that is fitted on training sequences
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a proxy may be fitted on: one head's queries and keys at n positions, its weights, and a seed."""
+
+    queries: Tensor  # (n, d_head)
+    keys: Tensor  # (n, d_head)
+    seed: int = 0
+    weights: tuple[Tensor, Tensor] | None = None  # W_Q and W_K, each (d_head, width), where the model has them
+
+    @property
+    def width(self) -> int:
+        """Dimensions of a query or key."""
+        return self.queries.shape[-1]
+
+
+class Proxy(ABC):
+    """A simplified attention head. `complexity` is what the class calls its `parameter`."""
+
+    name: ClassVar[str]
+    label: ClassVar[str]  # in figures and prose
+    parameter: ClassVar[str | None]  # what complexity counts ("rank", "clusters"), None where there is none to choose
+    fitted: ClassVar[bool]  # whether it is fitted on data
+    control: ClassVar[bool]  # whether it is there for comparison, and nothing is claimed about it
+    colour: ClassVar[str]
+    marker: ClassVar[str]
+
+    def __init_subclass__(
+        cls,
+        name: str,
+        label: str | None = None,
+        parameter: str | None = "rank",
+        fitted: bool = True,
+        control: bool = False,
+        colour: str = "#8C6D31",
+        marker: str = "P",
+    ):
+        super().__init_subclass__()
+        cls.name, cls.label, cls.parameter, cls.fitted, cls.control = name, label or name, parameter, fitted, control
+        cls.colour, cls.marker = colour, marker
+        PROXIES[name] = cls
+
+    @classmethod
+    def most(cls, head_width: int) -> int | None:
+        """The largest complexity that makes sense for heads of this width, None where only the data limit it."""
+        return head_width if cls.parameter == "rank" else None
+
+    @classmethod
+    def example(cls, head_width: int) -> int | None:
+        """A complexity to show the proxy at, for heads of any width."""
+        if cls.parameter is None:
+            return None
+        return max(1, head_width // 4) if cls.parameter == "rank" else 16
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, head: Head, complexity: int | None) -> Proxy:
+        """The proxy of this complexity for `head`; `InputError` where the data do not allow it."""
+
+    def simplify(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """What the queries (..., Q, d_head) and keys (..., T, d_head) are replaced by."""
+        return queries, keys
+
+    def simplify_pattern(self, pattern: Tensor) -> Tensor:
+        """What the attention pattern (..., Q, T) of the simplified queries and keys is replaced by."""
+        return pattern
+
+
+PROXIES: dict[str, type[Proxy]] = {}
+
+
+@dataclass(frozen=True)
+class Simplification:
+    """Which proxy, how complex, where, and what it is fitted on. Layers and heads count from 0."""
+
+    proxy: str
+    complexity: int | None = None
+    layer: int = -1  # -1: every layer
+    head: int = -1  # -1: every head of the layer
+    fit_on: str = TRAINING  # or the name of the split to fit on and to measure: the oracle
+
+    def check(self, model: Model) -> None:
+        """Raise `InputError` for a proxy, complexity, layer or head that `model` does not have."""
+        one_of("proxy", self.proxy, PROXIES)
+        one_of("layer", self.layer, range(-1, model.layers))
+        one_of("head", self.head, range(-1, model.heads))
+        proxy = PROXIES[self.proxy]
+        if proxy.parameter is None:
+            if self.complexity is not None:
+                raise InputError(f"{self.proxy} has nothing to choose, but complexity is {self.complexity!r}; leave it empty")
+        else:
+            whole_number(f"{proxy.parameter} of {self.proxy}", self.complexity, 1, proxy.most(model.head_width))
+
+    @property
+    def label(self) -> str:
+        """How it is called in figures and prose, without its place: `SVD, rank 8`."""
+        if not self.proxy:
+            return "model"
+        proxy = PROXIES.get(self.proxy)
+        label, parameter = (proxy.label, proxy.parameter) if proxy else (self.proxy, "complexity")
+        if self.complexity is None:
+            return label
+        return f"{label}, rank {self.complexity}" if parameter == "rank" else f"{label}, {self.complexity} {parameter}"
+
+    @property
+    def place(self) -> str:
+        """Where it is: `all layers`, `layer 1`, `L1H0`."""
+        if self.layer < 0:
+            return "all layers"
+        return f"layer {self.layer}" if self.head < 0 else f"L{self.layer}H{self.head}"
+
+
+MODEL = Simplification("", fit_on="")  # in tables: the model itself, with nothing simplified
+
+
+class Fitter:
+    """Fits simplifications of a model, every proxy of a head once, on queries and keys that are captured once a source."""
+
+    def __init__(self, model: Model, sources: Mapping[str, Sequences], seed: int = 0):
+        """`sources` is what proxies may be fitted on, by the name that `fit_on` uses; `seed` is handed to the proxies."""
+        self.model, self.sources, self.seed = model, sources, seed
+        self._captured: dict[str, QueriesAndKeys] = {}
+        self._fitted: dict[tuple, Proxy] = {}
+
+    def captured(self, source: str = TRAINING) -> QueriesAndKeys:
+        """Queries and keys of every layer on a source."""
+        one_of("fit_on", source, self.sources)
+        if source not in self._captured:
+            self._captured[source] = capture(self.model, self.sources[source])
+        return self._captured[source]
+
+    def head(self, layer: int, head: int, source: str = TRAINING) -> Head:
+        """What a proxy of one head is fitted on."""
+        queries, keys = self.captured(source)[layer]
+        weights = self.model.attention_weights(layer)
+        return Head(queries[head], keys[head], self.seed, weights and (weights[0][head], weights[1][head]))
+
+    def proxies(self, simplification: Simplification) -> dict[int, dict[int, Proxy]]:
+        """The fitted proxies, by layer and head."""
+        simplification.check(self.model)
+        layers = range(self.model.layers) if simplification.layer < 0 else (simplification.layer,)
+        heads = range(self.model.heads) if simplification.head < 0 else (simplification.head,)
+        return {layer: {head: self._proxy(simplification, layer, head) for head in heads} for layer in layers}
+
+    def rules(self, simplification: Simplification) -> dict[int, AttentionRule]:
+        """Attention rules by layer, ready for `Model.run`."""
+        return {layer: layer_rule(proxies) for layer, proxies in self.proxies(simplification).items()}
+
+    def _proxy(self, simplification: Simplification, layer: int, head: int) -> Proxy:
+        key = (simplification.proxy, simplification.complexity, simplification.fit_on, layer, head)
+        if key not in self._fitted:
+            of_head = self.head(layer, head, simplification.fit_on)
+            self._fitted[key] = PROXIES[simplification.proxy].fit(of_head, simplification.complexity)
+        return self._fitted[key]
+
+
+def layer_rule(proxies: Mapping[int, Proxy]) -> AttentionRule:
+    """The attention rule of a layer in which the given heads are simplified and the others are not."""
+
+    def rule(queries: Tensor, keys: Tensor, attend: Attend) -> Tensor:
+        pairs = [
+            proxies[head].simplify(queries[:, head], keys[:, head]) if head in proxies else (queries[:, head], keys[:, head])
+            for head in range(queries.shape[1])
+        ]
+        queries, keys = (torch.stack(part, 1) for part in zip(*pairs, strict=True))
+        rows = attend(queries, keys).unbind(1)
+        return torch.stack([proxies[h].simplify_pattern(p) if h in proxies else p for h, p in enumerate(rows)], 1)
+
+    return rule

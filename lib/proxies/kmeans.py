@@ -1,0 +1,50 @@
+"""Clustering of queries and keys."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lib.errors import InputError
+from lib.proxies.base import Head, Proxy
+
+
+class KMeans(Proxy, name="kmeans", label="k-means", parameter="clusters", colour="#D55E00", marker="s"):
+    """Queries and keys are replaced by the nearest of their own cluster centroids."""
+
+    def __init__(self, query_centroids: Tensor, key_centroids: Tensor):
+        self.query_centroids, self.key_centroids = query_centroids, key_centroids  # (clusters, d_head)
+
+    @classmethod
+    def fit(cls, head: Head, complexity: int | None) -> KMeans:
+        return cls(*(_centroids(vectors, complexity, head.seed) for vectors in (head.queries, head.keys)))
+
+    def simplify(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+        return tuple(c[nearest(x, c)] for x, c in ((queries, self.query_centroids), (keys, self.key_centroids)))
+
+
+def _centroids(vectors: Tensor, clusters: int, seed: int) -> Tensor:
+    """Centroids (clusters, d_head) of vectors (n, d_head) by Lloyd's algorithm from k-means++ starts."""
+    from sklearn.cluster import KMeans as LloydKMeans
+    from threadpoolctl import threadpool_limits
+
+    distinct = np.unique(vectors.cpu().numpy(), axis=0)
+    if clusters > len(distinct):
+        raise InputError(
+            f"clusters is {clusters}, but there are only {len(distinct)} distinct vectors to cluster: "
+            f"ask for at most that many, or fit on more sequences"
+        )
+    if clusters == len(distinct):
+        centroids = distinct
+    else:
+        with threadpool_limits(1):  # partial sums of several threads are added in the order in which they finish
+            fitted = LloydKMeans(clusters, n_init=1, max_iter=100, random_state=seed).fit(vectors.cpu().numpy())
+        centroids = fitted.cluster_centers_
+    return torch.from_numpy(centroids).to(vectors)
+
+
+def nearest(vectors: Tensor, centroids: Tensor) -> Tensor:
+    """The index of the centroid (of (c, d)) nearest to each of vectors (..., d), by Euclidean distance."""
+    closeness = vectors @ centroids.T - centroids.square().sum(-1) / 2  # -distance² / 2, up to a term that is the same for all
+    return closeness.argmax(-1)

@@ -1,0 +1,68 @@
+"""Projections of queries and keys onto a few directions: their own principal ones, and random ones as a control."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lib.errors import InputError
+from lib.proxies.base import Head, Proxy
+
+
+@dataclass(frozen=True)
+class Subspace:
+    """An affine subspace of query (or key) space."""
+
+    mean: Tensor  # (d_head,)
+    basis: Tensor  # (d_head, r), orthonormal columns
+
+    def project(self, vectors: Tensor) -> Tensor:
+        """The nearest points of the subspace to vectors (..., d_head)."""
+        return self.mean + (vectors - self.mean) @ self.basis @ self.basis.T
+
+    @classmethod
+    def principal(cls, vectors: Tensor, rank: int, centred: bool = True) -> Subspace:
+        """The r top singular directions of vectors (n, d_head), about their mean or about the origin."""
+        if len(vectors) < rank:
+            raise InputError(f"rank is {rank}, but there are only {len(vectors)} vectors to fit on: fit on more sequences")
+        mean = vectors.double().mean(0) * centred
+        _, _, directions = torch.linalg.svd(vectors.double() - mean, full_matrices=False)  # (min(n, d), d)
+        return cls(mean.to(vectors.dtype), directions[:rank].T.to(vectors.dtype))
+
+
+class SVD(Proxy, name="svd", label="SVD", colour="#0072B2", marker="o"):
+    """Queries and keys are projected onto their own top singular directions, about their mean."""
+
+    def __init__(self, queries: Subspace, keys: Subspace):
+        self.queries, self.keys = queries, keys
+
+    @classmethod
+    def fit(cls, head: Head, complexity: int | None) -> SVD:
+        return cls(Subspace.principal(head.queries, complexity), Subspace.principal(head.keys, complexity))
+
+    def simplify(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+        return self.queries.project(queries), self.keys.project(keys)
+
+
+class UncentredSVD(SVD, name="svd_uncentred", label="uncentred SVD", control=True, colour="#56B4E9", marker="v"):
+    """As `svd`, but about the origin: the first direction then is mostly the mean."""
+
+    @classmethod
+    def fit(cls, head: Head, complexity: int | None) -> UncentredSVD:
+        return cls(*(Subspace.principal(vectors, complexity, centred=False) for vectors in (head.queries, head.keys)))
+
+
+class RandomSubspace(SVD, name="random_subspace", label="random subspace", control=True, colour="#6B6B6B", marker="X"):
+    """A control: queries and keys are projected onto the same random directions, each about their own mean.
+
+    The directions of a lower rank are among those of a higher one. One basis for both keeps their scalar products meaningful,
+    as the principal directions do, which largely coincide for queries and keys.
+    """
+
+    @classmethod
+    def fit(cls, head: Head, complexity: int | None) -> RandomSubspace:
+        generator = torch.Generator().manual_seed(head.seed)
+        basis, _ = torch.linalg.qr(torch.randn(head.width, head.width, generator=generator, dtype=torch.float64))
+        return cls(*(Subspace(x.mean(0), basis[:, :complexity].to(x)) for x in (head.queries, head.keys)))

@@ -1,0 +1,109 @@
+"""The Dyck task: what of it can be configured, and what the rest of the project has to know about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field, model_validator
+
+from lib.split import Dataset, Split
+from lib.tasks import Look, Task
+
+if TYPE_CHECKING:
+    from lib.claims import Finding
+    from lib.studies import Study
+    from lib.tasks.dyck.language import Automaton
+
+_LOOKS = {
+    "iid": Look("iid", "#000000", "o"),
+    "seen_structure": Look("seen structure", "#56B4E9", "v"),
+    "unseen_structure": Look("unseen structure", "#009E73", "^"),
+    "unseen_length": Look("unseen length", "#E69F00", "s"),
+    "unseen_depth": Look("unseen depth", "#D55E00", "D"),
+    "iid_matched": Look("iid, as long as unseen depth", "#6B6B6B", "P"),
+}
+
+
+class DyckTask(Task):
+    """What is sampled. Lengths are in brackets; START and END come on top."""
+
+    kind: ClassVar[str] = "dyck"
+    title: ClassVar[str] = "Dyck"
+    reference: ClassVar[str] = "iid"
+    chosen_on: ClassVar[str] = "seen_structure"
+    made_by: ClassVar[tuple[str, ...]] = ("lib.tasks.dyck.splits",)
+
+    bracket_types: int = Field(default=20, ge=1, le=1_000)
+    max_depth: int = Field(default=10, ge=1, le=99)
+    """Of training sentences."""
+    min_length: int = Field(default=6, ge=2, le=1_000)
+    max_length: int = Field(default=64, ge=2, le=1_000)
+    """Of training sentences."""
+    p_end: float = Field(default=0.25, gt=0, le=1)
+    """The automaton's probability to end a sentence at depth 0."""
+    training_sentences: int = Field(default=200_000, ge=1, le=10**8)
+    split_sentences: int = Field(default=2_000, ge=1, le=10**7)
+    """Of each split."""
+    unseen_structure_length: int = Field(default=32, ge=2, le=1_000)
+    """Longest sentence of `unseen_structure`."""
+    unseen_length: int = Field(default=96, ge=4, le=1_000)
+    """Longest sentence of `unseen_length`."""
+    unseen_depth: int = Field(default=16, ge=2, le=100)
+    """Deepest sentence of `unseen_depth`."""
+    min_distance: int = Field(default=10, ge=1, le=1_000)
+    """Closers nearer to their opener are not scored (Murty et al. 2023)."""
+
+    @model_validator(mode="after")
+    def _limits_fit_together(self):
+        for name, least, why in (
+            ("max_length", self.min_length, "min_length"),
+            ("unseen_length", self.max_length + 2, "max_length + 2"),
+            ("unseen_depth", self.max_depth + 1, "max_depth + 1"),
+            ("unseen_structure_length", self.min_length, "min_length"),
+        ):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}, but must be at least {why} = {least}")
+        if self.unseen_structure_length > self.max_length:
+            raise ValueError(f"unseen_structure_length is {self.unseen_structure_length}, above max_length = {self.max_length}")
+        return self
+
+    @property
+    def automaton(self) -> Automaton:
+        """The distribution of training sentences."""
+        from lib.tasks.dyck.language import Automaton
+
+        return Automaton(self.max_depth, self.p_end, self.min_length, self.max_length)
+
+    def sample(self, seed: int) -> Dataset:
+        """Training sentences and splits."""
+        from lib.tasks.dyck.splits import dyck_data
+
+        return dyck_data(self, seed)
+
+    def look(self, split: str) -> Look:
+        """How a split appears in figures; one of the user's own has a look of its own."""
+        return _LOOKS.get(split, Look(split, "#0072B2", "X"))
+
+    def size(self, sequences: int | None = None) -> str:
+        """How much of a split is measured, in words."""
+        return f"{min(self.split_sentences, sequences or self.split_sentences):,} sentences a split and seed"
+
+    def shown(self, splits: Sequence[str]) -> list[str]:
+        """All splits but the control, which is shown where it is compared."""
+        return [split for split in splits if split != "iid_matched"]
+
+    def read_split(self, file: Path) -> Split:
+        """A file of sentences, one a line; see `lib.tasks.dyck.text` for its form and for what is refused."""
+        from lib.tasks.dyck.splits import dyck_split
+        from lib.tasks.dyck.text import read_sentences
+
+        sentences = read_sentences(file, self.bracket_types, max_length=self.unseen_length)
+        return dyck_split(Path(file).stem, sentences, self)
+
+    def findings(self, study: Study) -> list[Finding]:
+        """Claims 1 to 4."""
+        from lib.tasks.dyck.claims import findings
+
+        return findings(study)
