@@ -1,48 +1,25 @@
-"""What depends on what, from training to the book. `make book` calls it; rules share nothing but files.
+"""What depends on what, from data to the book. `python -m lib book` calls it, in the folder of a preset's results.
 
-    snakemake --cores all --config preset=quick
+    snakemake --snakefile Snakefile --directory artifacts/quick --cores all --config preset=quick
+
+All outputs are relative to that folder, and every value that reaches a shell is quoted. What is out of date although its file
+is there, `python -m lib book` finds out by fingerprints and checksums, and has it made again.
 """
 
-import json
-import os
 import sys
-from dataclasses import asdict
 
-from lib.artifacts import root
-from lib.code.splits import humaneval_folder
-from lib.presets import preset
+from lib import presets, workflow
 
-# `python`, papermill and jupyter-book are those of the environment that runs Snakemake, whether or not it is activated.
-os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
-
-PRESET = preset(config.get("preset", "quick"))
-ROOT = os.path.relpath(root())
-HERE = f"{ROOT}/{PRESET.name}"
-SEED = HERE + "/{task}/seed-{seed}"
-MEMORY = 3_500 if PRESET.name == "paper" else 900  # megabytes that a job over all seeds may take up
+PRESET = presets.load(config.get("preset", "quick"))
+PYTHON = sys.executable
 TASKS = PRESET.available()
-CODE_TASKS = [task for task in TASKS if task.startswith("code")]
-NOTEBOOKS = {  # and the tasks whose results each one shows, the main one first
-    "dyck_depth": [task for task in TASKS if task.startswith("dyck")],
-    "svd_vs_clustering": ["dyck"],
-    "code_completion": CODE_TASKS,
-    "scorecard": ["dyck", *CODE_TASKS],
-}
-PAGES = [f"book/{name}" for name in ("index.md", "running.md", "structure.md", "references.md", "references.bib")]
-STATIC = glob_wildcards("book/_static/{name}").name
+NOTEBOOKS = workflow.notebooks(PRESET)
+MEMORY = 1_500  # megabytes that a job takes at most
 
-# A change of one of these files makes what was computed with them out of date; a change of configuration does so through `params`.
-TRAINING_CODE = {
-    "dyck": expand("lib/{module}.py", module=["dyck/language", "dyck/splits", "split", "transformer", "training"]),
-    "code": expand("lib/{module}.py", module=[
-        "code/languages", "code/sources", "code/corpora", "code/splits", "split", "transformer", "training",
-    ]),
-}
-MEASURING_CODE = expand("lib/{module}.py", module=["proxies", "measures", "faithfulness"])
-NOTEBOOK_CODE = expand("lib/{module}.py", module=[
-    "intervals", "runs", "claims", "mechanism", "code_analysis", "figures", "dyck_figures", "code_figures", "explorers",
-    "code/ngram",
-])
+
+def seeds(task, file):
+    """A file of every seed of a task."""
+    return [f"{task}/seed-{seed}/{file}" for seed in range(PRESET.experiment(task).seeds)]
 
 
 wildcard_constraints:
@@ -50,100 +27,79 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-def configuration(*parts):
-    """The parts of a task's configuration that a rule depends on, as text."""
-    return lambda wildcards: json.dumps([asdict(getattr(PRESET.task(wildcards.task), part)) for part in parts])
-
-
-def seed_files(name):
-    """A file of every seed of the task."""
-    return lambda wildcards: [f"{HERE}/{wildcards.task}/seed-{seed}/{name}" for seed in range(PRESET.task(wildcards.task).seeds)]
+rule all:  # every part, so that one that went missing is made again
+    input:
+        [path for task in TASKS for file in ("config.json", "measurements.json") for path in seeds(task, file)],
+        expand("{task}/faithfulness.json", task=TASKS),
+        expand("notebooks/{notebook}.ipynb", notebook=NOTEBOOKS),
+        "book/_build/html/index.html",
 
 
 rule book:
     input:
-        notebooks=expand(HERE + "/notebooks/{notebook}.ipynb", notebook=NOTEBOOKS),
-        pages=PAGES,
-        static=expand("book/_static/{name}", name=STATIC),
-        settings=["_config.yml", "_toc.yml"],
+        expand("notebooks/{notebook}.ipynb", notebook=NOTEBOOKS),
+        lambda wildcards: [str(path) for path in workflow.pages()],
     output:
-        HERE + "/book/_build/html/index.html",
-    params:
-        source=HERE + "/book",
+        "book/_build/html/index.html",
     shell:
-        "rm -rf {params.source:q} && mkdir -p {params.source:q}/_static"
-        " && cp {input.notebooks:q} {input.pages:q} {input.settings:q} {params.source:q}"
-        " && cp {input.static:q} {params.source:q}/_static"
-        " && jupyter-book build -W --keep-going {params.source:q}"
+        "{PYTHON:q} -m lib assemble --preset {PRESET.given:q}"
 
 
 rule notebook:
-    # Several seeds at full size take up memory: `--resources mem_mb` keeps such jobs from running at the same time.
     input:
-        notebook="notebooks/{notebook}.ipynb",
-        results=lambda wildcards: expand(HERE + "/{task}/faithfulness.parquet", task=NOTEBOOKS[wildcards.notebook]),
-        code=NOTEBOOK_CODE,
+        lambda wildcards: str(workflow.NOTEBOOKS / f"{wildcards.notebook}.ipynb"),
+        lambda wildcards: [f"{task}/faithfulness.json" for task in NOTEBOOKS[wildcards.notebook]],
     output:
-        HERE + "/notebooks/{notebook}.ipynb",
-    params:
-        seeds=lambda wildcards: PRESET.task(NOTEBOOKS[wildcards.notebook][0]).seeds,
+        "notebooks/{notebook}.ipynb",
     resources:
         mem_mb=MEMORY,
     shell:
-        "papermill {input.notebook:q} {output:q} -p preset {PRESET.name:q} -p seeds {params.seeds:q}"
+        "{PYTHON:q} -m lib execute {wildcards.notebook:q} --preset {PRESET.given:q}"
 
 
 rule results:
     input:
-        seed_files("sequences.parquet"),
+        lambda wildcards: seeds(wildcards.task, "measurements.json"),
     output:
-        HERE + "/{task}/faithfulness.parquet",
+        "{task}/faithfulness.json",
+        "{task}/faithfulness.parquet",
     resources:
         mem_mb=MEMORY,
     shell:
-        "python -m lib evaluate {wildcards.task:q} --preset {PRESET.name:q}"
+        "{PYTHON:q} -m lib evaluate {wildcards.task:q} --preset {PRESET.given:q}"
 
 
 rule measure:
     input:
-        model=SEED + "/model.safetensors",
-        snapshots=SEED + "/snapshots.safetensors",
-        code=MEASURING_CODE,
+        "{task}/seed-{seed}/config.json",
     output:
-        SEED + "/sequences.parquet",
-        SEED + "/along_training.parquet",
-    params:
-        configuration=configuration("study"),
-        humaneval_x=lambda wildcards: humaneval_folder() if wildcards.task in CODE_TASKS else "",
+        "{task}/seed-{seed}/measurements.json",
+        "{task}/seed-{seed}/measurements.parquet",
+        "{task}/seed-{seed}/along_training.parquet",
     resources:
-        mem_mb=MEMORY // 2,
-    threads: lambda wildcards: PRESET.task(wildcards.task).training.threads
+        mem_mb=MEMORY,
+    threads: lambda wildcards: PRESET.experiment(wildcards.task).training.threads
     shell:
-        "python -m lib evaluate {wildcards.task:q} --preset {PRESET.name:q} --seed {wildcards.seed:q}"
+        "{PYTHON:q} -m lib evaluate {wildcards.task:q} --preset {PRESET.given:q} --seed {wildcards.seed:q}"
 
 
-rule corpus:  # once, before the seeds of a task would all build it at the same time
-    input:
-        expand("lib/code/{module}.py", module=["languages", "sources", "corpora"]),
+rule data:  # once, before the seeds of a task would all make it at the same time
     output:
-        HERE + "/{task}/corpus.txt",
-    params:
-        configuration=configuration("data"),
+        "{task}/data.json",
     shell:
-        "python -m lib corpus {wildcards.task:q} --preset {PRESET.name:q} > {output:q}"
+        "{PYTHON:q} -m lib data {wildcards.task:q} --preset {PRESET.given:q} > {output:q}"
 
 
 rule train:
     input:
-        code=lambda wildcards: TRAINING_CODE[wildcards.task.split("-")[0]],
-        corpus=lambda wildcards: f"{HERE}/{wildcards.task}/corpus.txt" if wildcards.task in CODE_TASKS else [],
+        ancient("{task}/data.json"),
     output:
-        SEED + "/model.safetensors",
-        SEED + "/snapshots.safetensors",
-        SEED + "/config.json",
-        SEED + "/training.csv",
-    params:
-        configuration=configuration("data", "model", "training"),
-    threads: lambda wildcards: PRESET.task(wildcards.task).training.threads
+        "{task}/seed-{seed}/config.json",
+        "{task}/seed-{seed}/model.safetensors",
+        "{task}/seed-{seed}/snapshots.safetensors",
+        "{task}/seed-{seed}/training.csv",
+    resources:
+        mem_mb=MEMORY,
+    threads: lambda wildcards: PRESET.experiment(wildcards.task).training.threads
     shell:
-        "python -m lib train {wildcards.task:q} --preset {PRESET.name:q} --seed {wildcards.seed:q}"
+        "{PYTHON:q} -m lib train {wildcards.task:q} --preset {PRESET.given:q} --seed {wildcards.seed:q} --replace"

@@ -2,7 +2,7 @@
 
     artifacts/<preset>/<task>/seed-<n>/     config.json, model.safetensors, snapshots.safetensors, training.csv,
                                             measurements.json, measurements.parquet, along_training.parquet
-    artifacts/<preset>/<task>/faithfulness.parquet
+    artifacts/<preset>/<task>/faithfulness.parquet, and faithfulness.json that vouches for it
     artifacts/corpora/<corpus>-<key>.parquet    functions that tasks on source code are made of
 
 Every file is written under a temporary name and then renamed, so that no reader meets half of one and an interrupted run
@@ -34,12 +34,12 @@ def root() -> Path:
     return Path(given).expanduser() if given else Path(__file__).resolve().parent.parent / "artifacts"
 
 
-def _lock(file: int) -> bool:
+def _lock(file: int, wait: bool = False) -> bool:
     """Take the system's lock on an open file; False if somebody else has it. It goes with its owner, however that ends."""
     try:
         import fcntl
 
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except ImportError:  # Windows: nothing is cleared there
         return False
     except OSError:
@@ -61,8 +61,8 @@ def _temporary(path: Path) -> tuple[BinaryIO, Path]:
     while True:
         handle, name = tempfile.mkstemp(_TEMPORARY, f"{path.name}.", path.parent)
         file = os.fdopen(handle, "rb")
-        _lock(handle)
-        if os.path.exists(name):  # else somebody cleared it before it was locked
+        _lock(handle, wait=True)  # somebody who is about to clear it has it for a moment
+        if os.path.exists(name):  # else that is what happened
             umask = os.umask(0)
             os.umask(umask)
             os.chmod(name, 0o666 & ~umask)  # as any file; `mkstemp` lets only its owner read

@@ -2,224 +2,187 @@
 
 from __future__ import annotations
 
-import argparse
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
 
 from lib.errors import InputError
 
-DESCRIPTION = """\
-Train small Transformers, simplify their attention, and measure whether the simplified model still predicts the original one,
-in and out of distribution. Results go to artifacts/<preset>/<task>/ (another folder: set LIB_ARTIFACTS).
-"""
-EXAMPLES = """\
-examples:
+if TYPE_CHECKING:
+    from lib.studies import Study
+
+EXAMPLES = """\b
+Examples:
   python -m lib train dyck --preset quick --seed 0
   python -m lib evaluate dyck --preset quick
   python -m lib evaluate dyck --preset quick --sentences mine.txt
-  python -m lib evaluate code --preset quick
-  python -m lib evaluate code-javascript --preset quick --corpus directory --location ~/my-project
+  python -m lib evaluate code-javascript --corpus directory --location ~/my-project
   python -m lib claims --preset quick
+  python -m lib book --preset quick
 """
+PRESET = (
+    "Size of everything: smoke (seconds, meaningless numbers), quick (minutes), paper (hours, several seeds), or the path of a "
+    "TOML file of your own."
+)
+TASK = "TASK is an experiment of the preset, such as dyck (a language of nested brackets) or code; code-<language> is one, too."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 2 for unusable input, 130 when interrupted."""
-    options = _parser().parse_args(arguments)
     try:
-        options.command(options)
+        commands.main(arguments, prog_name="python -m lib", standalone_mode=False)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.Abort):
         print("interrupted; the same command resumes from the last checkpoint", file=sys.stderr)
         return 130
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m lib", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(required=True, metavar="command")
-
-    def command(name: str, function, summary: str, details: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=summary, description=details)
-        sub.set_defaults(command=function)
-        return sub
-
-    def common(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument(
-            "task",
-            help="what the model is trained on: dyck, a language of nested brackets; code, functions in Python; "
-            "code-<language>, in another language; presets smoke and paper also have dyck-sinusoidal and dyck-none, with other "
-            "position encodings",
-        )
-        sub.add_argument(
-            "--corpus",
-            help="for code: installed (what the environment's own packages ship; the default), codesearchnet, or directory",
-        )
-        sub.add_argument(
-            "--location",
-            default="",
-            metavar="PATH",
-            help="a folder or zip file of sources (directory), or a folder with CodeSearchNet's files (without it: the hub)",
-        )
-        sub.add_argument(
-            "--preset",
-            default="quick",
-            help="size of everything: smoke (seconds, meaningless numbers), quick (minutes), paper (largest, 2 to 5 seeds); "
-            "%(default)s if left out",
-        )
-        sub.add_argument("--device", default="auto", help="cpu, cuda, or auto (the default): cuda where there is one")
-
-    train = command(
-        "train",
-        _train,
-        "train one model",
-        "Train the model of one seed. Does nothing if it is there already; an interrupted training is resumed from its last "
-        "checkpoint and ends with the same weights. Leaves model.safetensors, config.json and training.csv.",
-    )
-    common(train)
-    train.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        help="a whole number from 0 on (default: %(default)s); data, initial weights and order follow from it",
-    )
-
-    evaluate = command(
-        "evaluate",
-        _evaluate,
-        "measure how faithful the simplified models are",
-        "Fit every proxy of the preset and measure how well the model with the proxy agrees with the model, on each split, "
-        "for all seeds of the preset; models that are missing are trained first. Writes faithfulness.parquet, one row a "
-        "measurement, and prints a summary with 95 % intervals.",
-    )
-    common(evaluate)
-    one_seed = evaluate.add_mutually_exclusive_group()
-    one_seed.add_argument("--seed", type=int, help="measure this seed only, and write only its own table of sequences")
-    one_seed.add_argument(
-        "--sentences",
-        type=Path,
-        metavar="FILE",
-        help="your own sentences, one a line, such as '(a (b b) a)', as a further split named after the file; written to "
-        "faithfulness-<name>.parquet, so that the study's own table stays as it is",
-    )
-
-    corpus = command(
-        "corpus",
-        _corpus,
-        "build the corpus of a code task and say what is in it",
-        "Cut functions out of the sources, leave out duplicates, keep the result; prints the manifest with its SHA-256. What "
-        "was built before from the same sources is only read.",
-    )
-    common(corpus)
-
-    claims = command(
-        "claims",
-        _claims,
-        "test the claims of the study",
-        "Test every claim on the measured tables: effect in percentage points, 95 % interval, verdict. What is missing is "
-        "trained and measured first.",
-    )
-    claims.add_argument("--preset", default="quick", help="size of everything; %(default)s if left out")
-    claims.add_argument(
-        "--task", help="test one task's claims only: dyck, code or code-<language>; if left out, all of the preset"
-    )
-    claims.add_argument("--json", action="store_true", help="for machines: a list of findings as JSON")
-
-    bench = command(
-        "bench", _bench, "measure speed", "Compare the speed of a part of this project with the plain way to do it."
-    )
-    bench.add_argument(
-        "subject",
-        choices=["dyck-sampler", "rank-sweep", "precision", "training"],
-        help="dyck-sampler: sampling and annotating training sentences; rank-sweep: an SVD of every rank on every split; "
-        "precision: training on code in bfloat16 against float32; training: against nanoGPT's training loop (needs --peer)",
-    )
-    bench.add_argument("--peer", type=Path, metavar="FOLDER", help="for training: a checkout of nanoGPT")
-    return parser
+@click.group(epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def commands() -> None:
+    """Train small Transformers, simplify their attention, and measure whether the simplified model still predicts the original
+    one, in and out of distribution. Results go to artifacts/<preset>/<task>/ (another folder: set LIB_ARTIFACTS)."""
 
 
-def _task(options: argparse.Namespace) -> str:
-    """The task that the options name, which is a variant of its own where they name a corpus."""
-    from lib.presets import with_corpus
-
-    if options.corpus is None:
-        if options.location:
-            raise InputError(f"location is {options.location!r}, but no corpus reads it: name one, --corpus directory")
-        return options.task
-    return with_corpus(options.preset, options.task, options.corpus, options.location)
+_preset = click.option("--preset", default="quick", show_default=True, help=PRESET)
+_task = click.argument("task")
+_seed = click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="A whole number from 0 on; all else follows from it.")
 
 
-def _train(options: argparse.Namespace) -> None:
-    from lib.runs import Run
+def _study_options(function: Callable) -> Callable:
+    """Options of every command that is about one study."""
+    for option in (
+        click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto: cuda where there is one."),
+        click.option("--location", default="", metavar="PATH", help="What the corpus is read from, for tasks that have one."),
+        click.option("--corpus", default="", help="Where a task's text comes from, for tasks that have a corpus."),
+        _preset,
+        _task,
+    ):
+        function = option(function)
+    return function
 
-    run = Run(_task(options), options.preset, options.seed, options.device)
-    trained_before = run.is_trained()
-    run.train()
-    print(f"{'already trained' if trained_before else 'trained'}: {run.folder}")
+
+@commands.command(epilog=TASK)
+@_study_options
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="All else follows from it.")
+@click.option("--replace", is_flag=True, help="Train anew what was trained on something else, or is damaged.")
+def train(task: str, preset: str, corpus: str, location: str, device: str, seed: int, replace: bool) -> None:
+    """Train the model of one seed. Does nothing if it is there already; an interrupted training is resumed from its last
+    checkpoint and ends with the same weights."""
+    run = _study(task, preset, corpus, location, device).run(seed)
+    print(f"{'trained' if run.train(replace) else 'already trained'}: {run.folder}")
     print(run.history.iloc[[-1]].drop(columns="learning_rate").to_string(index=False, float_format="%.3f"))
 
 
-def _evaluate(options: argparse.Namespace) -> None:
-    from lib.presets import task_folder
-    from lib.runs import Run, Study, write_table
+@commands.command(epilog=TASK)
+@_study_options
+@_seed
+@click.option(
+    "--sentences", type=click.Path(path_type=Path), help="A file of your own sentences, one a line, such as '(a (b b) a)'."
+)
+def evaluate(task: str, preset: str, corpus: str, location: str, device: str, seed: int | None, sentences: Path | None) -> None:
+    """Measure how well simplified models agree with the model, on each split, for all seeds of the preset, or one --seed.
 
-    task = _task(options)
-    if options.seed is not None:
-        run = Run(task, options.preset, options.seed, options.device)
-        _ = run.sequences, run.along_training
-        print(f"measured: {run.folder / 'sequences.parquet'}, {run.folder / 'along_training.parquet'}")
+    Models that are missing are trained first. Writes faithfulness.parquet, one row per measurement, and prints a summary with
+    95 % intervals. With --sentences only that file is measured, as a split of its own, into faithfulness-<name>.parquet.
+    """
+    if seed is not None and sentences:
+        raise InputError("--seed and --sentences do not go together: sentences are measured with all seeds")
+    study = _study(task, preset, corpus, location, device)
+    if seed is not None:
+        run = study.run(seed)
+        print(f"{'measured' if run.measure() else 'already measured'}: {run.measured.path.with_suffix('.parquet')}")
         return
-    study = Study(task, options.preset, device=options.device)
-    if options.sentences is None:
+    if sentences:
+        study = study.with_split(sentences)
+        path = study.folder / f"faithfulness-{sentences.stem}.parquet"
+        study.write_results(path)
+    else:
         path = study.save()
-    else:
-        study = study.with_sentences(options.sentences)
-        path = task_folder(options.preset, task) / f"faithfulness-{options.sentences.stem}.parquet"
-        write_table(path, study.results)
-    print(study.summary())
-    print(f"all measurements: {path}")
+    print(f"{study.summary()}\nall measurements: {path}")
 
 
-def _corpus(options: argparse.Namespace) -> None:
-    import json
-
-    from lib.code.splits import CodeConfig, load
-    from lib.presets import preset
-
-    config = preset(options.preset).task(_task(options)).data
-    if not isinstance(config, CodeConfig):
-        raise InputError(f"task is {options.task!r}, which has no corpus: use code or code-<language>")
-    print(json.dumps(load(config).manifest, indent=2))
+@commands.command(epilog=TASK)
+@_study_options
+def data(task: str, preset: str, corpus: str, location: str, device: str) -> None:
+    """Say what a task's data are made of; a corpus is built first if it is not there."""
+    print(json.dumps(_study(task, preset, corpus, location, device).task.describe(), indent=2))
 
 
-def _claims(options: argparse.Namespace) -> None:
-    import json
+@commands.command()
+@_preset
+@click.option("--task", help="The claims about one experiment only; if left out, about all of the preset.")
+@click.option("--json", "as_json", is_flag=True, help="For machines: a list of findings as JSON.")
+def claims(preset: str, task: str | None, as_json: bool) -> None:
+    """Test every claim on the measured tables: effect in percentage points, 95 % interval, verdict. What is missing is trained
+    and measured first."""
+    from lib.claims import to_text
+    from lib.presets import load
 
-    from lib.claims import findings_of, table
-    from lib.presets import preset
-    from lib.runs import Study
-
-    known = preset(options.preset)
-    tasks = [options.task] if options.task else [name for name in ("dyck", "code", "code-java") if name in known.available()]
-    by_task = {task: findings_of(Study(task, options.preset)) for task in tasks}
-    if options.json:
-        print(json.dumps([{"task": task, **f.to_json()} for task, found in by_task.items() for f in found], indent=2))
+    loaded = load(preset)
+    studies = [loaded.study(name) for name in ([task] if task else loaded.claimed())]
+    found = {study.name: study.task.findings(study) for study in studies}
+    if as_json:
+        print(json.dumps([{"task": name, **f.plain()} for name, of in found.items() for f in of], indent=2))
         return
-    for task, findings in by_task.items():
-        seeds = known.task(task).seeds
-        print(f"{task}, preset {options.preset}, {seeds} seeds; effects in percentage points with 95 % intervals\n")
-        print(table(findings), end="\n\n")
+    for study in studies:
+        print(f"{study.name}, preset {loaded.name}, {study.seeds} seeds; effects in percentage points with 95 % intervals\n")
+        print(to_text(found[study.name]), end="\n\n")
 
 
-def _bench(options: argparse.Namespace) -> None:
-    from lib import bench
+@commands.command()
+@_preset
+@click.option("--cores", default="all", show_default=True, help="How many jobs at a time.")
+@click.argument("snakemake", nargs=-1)
+def book(preset: str, cores: str, snakemake: tuple[str, ...]) -> None:
+    """Make all that is missing or out of date, and the book. What follows `--` is handed to Snakemake."""
+    from lib.presets import load
+    from lib.workflow import build
 
-    if options.subject == "training":
-        bench.training(options.peer)
-    else:
-        {"dyck-sampler": bench.dyck_sampler, "rank-sweep": bench.rank_sweep, "precision": bench.precision}[options.subject]()
+    print(f"the book: {build(load(preset), cores, snakemake)}")
+
+
+@commands.command()
+@click.argument("notebook")
+@_preset
+def execute(notebook: str, preset: str) -> None:
+    """Execute one notebook of the book with papermill, as a step of `book`."""
+    from lib import workflow
+    from lib.presets import load
+
+    print(workflow.execute(load(preset), notebook))
+
+
+@commands.command()
+@_preset
+def assemble(preset: str) -> None:
+    """Build the pages of a preset's book from its executed notebooks, as a step of `book`."""
+    from lib import workflow
+    from lib.presets import load
+
+    print(workflow.assemble(load(preset)))
+
+
+@commands.command()
+@_preset
+def publish(preset: str) -> None:
+    """Put a preset's executed notebooks into book/, for the published book; commit them afterwards."""
+    from lib import workflow
+    from lib.presets import load
+
+    workflow.publish(load(preset))
+
+
+def _study(task: str, preset: str, corpus: str, location: str, device: str) -> Study:
+    from lib.presets import load
+
+    return load(preset).study(task, None, device, corpus=corpus, location=location and str(Path(location).expanduser()))

@@ -13,7 +13,7 @@ from lib.errors import InputError
 class Config(BaseModel):
     """Immutable values of known names; none is converted from another type."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     def plain(self) -> dict:
         """The configuration as values that JSON has."""

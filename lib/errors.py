@@ -38,7 +38,18 @@ def whole_number(argument: str, value: object, at_least: int, at_most: int | Non
         raise InputError(f"{argument} is {value!r}, but must be a whole number, {limits}")
 
 
-def probability(argument: str, value: object) -> None:
-    """Raise `InputError` unless `value` lies in the half-open interval (0, 1]."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-        raise InputError(f"{argument} is {value!r}, but must be a probability above 0 and at most 1")
+def share(argument: str, value: object) -> None:
+    """Raise `InputError` unless `value` lies between 0 and 1, both excluded."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise InputError(f"{argument} is {value!r}, but must be a number between 0 and 1, such as 0.7")
+
+
+def whole_numbers(argument: str, value: object) -> list[int]:
+    """A list of whole numbers; papermill's `-p` hands it over as text, such as `[3, 5]` or `3,5`. `InputError` otherwise."""
+    if isinstance(value, str):
+        words = value.strip().strip("[]()").replace(",", " ").split()
+        if words and all(word.lstrip("-").isdecimal() for word in words):
+            return [int(word) for word in words]
+    elif isinstance(value, list | tuple) and value and all(isinstance(v, int) and not isinstance(v, bool) for v in value):
+        return list(value)
+    raise InputError(f"{argument} is {value!r}, but must be a list of whole numbers, such as [2, 4, 8]")

@@ -21,10 +21,10 @@ from importlib import metadata
 from pathlib import Path
 
 from lib.artifacts import read_json, write_json
-from lib.errors import ArtifactError
+from lib.errors import ArtifactError, InputError
 
 # These say what went wrong and where results are kept, and no number depends on them.
-_NEUTRAL = {"lib", "lib.errors", "lib.artifacts", "lib.provenance", "lib.config"}
+_NEUTRAL = {"lib.errors", "lib.artifacts", "lib.provenance", "lib.config"}
 NUMERIC = ("torch", "numpy", "scipy", "scikit-learn")
 
 
@@ -39,40 +39,56 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def code_of(*modules: str) -> str:
-    """SHA-256 of the code of modules and of all in `lib` that they import when they are loaded, directly or not.
+def code_of(*modules: str) -> dict[str, str]:
+    """Digests of the code of modules and of all in `lib` that they import when they are loaded, directly or not, by module.
 
     Comments, docstrings and layout do not count, nor does what a function imports when it is called.
     """
-    found: dict[str, str] = {}
-    wanted = list(modules)
+    seen, wanted = set(_NEUTRAL), list(modules)
+    digests: dict[str, list[str]] = {}
     while wanted:
         name = wanted.pop()
-        if name not in found and name not in _NEUTRAL:
-            code, imported = _module(name)
-            found[name] = code
+        if name not in seen:
+            seen.add(name)
+            label, digest, imported = _module(name)
+            digests.setdefault(label, []).append(digest)
             wanted += imported
-    return digest_of(found)
+    return {label: "+".join(sorted(of_label)) for label, of_label in sorted(digests.items())}
 
 
 @cache
-def _module(name: str) -> tuple[str, tuple[str, ...]]:
-    """The code of a module, and which modules of `lib` it imports when it is loaded."""
-    spec = importlib.util.find_spec(name) if name not in sys.modules else sys.modules[name].__spec__
-    origin = spec.origin if spec else getattr(sys.modules[name], "__file__", None)
+def _module(name: str) -> tuple[str, str, tuple[str, ...]]:
+    """What a module is called wherever it lies, the digest of its code, and which modules of `lib` are loaded with it."""
+    loaded = sys.modules.get(name)
+    spec = loaded.__spec__ if loaded else importlib.util.find_spec(name)
+    origin = spec.origin if spec else getattr(loaded, "__file__", None)
+    if origin is None:
+        raise InputError(f"{name} has no file, so nobody could tell whether what it defines has changed: move it into a file")
     tree = ast.parse(Path(origin).read_text(encoding="utf-8"))
     imported = []
     for node in tree.body:  # at the top only: what stands in a function or under TYPE_CHECKING is not loaded with the module
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-            imported += [n if n.startswith("lib.") and _exists(n) else node.module for n in names]
+        if isinstance(node, ast.ImportFrom):
+            of = importlib.util.resolve_name("." * node.level + (node.module or ""), spec.parent if spec else "")
+            names = [f"{of}.{alias.name}" for alias in node.names]
+            imported += [n if n.startswith("lib.") and _exists(n) else of for n in names]
         elif isinstance(node, ast.Import):
             imported += [alias.name for alias in node.names]
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node):
-            node.body = body[1:] or [ast.Pass()]
-    return ast.dump(tree), tuple(n for n in dict.fromkeys(imported) if n == "lib" or n.startswith("lib."))
+    label = name if name.startswith("lib.") else Path(origin).name
+    return label, digest_of(_plain(tree))[:16], tuple(n for n in dict.fromkeys(imported) if n.startswith("lib."))
+
+
+def _plain(node: object) -> object:
+    """A syntax tree as plain values, without texts that nothing uses (docstrings) and fields that only some Pythons have."""
+    if isinstance(node, list):
+        return [_plain(inner) for inner in node if not _is_text(inner)]
+    if isinstance(node, ast.AST):
+        fields = ((name, _plain(value)) for name, value in ast.iter_fields(node))
+        return [type(node).__name__, *(field for field in fields if field[1] not in (None, []))]
+    return node if node is None else repr(node)
+
+
+def _is_text(node: object) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 @cache
@@ -90,14 +106,23 @@ def versions(packages: Iterable[str] = NUMERIC) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Record:
-    """A result's record, `path`: a JSON file beside the files that it vouches for."""
+    """A result's record, `path`: a JSON file beside the files that it vouches for, and with a checksum of its own."""
 
     path: Path
     remedy: str  # what to do where something is wrong
 
     def read(self) -> dict:
-        """What the record says; empty where there is none. `ArtifactError` where it cannot be read."""
-        return read_json(self.path, self.remedy) if self.path.exists() else {}
+        """What the record says; empty where there is none. `ArtifactError` where it cannot be read or a bit has changed."""
+        if not self.path.exists():
+            return {}
+        content = read_json(self.path, self.remedy)
+        if content.pop("sha256", None) != digest_of(content):
+            raise ArtifactError(f"{self.path} is damaged: its checksum is not that of its content; {self.remedy}")
+        return content
+
+    def identity(self) -> dict:
+        """What the result that is there depends on."""
+        return {key: value for key, value in self.read().items() if key not in ("fingerprint", "files", "made")}
 
     def is_current(self, identity: Mapping) -> bool:
         """Whether there is a result of this identity. Its files are checked when they are read."""
@@ -107,14 +132,22 @@ class Record:
         """Vouch for `files` beside the record; `made` says with what they were made, on which nothing else depends."""
         sums = {name: checksum(self.path.parent / name) for name in files}
         content = {"fingerprint": digest_of(identity), **identity, "files": sums, "made": {**machine(), **made}}
-        write_json(self.path, content)
+        write_json(self.path, {**content, "sha256": digest_of(content)})
+
+    def missing(self) -> list[str]:
+        """The record's files that are not there any more."""
+        return [name for name in self.read().get("files", {}) if not (self.path.parent / name).exists()]
 
     def verified(self, name: str) -> Path:
         """A file that the record vouches for; `ArtifactError` where it is missing or is not what was written."""
         path = self.path.parent / name
-        if not path.exists():
-            raise ArtifactError(f"{path} is missing; {self.remedy}")
-        if checksum(path) != self.read().get("files", {}).get(name):
+        try:
+            found = checksum(path)
+        except FileNotFoundError:
+            raise ArtifactError(f"{path} is missing; {self.remedy}") from None
+        except OSError as error:
+            raise ArtifactError(f"{path} cannot be read ({error.strerror}); {self.remedy}") from error
+        if found != self.read().get("files", {}).get(name):
             raise ArtifactError(f"{path} is damaged: its checksum is not the one in {self.path.name}; {self.remedy}")
         return path
 

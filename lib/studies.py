@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +30,7 @@ from lib.models import training
 from lib.models.machine import resolve_device
 from lib.models.training import TrainingConfig
 from lib.models.transformer import ModelConfig, Transformer
-from lib.proxies import PROXIES, TRAINING, Fitter, Simplification
+from lib.proxies import MODEL, PROXIES, TRAINING, Fitter, Simplification
 from lib.split import Dataset, Split
 from lib.tasks import Task
 
@@ -58,7 +58,7 @@ class MeasuringConfig(Config):
     @classmethod
     def _layers(cls, grid: dict) -> dict:
         for layer in grid:
-            if layer != "all" and not layer.isdecimal():
+            if layer != "all" and layer not in map(str, range(1_000)):
                 raise ValueError(f'layers are "0", "1", ... or "all", not {layer!r}')
         return grid
 
@@ -91,13 +91,19 @@ class Experiment(Config):
     measuring: MeasuringConfig
     seeds: int = Field(ge=1, le=1_000)
     """How many models; 0 is the first seed."""
+    claims: bool = True
+    """Whether the claims about its task are tested on it; not so for a variant that is there for comparison."""
 
     @model_validator(mode="after")
-    def _layers_exist(self):
+    def _model_allows_what_is_measured(self):
         for grid in (self.measuring.grid, self.measuring.along_training, self.measuring.oracle):
             for layer in grid:
                 if layer != "all" and int(layer) >= self.model.layers:
                     raise ValueError(f"layer {layer} is measured, but the model has only {self.model.layers} (0 is the first)")
+        for simplification in self._everything_measured():
+            simplification.check(self.model)
+        if self.measuring.oracle and not self.measuring.oracle_splits:
+            raise ValueError("oracle names what is fitted on splits, but oracle_splits is empty: name splits")
         return self
 
     def simplifications(self) -> list[Simplification]:
@@ -113,6 +119,10 @@ class Experiment(Config):
         oracle = simplifications_of(measuring.oracle, measuring.oracle_splits)
         return [*simplifications_of(measuring.grid), *oracle, *heads]
 
+    def _everything_measured(self) -> list[Simplification]:
+        """What is measured on the trained model and along training."""
+        return [*self.simplifications(), *simplifications_of(self.measuring.along_training)]
+
     def with_proxies(self, names: Sequence[str]) -> Experiment:
         """This experiment with proxies, each at its example complexity, wherever simplifications are measured."""
         examples = {name: PROXIES[name].example(self.model.head_width) for name in names}
@@ -122,11 +132,12 @@ class Experiment(Config):
             for part in ("grid", "along_training", "oracle")
         }
         each_head = {**added, **self.measuring.each_head} if self.measuring.each_head else {}
+        for name, example in examples.items():
+            Simplification(name, example).check(self.model)
         return self.model_copy(update={"measuring": self.measuring.model_copy(update={**widened, "each_head": each_head})})
 
     def training_identity(self, seed: int) -> dict:
         """What a trained model depends on."""
-        made_by = self.task.made_by or (type(self.task).__module__,)
         return {
             "seed": seed,
             "kind": self.task.kind,
@@ -134,15 +145,25 @@ class Experiment(Config):
             "model": self.model.plain(),
             "training": self.training.plain(),
             "data": self.task.identity(),
-            "code": provenance.code_of("lib.models.training", *made_by),
+            "code": self.training_code(),
             "versions": provenance.versions(),
         }
 
     def measuring_identity(self, seed: int) -> dict:
         """What measurements depend on."""
-        defined = {part.__module__ for part in (*PROXIES.values(), *MEASURES.values())}
-        code = provenance.code_of("lib.measuring.faithfulness", *sorted(defined))
-        return {"model": provenance.digest_of(self.training_identity(seed)), "measuring": self.measuring.plain(), "code": code}
+        model = provenance.digest_of(self.training_identity(seed))
+        tested_on, code = self.task.tested_on(), self.measuring_code()
+        return {"model": model, "tested_on": tested_on, "measuring": self.measuring.plain(), "code": code}
+
+    def training_code(self) -> dict[str, str]:
+        """Digests of the modules that a trained model depends on."""
+        return provenance.code_of("lib.models.training", *(self.task.made_by or (type(self.task).__module__,)))
+
+    def measuring_code(self) -> dict[str, str]:
+        """Digests of the modules that measurements depend on, besides those of the model: of the proxies, those measured."""
+        proxies = {PROXIES[simplification.proxy] for simplification in self._everything_measured()}
+        defined = {part.__module__ for part in (*proxies, *MEASURES.values())}
+        return provenance.code_of("lib.measuring.faithfulness", *sorted(defined))
 
 
 @dataclass
@@ -159,6 +180,8 @@ class Run:
     def __post_init__(self):
         whole_number("seed", self.seed, 0, 2**32 - 1)
         self.on = resolve_device(self.device)
+        self.experiment.training_code()  # read now, when it is the code that was loaded
+        self.experiment.measuring_code()
 
     @property
     def title(self) -> str:
@@ -168,14 +191,15 @@ class Run:
     @property
     def trained(self) -> provenance.Record:
         """The record of the trained model."""
-        remedy = f"to train it anew: python -m lib train {self.command} --seed {self.seed} --replace"
+        command = f"python -m lib train {self.command} --seed {self.seed} --replace"
+        remedy = f"to train it anew: {command if self.command else 'run.train(replace=True)'}"
         return provenance.Record(self.folder / "config.json", remedy)
 
     @property
     def measured(self) -> provenance.Record:
         """The record of the measurements."""
         path = self.folder / "measurements.json"
-        return provenance.Record(path, f"delete {shlex.quote(str(path))}, and it is made again")
+        return provenance.Record(path, f"delete its record, and it is made again: rm {shlex.quote(str(path))}")
 
     @cached_property
     def data(self) -> Dataset:
@@ -188,25 +212,36 @@ class Run:
         return self.experiment.training_identity(self.seed)
 
     def is_trained(self) -> bool:
-        """True if the model is there; `ArtifactError` if what is there was trained on something else."""
-        stored = self.trained.read()
-        if stored and stored.get("fingerprint") != provenance.digest_of(self.identity):
-            found = {key: stored.get(key) for key in self.identity}
-            difference = first_difference(found, self.identity)
-            raise ArtifactError(f"{self.folder} holds a model of something else ({difference}); {self.trained.remedy}")
-        return bool(stored)
+        """True if the model is there; `ArtifactError` if what is there was trained on something else, or not all is there."""
+        record = self.trained
+        stored = record.identity()
+        if not stored:
+            return False
+        if not record.is_current(self.identity):
+            difference = first_difference(stored, self.identity)
+            raise ArtifactError(f"{self.folder} holds a model of something else ({difference}); {record.remedy}")
+        if missing := record.missing():
+            raise ArtifactError(f"{self.folder / missing[0]} is missing; {record.remedy}")
+        return True
+
+    def _is_whole(self) -> bool:
+        """Whether the model is there, undamaged, and was trained on these very data."""
+        if self.trained.damage() or not self.trained.is_current(self.identity):
+            return False
+        return self.trained.read()["made"].get("data") == self.data.fingerprint
 
     def train(self, replace: bool = False) -> bool:
         """Train the model, unless that was done before; an interrupted training is resumed. True if there was work to do.
 
         With `replace`, a model that was trained on something else, or is damaged, is trained anew.
         """
-        current = self.trained.is_current(self.identity) if replace else self.is_trained()
-        if current and not (replace and self.trained.damage()):
+        if self._is_whole() if replace else self.is_trained():
             return False
-        config = self.experiment
+        config, title = self.experiment, f"train {self.title}"
+        for split in config.measuring.oracle_splits:  # better now than after hours
+            one_of("oracle_splits", split, self.data.splits)
         made = training.train(
-            self.data, config.model, config.training, self.seed, self.folder, self.on, self.identity, f"train {self.title}"
+            self.data, config.model, config.training, self.seed, self.folder, self.on, self.identity, title, replace
         )
         self.trained.write(self.identity, training.FILES, {**made, "data": self.data.fingerprint})
         (self.folder / training.CHECKPOINT).unlink(missing_ok=True)
@@ -239,7 +274,9 @@ class Run:
 
     def model_at(self, step: int) -> Transformer:
         """The model as it was after `step` training steps, one of those in `history`."""
-        return self._model(training.with_prefix(self._weights("snapshots.safetensors"), f"{step}."))
+        snapshots = self._weights("snapshots.safetensors")
+        one_of("step", step, dict.fromkeys(int(name.partition(".")[0]) for name in snapshots))
+        return self._model(training.with_prefix(snapshots, f"{step}."))
 
     @cached_property
     def history(self) -> pd.DataFrame:
@@ -256,11 +293,15 @@ class Run:
         sources = {TRAINING: self.data.training.first(self.experiment.measuring.fit_sequences), **self.data.splits}
         return Fitter(model, sources, self.seed)
 
+    def measuring_identity(self) -> dict:
+        """What the measurements depend on, the weights that were measured among them."""
+        return {**self.experiment.measuring_identity(self.seed), "trained": self.trained.read().get("files", {})}
+
     def measure(self) -> bool:
         """Measure all that the experiment asks for, unless that was done before. True if there was work to do."""
-        identity = self.experiment.measuring_identity(self.seed)
         self.train()
-        if self.measured.is_current(identity):
+        identity = self.measuring_identity()
+        if self.measured.is_current(identity) and not self.measured.missing():
             return False
         torch.set_num_threads(self.experiment.training.threads)
         blocks = self.compare(list(self.data.splits.values()), self.experiment.simplifications())
@@ -311,15 +352,18 @@ class Study:
     device: str = "auto"
     preset: str = ""  # the name of its size, for captions
     command: str = ""  # the options that choose it on the command line, for remedies
+    only: Split | None = field(default=None, repr=False)  # a split of the user's, in place of those of the task
 
     def __post_init__(self):
         if self.seeds is None:
             self.seeds = self.experiment.seeds
         whole_number("seeds", self.seeds, 1, 1_000)
-        self.runs = [
-            Run(self.name, self.experiment, self.folder / f"seed-{seed}", seed, self.device, self.command)
-            for seed in range(self.seeds)
-        ]
+        self.runs = [self.run(seed) for seed in range(self.seeds)]
+
+    def run(self, seed: int) -> Run:
+        """One seed of it, whichever."""
+        whole_number("seed", seed, 0, 2**32 - 1)
+        return Run(self.name, self.experiment, self.folder / f"seed-{seed}", seed, self.device, self.command)
 
     @property
     def task(self) -> Task:
@@ -329,7 +373,10 @@ class Study:
     @cached_property
     def estimates(self) -> Estimates:
         """Estimates with intervals from all that was measured; measured now if it is not there."""
-        return self.estimates_of({run.seed: run.blocks() for run in self.runs})
+        if self.only is None:
+            return self.estimates_of({run.seed: run.blocks() for run in self.runs})
+        simplifications = simplifications_of(self.experiment.measuring.grid)
+        return self.estimates_of({run.seed: run.compare([self.only], simplifications) for run in self.runs})
 
     def estimates_of(self, blocks: Mapping[int, Sequence[Block]]) -> Estimates:
         """Estimates with intervals from other blocks of this task's splits, by seed."""
@@ -366,16 +413,18 @@ class Study:
     def simplified(self, proxy: str, complexity: int | None, layer: int) -> Simplification:
         """One simplification, measured now if it was not measured before. `InputError` for one that the model does not have."""
         wanted = Simplification(proxy, complexity, layer)
-        wanted.check(self.runs[0].model)
+        wanted.check(self.experiment.model)
         self.measure_also([wanted])
         return wanted
 
     def measure_also(self, simplifications: Sequence[Simplification]) -> None:
         """Measure, for this session only, what the experiment does not: it joins `estimates`."""
-        missing = [s for s in simplifications if not self.estimates.has(s, self.task.reference)]
+        split = self.only.name if self.only else self.task.reference
+        missing = [s for s in simplifications if not self.estimates.has(s, split)]
         if missing:
             for run in self.runs:
-                self.estimates.add(run.seed, run.compare(list(run.data.splits.values()), missing))
+                splits = [self.only] if self.only else list(run.data.splits.values())
+                self.estimates.add(run.seed, run.compare(splits, missing))
 
     def with_split(self, file: Path) -> Study:
         """This study with a file of the user's as its only split, named after the file.
@@ -385,9 +434,8 @@ class Study:
         split = self.task.read_split(file)
         if split.name in self.runs[0].data.splits:
             raise InputError(f"{file} would be the split {split.name!r}, which exists already: give the file another name")
-        simplifications = simplifications_of(self.experiment.measuring.grid)
-        study = Study(self.name, self.experiment, self.folder, self.seeds, self.device, self.preset, self.command)
-        study.estimates = self.estimates_of({run.seed: run.compare([split], simplifications) for run in self.runs})
+        study = replace(self, only=split)
+        study.runs = self.runs  # with the models that they have loaded
         return study
 
     def results(self) -> Iterator[pd.DataFrame]:
@@ -395,14 +443,57 @@ class Study:
         for seed in range(self.seeds):
             yield table.tidy(self.estimates.blocks(seed), self.name, seed)
 
-    def save(self, path: Path | None = None) -> Path:
-        """Write the results table, by default to the study's folder and only if it is not there; returns its path."""
-        record = provenance.Record(self.folder / "faithfulness.json", "delete it, and it is made again")
-        identity = {"seeds": [self.experiment.measuring_identity(run.seed) for run in self.runs]}
-        target = path or self.folder / "faithfulness.parquet"
-        if path or not record.is_current(identity) or record.damage():
-            with artifacts.writing(target) as temporary:
-                pd.concat(self.results(), ignore_index=True).to_parquet(temporary, index=False, compression="zstd")
-            if not path:
-                record.write(identity, [target.name], {})
-        return target
+    @property
+    def tabulated(self) -> provenance.Record:
+        """The record of the results table."""
+        path = self.folder / "faithfulness.json"
+        return provenance.Record(path, f"delete its record, and it is made again: rm {shlex.quote(str(path))}")
+
+    def _results_identity(self) -> dict:
+        code = provenance.code_of("lib.measuring.table")
+        return {"measured": [run.measuring_identity() for run in self.runs], "code": code}
+
+    def results_stale(self) -> bool:
+        """Whether there is a results table that is damaged or of something else."""
+        record = self.tabulated
+        return record.path.exists() and bool(record.damage() or not record.is_current(self._results_identity()))
+
+    def save(self) -> Path:
+        """Write the results table, `faithfulness.parquet`, unless it is there and current; returns its path.
+
+        It holds what the experiment measures, and nothing that was measured for this session only.
+        """
+        for run in self.runs:
+            run.measure()
+        record, path = self.tabulated, self.folder / "faithfulness.parquet"
+        if record.damage() or not record.is_current(self._results_identity()):
+            replace(self, only=None).write_results(path)
+            record.write(self._results_identity(), [path.name], {})
+        return path
+
+    def write_results(self, path: Path) -> None:
+        """Write the results table as parquet."""
+        with artifacts.writing(path) as temporary:
+            pd.concat(self.results(), ignore_index=True).to_parquet(temporary, index=False, compression="zstd")
+
+    def summary(self, measure: str = "same_prediction") -> str:
+        """A readable table: for each split its number of scored predictions and the model's accuracy; then, one row per
+        simplification and one column per split, the mean of `measure` with its interval.
+        """
+        splits, simplifications = self.splits, simplifications_of(self.experiment.measuring.grid)
+        own = {split: self.estimates.estimate(MODEL, split, "accuracy") for split in splits}
+        head = pd.DataFrame(
+            {s: {"predictions": f"{e.positions:,}", "accuracy of the model": f"{e:.2f}"} for s, e in own.items()}
+        )
+        rows = [
+            {
+                "layer": "all" if s.layer < 0 else s.layer,
+                "proxy": s.proxy,
+                "complexity": s.complexity or "",
+                **{split: f"{self.estimates.estimate(s, split, measure):.2f}" for split in splits},
+            }
+            for s in simplifications
+        ]
+        over = next(iter(own.values())).over
+        heading = f"{measure} with 95 % intervals over {over} ({self.name}, preset {self.preset}; layers count from 0)"
+        return f"{head.to_string()}\n\n{heading}\n{pd.DataFrame(rows).to_string(index=False)}"

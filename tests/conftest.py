@@ -1,26 +1,31 @@
-"""What several test files share: small configurations, a model whose attention is far from uniform, a fresh interpreter."""
+"""What several test files share: a small experiment, a model whose attention is far from uniform, a fresh interpreter."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
 
-from lib.dyck.splits import DyckConfig, dyck_task
-from lib.presets import PRESETS, ModelConfig, Preset, StudyConfig, TaskPreset, TrainingConfig
-from lib.runs import Study
-from lib.transformer import Transformer
+from lib.models.training import TrainingConfig
+from lib.models.transformer import ModelConfig, Transformer
+from lib.presets import load
+from lib.split import Dataset
+from lib.studies import Experiment, MeasuringConfig
+from lib.tasks.dyck.task import DyckTask
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40, database=None)
 settings.load_profile("repeatable")
 
-torch.set_num_threads(1)  # everything here is so small that threads only get in each other's way
+# Everything here is so small that threads only get in each other's way; tests/test_kernels.py asks for two all the same.
+torch.set_num_threads(int(os.environ.get("TEST_THREADS", "1")))
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,9 +37,9 @@ def artifacts_outside_the_checkout(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def small_data() -> DyckConfig:
+def small_data() -> DyckTask:
     """A language whose splits are all populated, sampled in milliseconds."""
-    return DyckConfig(
+    return DyckTask(
         bracket_types=3,
         max_depth=4,
         min_length=4,
@@ -49,18 +54,20 @@ def small_data() -> DyckConfig:
 
 
 @pytest.fixture(scope="session")
-def small_preset(small_data) -> TaskPreset:
+def small_experiment(small_data) -> Experiment:
     """Trains in a second: two layers, two heads, narrow."""
-    return TaskPreset(
-        small_data,
-        ModelConfig(layers=2, heads=2, width=16, mlp_width=24),
-        TrainingConfig(
-            steps=40, batch_size=16, warmup_steps=5, evaluations=3, heldout_sequences=20, checkpoint_every=7, threads=1
+    grid = {"svd": (2,), "kmeans": (8,), "one_hot": ()}
+    return Experiment(
+        task=small_data,
+        model=ModelConfig(layers=2, heads=2, width=16, mlp_width=24),
+        training=TrainingConfig(
+            steps=40, batch_size=16, warmup_steps=5, evaluations=3, heldout_sequences=20, checkpoint_every=7
         ),
-        StudyConfig(
-            grid={layer: {"svd": (2,), "kmeans": (8,), "one_hot": (None,)} for layer in (0, 1)},
-            along_training={1: {"svd": (2,)}},
-            oracle={1: {"svd": (1, 2)}},
+        measuring=MeasuringConfig(
+            grid={"0": grid, "1": grid},
+            along_training={"1": {"svd": (2,)}},
+            oracle={"1": {"svd": (1, 2)}},
+            oracle_splits=("iid", "unseen_length", "unseen_depth"),
             fit_sequences=40,
         ),
         seeds=2,
@@ -68,8 +75,9 @@ def small_preset(small_data) -> TaskPreset:
 
 
 @pytest.fixture(scope="session")
-def small_task(small_data):
-    return dyck_task(small_data, seed=0)
+def small_dataset(small_data) -> Dataset:
+    """Training sentences and splits of that language."""
+    return small_data.sample(seed=0)
 
 
 @pytest.fixture(scope="session")
@@ -133,26 +141,45 @@ def smoke(smoke_twice) -> Path:
     return smoke_twice[0]
 
 
-@pytest.fixture
-def tiny(small_preset, monkeypatch) -> str:
-    """The name of a preset that trains and measures in a second: two seeds of `small_preset`."""
-    monkeypatch.setitem(PRESETS, "tiny", Preset("tiny", {"dyck": small_preset}))
-    return "tiny"
+@pytest.fixture(scope="session")
+def write_preset() -> Callable[..., Path]:
+    """A function that writes experiments, by their names, as a preset file."""
+
+    def toml(value: object) -> str:
+        if isinstance(value, Mapping):
+            return "{" + ", ".join(f"{json.dumps(key)} = {toml(inner)}" for key, inner in value.items()) + "}"
+        return json.dumps(value)
+
+    def write(path: Path, experiments: Mapping[str, Experiment]) -> Path:
+        lines = []
+        for name, experiment in experiments.items():
+            values = experiment.plain()
+            lines += [f"[{json.dumps(name)}]", f"task = {toml(experiment.task.kind)}", f"data = {toml(values.pop('task'))}"]
+            lines += [f"{key} = {toml(value)}" for key, value in values.items()]
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path
+
+    return write
 
 
 @pytest.fixture(scope="session")
-def tiny_artifacts(small_preset, tmp_path_factory) -> Path:
+def tiny(small_experiment, write_preset, tmp_path_factory) -> str:
+    """The path of a preset that trains and measures in a second: two seeds of `small_experiment`, as `dyck`."""
+    return str(write_preset(tmp_path_factory.mktemp("presets") / "tiny.toml", {"dyck": small_experiment}))
+
+
+@pytest.fixture(scope="session")
+def tiny_artifacts(tiny, tmp_path_factory) -> Path:
     """An artifacts folder with the study of the preset `tiny`. Read only: `tiny_study` is a copy to change."""
     folder = tmp_path_factory.mktemp("tiny")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIB_ARTIFACTS", str(folder))
-        patch.setitem(PRESETS, "tiny", Preset("tiny", {"dyck": small_preset}))
-        Study("dyck", "tiny").save()
+        load(tiny).study("dyck").save()
     return folder
 
 
 @pytest.fixture
-def tiny_study(tiny, tiny_artifacts, tmp_path) -> Path:
+def tiny_study(tiny_artifacts, tmp_path) -> Path:
     """`artifacts/tiny/dyck` of an artifacts folder of one's own, complete."""
     shutil.copytree(tiny_artifacts, tmp_path / "artifacts")
     return tmp_path / "artifacts" / "tiny" / "dyck"

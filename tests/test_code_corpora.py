@@ -7,6 +7,8 @@ import io
 import json
 import os
 import re
+import socket
+import tempfile
 import zipfile
 from importlib import metadata
 from pathlib import Path
@@ -20,14 +22,13 @@ from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lib import provenance
 from lib.artifacts import root
-from lib.code import corpora, sources
-from lib.code.corpora import FEWEST, FILE_FUNCTIONS, MOST, Corpus, corpus, harvest, humaneval_x, normalize
-from lib.code.languages import LANGUAGES
-from lib.code.sources import INSTALLED, MAX_FILE, archive_packages
-from lib.code.splits import CodeConfig, code_task, load
 from lib.errors import ArtifactError, InputError
-from lib.presets import PRESETS, Preset, preset, with_corpus
+from lib.tasks.code import CodeTask, codesearchnet, corpora, files, humaneval, sources
+from lib.tasks.code.corpora import FEWEST, FILE_FUNCTIONS, MOST, Corpus, corpus, harvest, normalize
+from lib.tasks.code.languages import LANGUAGES
+from lib.tasks.code.sources import INSTALLED, MAX_FILE, archive_packages
 
 
 def kept_files() -> list[Path]:
@@ -122,6 +123,41 @@ def test_the_same_sources_are_read_from_the_cache_and_changed_ones_are_not(tree,
     assert changed.manifest["sha256"] != first.manifest["sha256"]
 
 
+def test_what_cuts_is_part_of_what_a_cached_corpus_depends_on(tree, monkeypatch):
+    directory(tree)
+    monkeypatch.setattr(corpora, "code_of", lambda *modules: "other code")
+    directory(tree)
+    assert len(kept_files()) == 2
+
+
+def test_the_code_that_a_cached_corpus_depends_on_is_all_that_makes_one(monkeypatch):
+    """Each module changed in turn, as it would be by an editor; a comment changes nothing."""
+    read, modules = Path.read_text, ("languages", "files", "sources", "codesearchnet", "corpora")
+    before = provenance.code_of(corpora.__name__)
+    for module in modules:
+        for more, changes in (("\n# a comment\n", False), ("\nx = 1\n", True)):
+            with monkeypatch.context() as patch:
+                patch.setattr(Path, "read_text", lambda p, m=module, more=more, **o: read(p, **o) + more * (p.stem == m))
+                provenance._module.cache_clear()
+                assert (provenance.code_of(corpora.__name__) != before) == changes, module
+    provenance._module.cache_clear()
+
+
+def test_a_cached_corpus_is_found_wherever_its_sources_lie_and_whenever_they_were_written(tree, tmp_path):
+    first = directory(tree)
+    moved = tree.rename(tmp_path / "moved")
+    for file in moved.rglob("*.py"):
+        os.utime(file, (0, 0))
+    pd.testing.assert_frame_equal(directory(moved).functions, first.functions)
+    assert len(kept_files()) == 1
+
+
+def test_a_changed_file_of_the_same_size_and_name_is_another_corpus(tree):
+    first, file = directory(tree), tree / "c_0" / "module.c"
+    file.write_text(file.read_text().replace("+ ", "- "))
+    assert directory(tree).manifest["sha256"] != first.manifest["sha256"]
+
+
 def test_the_same_sources_elsewhere_have_the_same_sha256(tree, tmp_path):
     first = directory(tree).manifest["sha256"]
     assert directory(tree.rename(tmp_path / "moved")).manifest["sha256"] == first
@@ -150,6 +186,39 @@ def test_a_damaged_corpus_in_the_cache_is_named(tree, damage):
     assert len(codes(directory(tree))) == 28
 
 
+@pytest.mark.parametrize("change", ["text", "manifest", "rows"])
+def test_a_cached_corpus_whose_text_is_not_that_of_its_manifest_is_refused(tree, change):
+    directory(tree)
+    (path,) = kept_files()
+    table = pd.read_parquet(path)
+    if change == "text":
+        table.loc[3, "code"] += " "
+    attrs = {} if change == "manifest" else table.attrs
+    table = table.iloc[:-1] if change == "rows" else table
+    table.attrs = attrs
+    table.to_parquet(path, index=False)
+    with pytest.raises(ArtifactError, match=r"delete it, and it is made again") as error:
+        directory(tree)
+    assert str(path) in str(error.value)
+
+
+def test_a_cached_corpus_is_read_where_nothing_can_be_written(tree, monkeypatch):
+    first = directory(tree)
+
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    for name in ("mkdir", "touch", "write_bytes", "write_text", "unlink"):
+        monkeypatch.setattr(Path, name, refuse)
+    monkeypatch.setattr(os, "replace", refuse)
+    pd.testing.assert_frame_equal(directory(tree).functions, first.functions)
+
+
+def test_the_manifest_is_plain_when_made_and_when_read(tree):
+    made, read = directory(tree).manifest, directory(tree).manifest
+    assert json.loads(json.dumps(made)) == made == read
+
+
 def test_symbolic_links_are_not_followed(tree, tmp_path):
     (tmp_path / "private.py").write_text(function("python", 90))
     (tree / "link.py").symlink_to(tmp_path / "private.py")
@@ -157,6 +226,33 @@ def test_symbolic_links_are_not_followed(tree, tmp_path):
     (tmp_path / "folder" / "also.py").write_text(function("python", 91))
     (tree / "linked").symlink_to(tmp_path / "folder")
     assert len(codes(directory(tree))) == 28
+
+
+def test_neither_a_loop_of_links_nor_a_pipe_nor_a_socket_keeps_anyone_waiting(tree):
+    (tree / "again").symlink_to(tree)
+    os.mkfifo(tree / "pipe.py")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(tree / "socket.py"))
+    assert len(codes(directory(tree))) == 28
+    with pytest.raises(InputError, match=r"pipe\.py.* name a folder or a zip file"):
+        directory(tree / "pipe.py")
+
+
+@pytest.mark.parametrize("closed", ["python_1", "python_1/module.py"])
+def test_what_cannot_be_read_is_named_and_not_left_out(closed):
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        closed_one = write_tree(Path(folder), {"python": 3, "c": 1}) / closed
+        closed_one.chmod(0)
+        root_or_not = os.geteuid()
+        if root_or_not == 0:
+            os.seteuid(65534)  # whoever runs this: root may read everything
+        try:
+            with pytest.raises(InputError, match=rf"{closed}.* cannot be read \(Permission denied\): make it readable"):
+                directory(folder)
+        finally:
+            os.seteuid(root_or_not)
+            closed_one.chmod(0o755)
 
 
 def test_a_header_is_cpp_where_there_is_cpp_and_else_c(tmp_path):
@@ -325,13 +421,13 @@ def test_a_file_that_is_not_text_is_refused_by_name(tmp_path, content, says):
     refused("directory", archive, "bad.py", says, "leave it out")
 
 
-def test_a_file_whose_name_is_not_text_is_read_or_refused(tmp_path):
+def test_a_file_whose_name_is_not_text_is_read(tmp_path):
     (tmp_path / "good.py").write_text(SOURCE)
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.py")).write_text(function("python", 50))
-    try:
-        assert len(codes(directory(tmp_path))) == 6
-    except InputError as error:
-        assert "\\udcff.py" in repr(str(error))  # noqa: PT017
+    found = directory(tmp_path)
+    assert len(codes(found)) == 6
+    assert set(found.functions["path"]) == {"good.py", "?.py"}
+    assert codes(directory(tmp_path)) == codes(found)
 
 
 def test_a_file_that_is_no_zip_file_is_refused(tmp_path):
@@ -449,7 +545,7 @@ def parquet(path: Path, values: list[dict]) -> Path:
     return path
 
 
-def codesearchnet(folder: object) -> Corpus:
+def searched(folder: object) -> Corpus:
     return corpus("codesearchnet", str(folder), 100, 1_000)
 
 
@@ -462,7 +558,7 @@ def published(tmp_path) -> dict[str, Path]:
 
 
 def test_codesearchnet_is_read_in_both_published_forms(published):
-    one, other = (codesearchnet(folder) for folder in published.values())
+    one, other = (searched(folder) for folder in published.values())
     assert set(codes(one)) == {function(name, n) for name in ("python", "java") for n in range(6)}
     assert set(one.functions["package"]) == {"owner/repo0", "owner/repo1"}
     assert set(one.functions["path"]) == {f"src/{n}{EXTENSIONS[name]}" for n in range(6) for name in ("python", "java")}
@@ -478,8 +574,8 @@ def test_codesearchnet_is_read_from_the_hub(published, tmp_path, monkeypatch):
         parquet(hub / name / "train-00000-of-00001.parquet", rows(True, name) or [rows(True)[0]])
     configs = [f"- config_name: {n}\n  data_files:\n  - split: train\n    path: {n}/train-*\n" for n in languages]
     (hub / "README.md").write_text("---\nconfigs:\n" + "".join(configs) + "---\n")
-    monkeypatch.setattr(corpora, "HUB", str(hub))
-    assert set(codes(codesearchnet(""))) == set(codes(codesearchnet(published["jsonl"])))
+    monkeypatch.setattr(codesearchnet, "HUB", str(hub))
+    assert set(codes(searched(""))) == set(codes(searched(published["jsonl"])))
 
 
 def test_a_hub_that_cannot_be_read_is_refused_with_what_to_do_without_it(tmp_path, monkeypatch):
@@ -487,7 +583,7 @@ def test_a_hub_that_cannot_be_read_is_refused_with_what_to_do_without_it(tmp_pat
     (tmp_path / "hub" / "README.md").write_text(
         "---\nconfigs:\n- config_name: python\n  data_files:\n  - split: train\n    path: python/*.parquet\n---\n"
     )
-    monkeypatch.setattr(corpora, "HUB", str(tmp_path / "hub"))
+    monkeypatch.setattr(codesearchnet, "HUB", str(tmp_path / "hub"))
     refused("codesearchnet", "", "cannot be read from the hub", "javascript", "name a folder", "corpus 'installed'")
 
 
@@ -532,7 +628,7 @@ def test_a_codesearchnet_folder_that_holds_nothing_is_refused(tmp_path):
 def test_a_truncated_gz_file_is_refused(tmp_path):
     path = jsonl(tmp_path / "train.jsonl.gz", rows(False))
     path.write_bytes(path.read_bytes()[:-20])
-    refused("codesearchnet", tmp_path, str(path), "is truncated", "fetch it again")
+    refused("codesearchnet", tmp_path, f"{path}, line ", "ended before the end-of-stream marker", "fetch it again")
 
 
 @pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b'{"a": 1}')[:-12] + b"\0" * 12], ids=["other", "checksum"])
@@ -544,18 +640,20 @@ def test_a_gz_file_that_is_none_is_refused(tmp_path, content):
 @pytest.mark.parametrize("content", [b" " * 12_000_000, b'{"a": 1}\n' * 120_000], ids=["one line", "many lines"])
 def test_a_gz_file_that_expands_without_end_is_refused(tmp_path, content):
     (tmp_path / "train.jsonl.gz").write_bytes(gzip.compress(content))
-    with pytest.raises(InputError, match=r"train.jsonl.gz unpacks to more than 200 times its size: fetch it again"):
-        for _ in sources.lines(tmp_path / "train.jsonl.gz"):
+    with pytest.raises(
+        InputError, match=r"train.jsonl.gz, line \d+, .*unpacks to more than 200 times its size\): fetch it again"
+    ):
+        for _ in files.lines(tmp_path / "train.jsonl.gz"):
             pass
 
 
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        (b"{", "not JSON"),
+        (b"{", "Expecting property name"),
         (b"[1]", "expected a JSON object, found list"),
-        (b'{"a": "\xff"}', "not JSON"),
-        (b"[" * 200_000, "JSON"),
+        (b'{"a": "\xff"}', "can't decode byte 0xff"),
+        (b"[" * 200_000, "recursion"),
     ],
     ids=["open", "list", "not UTF-8", "nested deeply"],
 )
@@ -584,8 +682,8 @@ def test_a_parquet_file_whose_text_is_not_utf8_is_refused(tmp_path):
 # HumanEval-X
 
 
-def humaneval(folder: Path, files: dict[str, list[dict]]) -> str:
-    for name, values in files.items():
+def problems(folder: Path, of: dict[str, list[dict]]) -> str:
+    for name, values in of.items():
         jsonl(folder / name, values)
     return str(folder)
 
@@ -596,11 +694,11 @@ def problem(language: str, number: int) -> dict:
 
 
 def test_humaneval_x_has_the_same_problems_in_every_language(tmp_path):
-    files = {
+    of = {
         "humaneval_python.jsonl.gz": [problem("python", n) for n in (2, 10, 1)],
         "humaneval_js.jsonl.gz": [problem("javascript", n) for n in (1, 2, 3, 10)],
     }
-    found = humaneval_x(humaneval(tmp_path, files))
+    found = humaneval.functions(problems(tmp_path, of))
     assert {name: list(problems) for name, problems in found.items()} == {
         "javascript": ["1", "2", "10"],
         "python": ["1", "2", "10"],
@@ -610,35 +708,48 @@ def test_humaneval_x_has_the_same_problems_in_every_language(tmp_path):
 
 def test_humaneval_x_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"LIB_HUMANEVAL_X is .*none'.* name the folder of HumanEval-X, or unset it"):
-        humaneval_x(str(tmp_path / "none"))
+        humaneval.functions(str(tmp_path / "none"))
     with pytest.raises(InputError, match=r"no folder with humaneval_<language>\.jsonl\.gz files"):
-        humaneval_x(str(tmp_path))
+        humaneval.functions(str(tmp_path))
 
 
 @pytest.mark.parametrize("field", ["task_id", "declaration", "canonical_solution"])
 def test_a_humaneval_x_file_that_lacks_a_field_is_refused(tmp_path, field):
-    folder = humaneval(tmp_path, {"humaneval_python.jsonl.gz": without([problem("python", 1)], field)})
+    folder = problems(tmp_path, {"humaneval_python.jsonl.gz": without([problem("python", 1)], field)})
     with pytest.raises(InputError, match=rf"humaneval_python.jsonl.gz lacks the field '{field}' .* fetch it again"):
-        humaneval_x(folder)
+        humaneval.functions(folder)
 
 
 @pytest.mark.parametrize("change", [{"task_id": "Python/one"}, {"declaration": 1}, {"canonical_solution": None}], ids=str)
 def test_a_humaneval_x_field_of_another_kind_is_refused(tmp_path, change):
-    folder = humaneval(tmp_path, {"humaneval_python.jsonl": [problem("python", 1) | change]})
+    folder = problems(tmp_path, {"humaneval_python.jsonl": [problem("python", 1) | change]})
     with pytest.raises(InputError, match=r"humaneval_python\.jsonl"):
-        humaneval_x(folder)
+        humaneval.functions(folder)
 
 
 def test_humaneval_x_without_a_common_problem_is_refused(tmp_path):
-    files = {"humaneval_python.jsonl": [problem("python", 1)], "humaneval_java.jsonl": [problem("java", 2)]}
+    of = {"humaneval_python.jsonl": [problem("python", 1)], "humaneval_java.jsonl": [problem("java", 2)]}
     with pytest.raises(InputError, match="no problem with a usable function in each of java, python: fetch it again"):
-        humaneval_x(humaneval(tmp_path, files))
+        humaneval.functions(problems(tmp_path, of))
+
+
+@pytest.mark.parametrize("twice", ["in a file", "in two files", "unusable"])
+def test_a_humaneval_x_problem_that_is_there_twice_is_refused(tmp_path, twice):
+    of = {"humaneval_python.jsonl": [problem("python", 1), problem("python", 2)]}
+    if twice == "in a file":
+        of["humaneval_python.jsonl"].append(problem("python", 3) | {"task_id": "Other/1"})
+    elif twice == "unusable":
+        of["humaneval_python.jsonl"] += [problem("python", 3) | {"canonical_solution": ""}] * 2
+    else:
+        of["humaneval_python.jsonl.gz"] = [problem("python", 1)]
+    with pytest.raises(InputError, match=r"humaneval_python\.jsonl.*: problem [13] is there twice.*fetch it again"):
+        humaneval.functions(problems(tmp_path, of))
 
 
 def test_a_humaneval_x_file_of_an_unknown_language_is_refused_by_name(tmp_path):
-    folder = humaneval(tmp_path, {"humaneval_rust.jsonl": [problem("c", 1)], "humaneval_python.jsonl": [problem("python", 1)]})
+    folder = problems(tmp_path, {"humaneval_rust.jsonl": [problem("c", 1)], "humaneval_python.jsonl": [problem("python", 1)]})
     with pytest.raises(InputError, match=r"humaneval_rust\.jsonl"):
-        humaneval_x(folder)
+        humaneval.functions(folder)
 
 
 # Installed packages and a JDK
@@ -663,19 +774,21 @@ def one_package(monkeypatch) -> None:
 
 def test_java_without_a_jdk_is_refused_with_what_to_install(no_jdk, one_package):
     assert sources.jdk_sources() is None
-    config = CodeConfig(language="java", package_functions=30, fewest_sequences=1, split_sequences=1)
+    task = CodeTask(language="java", package_functions=30, fewest_sequences=1, split_sequences=1)
     with pytest.raises(
         InputError, match=r"'java', but corpus 'installed' has only python; .* install a JDK .* LIB_JAVA_SOURCES"
     ):
-        code_task(config, 0)
+        task.sample(0)
 
 
-@pytest.mark.parametrize("name", ["smoke", "paper"])
-def test_tasks_on_java_are_there_where_a_jdk_is(no_jdk, name, tmp_path, monkeypatch):
-    assert "code" in preset(name).available()
-    assert "code-java" not in preset(name).available()
-    monkeypatch.setenv("LIB_JAVA_SOURCES", str(zipped(tmp_path / "src.zip", {"a/A.java": ""})))
-    assert "code-java" in preset(name).available()
+def test_java_is_unavailable_where_no_jdk_is_unless_other_sources_are_read(no_jdk, tmp_path, monkeypatch):
+    task = CodeTask(language="java")
+    assert CodeTask().unavailable() == CodeTask(language="java", corpus="directory", location="x").unavailable() == ""
+    assert "install a JDK" in task.unavailable()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    zipped(tmp_path / "src.zip", {"a/A.java": ""})
+    monkeypatch.setenv("LIB_JAVA_SOURCES", "~/src.zip")
+    assert task.unavailable() == ""
 
 
 def test_java_sources_that_are_no_file_are_refused(tmp_path, monkeypatch):
@@ -709,7 +822,7 @@ def test_installed_takes_no_location(tmp_path):
 def installed(tmp_path_factory) -> Corpus:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIB_ARTIFACTS", str(tmp_path_factory.mktemp("installed")))
-        return load(CodeConfig(package_functions=3, language_functions=100))
+        return CodeTask(package_functions=3, language_functions=100).load()
 
 
 def test_the_environment_itself_is_a_corpus_of_four_languages(installed):
@@ -736,37 +849,6 @@ def test_every_package_that_the_corpus_is_made_of_is_pinned():
     wanted = {re.sub(r"[-_.]+", "-", package.lower()) for packages in INSTALLED.values() for package in packages}
     assert wanted - pinned == set()
     assert set(INSTALLED) <= set(LANGUAGES)
-
-
-# Naming a corpus for a preset
-
-
-@pytest.fixture
-def own_preset(monkeypatch) -> str:
-    monkeypatch.setitem(PRESETS, "own", Preset("own", dict(preset("smoke").tasks)))
-    return "own"
-
-
-def test_a_corpus_makes_a_task_of_its_own(own_preset, tree):
-    before = preset(own_preset).task("code")
-    name = with_corpus(own_preset, "code-javascript", "directory", str(tree))
-    data = preset(own_preset).task(name).data
-    assert name == "code-javascript@directory-tree"
-    assert (data.corpus, data.location, data.language) == ("directory", str(tree), "javascript")
-    assert preset(own_preset).task("code") == before
-
-
-@pytest.mark.parametrize(
-    ("task", "corpus", "says"),
-    [
-        ("dyck", "directory", "which has no corpus"),
-        ("code", "github", "corpus is 'github'"),
-        ("code-cobol", "directory", "task is"),
-    ],
-)
-def test_a_corpus_for_a_task_that_has_none_is_refused(own_preset, task, corpus, says):
-    with pytest.raises(InputError, match=says):
-        with_corpus(own_preset, task, corpus, "")
 
 
 @given(st.text(st.sampled_from("ab \t\n\r(){}é\x0c")))

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lib.code.languages import CLASSES, LANGUAGES, TEXT, WHITESPACE, language, repeated
 from lib.errors import InputError
+from lib.tasks.code.languages import CLASSES, LANGUAGES, TEXT, WHITESPACE, language, repeated
 
 LETTERS = "_)(.KNTFnr"  # of CLASSES, in their order
 

@@ -7,8 +7,8 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from lib.code.ngram import NGram
-from lib.split import Split
+from lib.split import Sequences, Split
+from lib.tasks.code.ngram import NGram
 
 VOCABULARY = 7
 CANDIDATES = np.arange(2, VOCABULARY)
@@ -27,7 +27,11 @@ def sequences(seed: int, count: int = 20, width: int = 12) -> np.ndarray:
 def split_of(tokens: np.ndarray) -> Split:
     scored = np.zeros(tokens.shape, bool)
     scored[:, :-1] = tokens[:, 1:] != 0
-    return Split("x", tokens, scored, CANDIDATES)
+    return Split(name="x", tokens=tokens, lengths=(tokens != 0).sum(1), scored=scored, candidates=CANDIDATES)
+
+
+def model_of(tokens: np.ndarray, order: int = 6) -> NGram:
+    return NGram(Sequences.padded(tokens), VOCABULARY, order)
 
 
 class Slow:
@@ -59,7 +63,7 @@ class Slow:
 @pytest.mark.parametrize("order", [1, 2, 3, 6])
 def test_bits_and_predictions_are_those_of_a_slow_witten_bell(order):
     training, split = sequences(0), split_of(sequences(1, 8))
-    right, bits = NGram(training, VOCABULARY, order).score(split)
+    right, bits = model_of(training, order).score(split)
     slow, expected_right, expected_bits = Slow(training, order), [], []
     for row, t in zip(*np.nonzero(split.scored), strict=True):
         distribution = slow.distribution(split.tokens[row, : t + 1].tolist())
@@ -74,7 +78,7 @@ def test_bits_and_predictions_are_those_of_a_slow_witten_bell(order):
 @pytest.mark.parametrize("order", [1, 2, 4])
 def test_probabilities_sum_to_one_over_the_candidates_in_every_context(order):
     """Each candidate in turn as the next token, after the same text."""
-    model = NGram(sequences(2), VOCABULARY, order)
+    model = model_of(sequences(2), order)
     for prefix in ([1], [1, 2], [1, 2, 3, 2], [6, 6, 6, 6, 6], [2, 5, 4, 3]):
         split = split_of(np.array([[*prefix, token, 0] for token in CANDIDATES], np.int16))
         _, bits = model.score(split)
@@ -86,7 +90,7 @@ def test_a_tiny_case_by_hand():
     """After 2 there follow a 2 and a 3. Alone: 2, 2, 3; so P(2) = (2 + 2 / 5) / 5 and P(3) = (1 + 2 / 5) / 5."""
     p2, p3 = (2 + 2 / 5) / 5, (1 + 2 / 5) / 5
     split = split_of(np.array([[1, 2, 3, 0], [1, 2, 2, 4]], np.int16))
-    model = NGram(np.array([[1, 2, 2, 3]], np.int16), VOCABULARY, order=2)
+    model = model_of(np.array([[1, 2, 2, 3]], np.int16), order=2)
     right, bits = model.score(split)
     after_start = (1 + p2) / 2
     expected = [after_start, (1 + 2 * p3) / 4, after_start, (1 + 2 * p2) / 4, (0 + 2 * (2 / 5) / 5) / 4]
@@ -95,18 +99,27 @@ def test_a_tiny_case_by_hand():
 
 
 def test_without_any_observation_of_a_token_it_still_has_a_probability():
-    _, bits = NGram(np.array([[1, 2, 2, 2]], np.int16), VOCABULARY, order=1).score(split_of(np.array([[1, 6, 0]], np.int16)))
+    _, bits = model_of(np.array([[1, 2, 2, 2]], np.int16), order=1).score(split_of(np.array([[1, 6, 0]], np.int16)))
     assert bits.tolist() == pytest.approx([-np.log2((1 / 5) / 4)])
 
 
 def test_padding_is_never_counted():
     padded = np.pad(sequences(3), ((0, 0), (0, 5)))
     split = split_of(sequences(4, 5))
-    for one, other in zip(NGram(padded, VOCABULARY).score(split), NGram(sequences(3), VOCABULARY).score(split), strict=True):
+    for one, other in zip(model_of(padded).score(split), model_of(sequences(3)).score(split), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_padding_is_known_by_lengths_whatever_token_fills_it():
+    tokens = sequences(3)
+    lengths = (tokens != 0).sum(1)
+    filled = Sequences(tokens=np.where(tokens == 0, 3, tokens), lengths=lengths)
+    split = split_of(sequences(4, 5))
+    for one, other in zip(NGram(filled, VOCABULARY).score(split), model_of(tokens).score(split), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_chunks_make_no_difference():
-    model, split = NGram(sequences(5), VOCABULARY, 3), split_of(sequences(6, 6))
+    model, split = model_of(sequences(5), 3), split_of(sequences(6, 6))
     for one, other in zip(model.score(split), model.score(split, chunk=7), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
-from dataclasses import replace
+import shutil
+import subprocess
+import sys
+from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,22 +20,23 @@ from code_samples import function, write_tree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.code.languages import CLASSES, LANGUAGES, NEW, REPEATED, WHITESPACE, language
-from lib.code.splits import (
+from lib.config import checked
+from lib.errors import InputError
+from lib.split import Dataset, Split
+from lib.tasks import TASKS, Look
+from lib.tasks.code.languages import CLASSES, LANGUAGES, NEW, REPEATED, WHITESPACE, language
+from lib.tasks.code.splits import (
     CHARACTERS,
     PAD,
     START,
     VOCABULARY,
-    CodeConfig,
     code_split,
-    code_task,
     decode,
     encode,
     partition,
     split_windows,
 )
-from lib.errors import InputError
-from lib.split import Split
+from lib.tasks.code.task import CodeTask
 
 CONTEXT = 32
 
@@ -41,15 +46,23 @@ def without_humaneval_x(monkeypatch):
     monkeypatch.delenv("LIB_HUMANEVAL_X", raising=False)
 
 
+def in_folder(folder: Path) -> CodeTask:
+    return CodeTask(corpus="directory", location=str(folder), context=CONTEXT, split_sequences=14, fewest_sequences=5)
+
+
+def changed(task: CodeTask, **values) -> CodeTask:
+    return task.model_copy(update=values)
+
+
 @pytest.fixture(scope="module")
-def config(tmp_path_factory) -> CodeConfig:
+def task(tmp_path_factory) -> CodeTask:
     folder = write_tree(tmp_path_factory.mktemp("tree"), {"python": 12, "javascript": 3, "c": 2, "java": 1}, functions=8)
-    return CodeConfig("directory", str(folder), context=CONTEXT, split_sequences=14, fewest_sequences=5)
+    return in_folder(folder)
 
 
 @pytest.fixture
-def task(config):
-    return code_task(config, 0)
+def data(task) -> Dataset:
+    return task.sample(0)
 
 
 # Windows and tokens
@@ -92,7 +105,7 @@ def functions(packages: int, each: int, name: str = "python", offset: int = 0) -
 
 
 PLENTY = functions(10, 12)
-SMALL = CodeConfig(split_sequences=15, fewest_sequences=5)
+SMALL = CodeTask(split_sequences=15, fewest_sequences=5)
 
 
 def codes(parts: dict[str, pd.DataFrame]) -> dict[str, list[str]]:
@@ -137,43 +150,42 @@ def test_the_order_of_the_corpus_means_nothing():
     ("packages", "each", "split", "has"), [(10, 4, "id", 8), (10, 5, "seen_package", 4), (1, 50, "training", 0)]
 )
 def test_too_few_functions_are_refused_with_how_many_there_are_and_must_be(packages, each, split, has):
-    config = replace(SMALL, fewest_sequences=9 if split == "id" else 5)
+    task = changed(SMALL, fewest_sequences=9 if split == "id" else 5)
     with pytest.raises(
         InputError, match=rf"split '{split}' would have {has} functions of python and needs .*lower fewest_seq"
     ) as e:
-        partition(functions(packages, each), config)
-    assert f"needs {config.fewest_sequences}" in str(e.value)
+        partition(functions(packages, each), task)
+    assert f"needs {task.fewest_sequences}" in str(e.value)
     assert f"{packages * each} functions of {packages} packages" in str(e.value)
 
 
 def test_a_corpus_without_the_training_language_is_refused_with_what_it_has():
     with pytest.raises(InputError, match=r"language is 'go', but corpus 'installed' has only python$"):
-        partition(PLENTY, replace(SMALL, language="go"))
+        partition(PLENTY, changed(SMALL, language="go"))
 
 
 def test_a_corpus_of_nothing_but_the_training_language_is_refused(tmp_path):
     folder = write_tree(tmp_path / "python", {"python": 10}, functions=8)
     with pytest.raises(InputError, match="python"):
-        code_task(CodeConfig("directory", str(folder), context=CONTEXT, split_sequences=14, fewest_sequences=5), 0)
+        in_folder(folder).sample(0)
 
 
 # The task
 
 
-def test_the_splits_of_a_task(task, config):
-    assert list(task.splits) == ["id", "seen_package", "c", "java", "javascript"]
-    assert task.name == "code"
-    assert task.vocabulary == VOCABULARY
-    assert task.context == task.training.shape[1] == CONTEXT + 1, "so many characters are predicted"
-    assert {name: len(split) for name, split in task.splits.items()} == {
+def test_the_splits_of_a_task(data):
+    assert list(data.splits) == ["id", "seen_package", "c", "java", "javascript"]
+    assert all(split.name == name for name, split in data.splits.items())
+    assert data.vocabulary == VOCABULARY
+    assert data.context == data.training.tokens.shape[1] == CONTEXT + 1, "so many characters are predicted"
+    assert {name: len(split) for name, split in data.splits.items()} == {
         "id": 14, "seen_package": 8, "c": 14, "java": 8, "javascript": 14,
     }  # fmt: skip
-    assert len(task.source) == 64
 
 
-def test_training_windows_put_together_are_functions_of_the_corpus(task, config):
+def test_training_windows_put_together_are_functions_of_the_corpus(data):
     text, found = "", []
-    for row in task.training:
+    for row in data.training.tokens:
         if row[0] == START:
             found.append(text)
             text = decode(row)
@@ -185,8 +197,9 @@ def test_training_windows_put_together_are_functions_of_the_corpus(task, config)
     assert len(found) == 12 * 8 - 2 * 8 - 8, "without two packages for id and a tenth of the rest"
 
 
-def test_what_is_scored_is_every_next_character_and_nothing_else(task):
-    for split in task.splits.values():
+def test_what_is_scored_is_every_next_character_and_nothing_else(data):
+    for split in data.splits.values():
+        np.testing.assert_array_equal(split.real, split.tokens != PAD)
         expected = np.zeros(split.tokens.shape, bool)
         for row, tokens in enumerate(split.tokens):
             expected[row, : (tokens != PAD).sum() - 1] = True
@@ -195,37 +208,36 @@ def test_what_is_scored_is_every_next_character_and_nothing_else(task):
         assert [VOCABULARY[c] for c in split.candidates] == list(VOCABULARY[2:])
 
 
-def test_the_same_seed_gives_the_same_task_and_another_other_windows_of_the_same_functions(config):
-    first, again, other = (code_task(config, seed) for seed in (0, 0, 1))
+def test_the_same_seed_gives_the_same_data_and_another_other_windows_of_the_same_functions(task):
+    first, again, other = (task.sample(seed) for seed in (0, 0, 1))
     assert first.fingerprint == again.fingerprint == other.fingerprint
     for name, split in first.splits.items():
         np.testing.assert_array_equal(split.tokens, again.splits[name].tokens)
-        np.testing.assert_array_equal(split.groups["character"], again.splits[name].groups["character"])
+        np.testing.assert_array_equal(split.covariates["character"], again.splits[name].covariates["character"])
         assert split.tokens.shape == other.splits[name].tokens.shape
         assert (split.tokens != other.splits[name].tokens).any()
-        np.testing.assert_array_equal(first.training, other.training)
 
 
-def test_other_sources_have_another_fingerprint_and_source(config, task, tmp_path):
-    folder = write_tree(tmp_path / "other", {"python": 11, "c": 1}, functions=8)
-    other = code_task(replace(config, location=str(folder)), 0)
-    assert other.source != task.source
-    assert other.fingerprint != task.fingerprint
+def test_other_sources_have_another_fingerprint_and_identity(task, data, tmp_path):
+    other = changed(task, location=str(write_tree(tmp_path / "other", {"python": 11, "c": 1}, functions=8)))
+    assert other.identity() != task.identity()
+    assert other.sample(0).fingerprint != data.fingerprint
 
 
 @pytest.mark.parametrize("seed", [-1, 1.0, True])
-def test_an_unusable_seed_is_refused(config, seed):
+def test_an_unusable_seed_is_refused(task, seed):
     with pytest.raises(InputError, match="seed is"):
-        code_task(config, seed)
+        task.sample(seed)
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"language": "cobol"}, "language is 'cobol'"),
-        ({"corpus": "github"}, "corpus is 'github'"),
+        ({"language": "cobol"}, "language is 'cobol': .*'python'.*'ruby'"),
+        ({"corpus": "github"}, "corpus is 'github': .*'installed', 'directory' or 'codesearchnet'"),
         ({"context": 7}, "context is 7"),
         ({"split_sequences": 0}, "split_sequences is 0"),
+        ({"fewest_sequences": 3.0}, "fewest_sequences is 3.0"),
         ({"held_out": 0}, "held_out is 0"),
         ({"held_out": 1.0}, "held_out is 1.0"),
     ],
@@ -233,7 +245,42 @@ def test_an_unusable_seed_is_refused(config, seed):
 )
 def test_an_unusable_configuration_is_refused(change, says):
     with pytest.raises(InputError, match=says):
-        CodeConfig(**change)
+        checked(CodeTask, change, "here")
+
+
+def test_it_is_the_task_registered_as_code_and_every_language_can_be_trained_on():
+    assert TASKS["code"] is CodeTask
+    assert [CodeTask(language=name).language for name in LANGUAGES] == list(LANGUAGES)
+
+
+def test_another_language_to_train_on_is_a_variant():
+    task = CodeTask(context=64)
+    assert task.variants() == [name for name in LANGUAGES if name != "python"]
+    assert task.variant("java") == CodeTask(context=64, language="java")
+    assert task.variant("cobol") is None
+
+
+def test_how_much_is_measured_is_said_in_words():
+    task = CodeTask(split_sequences=1_500, context=64)
+    assert task.size() == "up to 1,500 functions a split, one window of at most 64 characters each"
+    assert task.size(2_000) == task.size()
+    assert task.size(40).startswith("up to 40 functions")
+
+
+def test_a_split_looks_like_its_language_and_the_training_languages_own_packages_black():
+    task = CodeTask()
+    assert task.look("id") == Look("id", "#000000", "o")
+    assert task.look("cpp").label == "C++"
+    assert task.look("humaneval_x/cpp") == task.look("cpp")._replace(label="HumanEval-X: C++")
+    assert task.look("zig").label == "zig", "a split that nobody knows is shown all the same"
+    looks = [task.look(split)[1:] for split in ("id", "seen_package", *LANGUAGES)]
+    assert len(set(looks)) == len(looks)
+
+
+def test_figures_show_own_splits_first_and_then_the_other_languages():
+    splits = ["c", "humaneval_x/c", "seen_package", "java", "id"]
+    assert CodeTask().shown(splits) == ["id", "seen_package", "c", "java"]
+    assert CodeTask().unseen(splits) == ["c", "java"]
 
 
 # Kinds of characters
@@ -288,7 +335,7 @@ def test_the_class_of_each_character_is_that_of_a_slow_computation(name, width):
         checked = stop if whole[1] <= stop else min(stop, max(whole[0], start))
         visible_from = max(0, start - 1)
         expected = [slow_class(name, code, place, visible_from) for place in range(start, checked)]
-        assert split.groups["character"][0][: checked - start].tolist() == expected
+        assert split.covariates["character"][0][: checked - start].tolist() == expected
         assert decode(window[1:]) == code[start:stop]
         seen |= {start}
     assert len(seen) == len(split_windows(encode(code), width)), "every window was drawn"
@@ -307,7 +354,7 @@ def test_a_repeated_word_that_the_end_of_the_window_cuts_off_is_still_repeated()
     code = "total = total + 12\n"
     split = first_window(code, 12)
     assert decode(split.tokens[0]) == "total = tot"
-    names = [CLASSES[kind] for kind in split.groups["character"][0][:11]]
+    names = [CLASSES[kind] for kind in split.covariates["character"][0][:11]]
     assert names[-3:] == ["first character of a word", CLASSES[REPEATED], CLASSES[REPEATED]]
 
 
@@ -315,7 +362,7 @@ def test_a_new_word_that_the_end_of_the_window_cuts_down_to_an_earlier_one_is_st
     code = "tot = 10; total = 2"
     split = first_window(code, 14)
     assert decode(split.tokens[0]) == "tot = 10; tot"
-    assert split.groups["character"][0][11:13].tolist() == [NEW, NEW]
+    assert split.covariates["character"][0][11:13].tolist() == [NEW, NEW]
 
 
 def test_kinds_in_a_window_are_those_of_the_whole_function():
@@ -324,7 +371,7 @@ def test_kinds_in_a_window_are_those_of_the_whole_function():
     for seed in range(20):
         split = code_split("x", "python", [code], 16, np.random.default_rng(seed))
         if decode(split.tokens[0][1:]) == code[15:30]:
-            assert set(split.groups["character"][0][:15]) == {CLASSES.index("string or comment")}
+            assert set(split.covariates["character"][0][:15]) == {CLASSES.index("string or comment")}
             return
     raise AssertionError("the window was not drawn")
 
@@ -332,16 +379,14 @@ def test_kinds_in_a_window_are_those_of_the_whole_function():
 def test_positions_beyond_a_window_are_not_scored_but_have_a_class():
     split = code_split("x", "python", ["x = 1"], 20, np.random.default_rng(0))
     assert split.scored.sum() == 5
-    assert (split.groups["character"][0][5:] == WHITESPACE).all()
+    assert (split.covariates["character"][0][5:] == WHITESPACE).all()
 
 
-def test_a_category_is_called_by_its_label_where_it_has_one(task):
-    split = task.splits["id"]
-    assert split.label("character", REPEATED) == "later character, repeated word"
-    assert [split.label("character", n) for n in range(len(CLASSES))] == list(CLASSES)
-    bare = Split("x", split.tokens, split.scored, split.candidates, {"depth": split.groups["character"]})
-    assert bare.label("depth", 3) == "3"
-    assert split.first(2).label("character", 0) == "whitespace"
+def test_kinds_of_characters_have_their_names_with_them(data):
+    split = data.splits["id"].first(2)
+    assert split.covariates["character"].shape == split.tokens.shape
+    assert split.labels["character"][REPEATED] == "later character, repeated word"
+    assert split.labels["character"] == CLASSES
 
 
 # HumanEval-X
@@ -362,8 +407,8 @@ def humaneval(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_humaneval_x_adds_the_same_problems_in_each_of_its_languages(config, task, humaneval):
-    added = code_task(config, 0)
+def test_humaneval_x_adds_the_same_problems_in_each_of_its_languages(task, data, humaneval):
+    added = task.sample(0)
     names = [name for name in added.splits if name.startswith("humaneval_x/")]
     assert sorted(names) == ["humaneval_x/javascript", "humaneval_x/python"]
     for name in names:
@@ -372,16 +417,71 @@ def test_humaneval_x_adds_the_same_problems_in_each_of_its_languages(config, tas
         assert len(split) == 6
         for number, tokens in zip(range(2, 8), split.tokens, strict=True):
             assert decode(tokens[1:]) in function(known, 50_000 + number)
-    assert added.fingerprint == task.fingerprint
-    for name, split in task.splits.items():
+    assert added.fingerprint == data.fingerprint
+    for name, split in data.splits.items():
         np.testing.assert_array_equal(split.tokens, added.splits[name].tokens)
 
 
-def test_a_humaneval_x_folder_that_is_wrong_is_refused(config, monkeypatch, tmp_path):
+def test_a_humaneval_x_folder_that_is_wrong_is_refused(task, monkeypatch, tmp_path):
     monkeypatch.setenv("LIB_HUMANEVAL_X", str(tmp_path / "none"))
     with pytest.raises(InputError, match="LIB_HUMANEVAL_X is"):
-        code_task(config, 0)
+        task.sample(0)
+    with pytest.raises(InputError, match="LIB_HUMANEVAL_X is"):
+        task.identity()
 
 
-def test_every_language_can_be_trained_on_or_has_a_grammar_at_least():
-    assert [CodeConfig(language=name).language for name in LANGUAGES] == list(LANGUAGES)
+def test_the_users_own_folder_may_be_written_with_a_tilde(task, data, humaneval, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(Path(task.location).parent))
+    of_home = changed(task, location=f"~/{Path(task.location).name}")
+    assert of_home.sample(0).fingerprint == data.fingerprint
+    assert of_home.identity() == task.identity()
+    monkeypatch.setenv("HOME", str(humaneval.parent))
+    monkeypatch.setenv("LIB_HUMANEVAL_X", f"~/{humaneval.name}")
+    assert "humaneval_x/python" in task.sample(0).splits
+
+
+# Identity
+
+
+def test_the_identity_is_plain_and_changes_with_content_alone(task, humaneval, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(task.location, folder)
+    copy = changed(task, location=str(folder))
+    assert copy.identity() == task.identity() == json.loads(json.dumps(task.identity()))
+    (folder / "notes.txt").write_text("no source")
+    assert copy.identity() == task.identity()
+    for file in (folder / "c_0" / "module.c", humaneval / "humaneval_js.jsonl.gz"):
+        before = copy.identity()
+        file.write_bytes(file.read_bytes() + b"\n")
+        assert copy.identity() != before
+    before = copy.identity()
+    (folder / "c_0" / "module.c").rename(folder / "c_0" / "other.c")
+    assert copy.identity() != before
+
+
+def test_the_identity_names_packages_grammars_and_the_jdk(tmp_path, monkeypatch):
+    first, second = (tmp_path / name for name in ("first.zip", "second.zip"))
+    found = []
+    for archive in (first, second):
+        archive.write_text(archive.name)
+        monkeypatch.setenv("LIB_JAVA_SOURCES", str(archive))
+        found.append(CodeTask().identity()["corpus"])
+    assert found[0]["sources"]["packages"]["sympy"] == metadata.version("sympy")
+    assert {"tree-sitter", "tree-sitter-python", "tree-sitter-cpp", "datasketch"} <= set(found[0]["versions"])
+    assert found[0]["sources"].pop("jdk") != found[1]["sources"].pop("jdk")
+    assert found[0] == found[1]
+
+
+def test_to_know_the_task_and_its_identity_takes_no_grammar_and_builds_nothing(tmp_path, task):
+    code = (
+        "import sys; from lib.tasks.code import CodeTask; "
+        f"task = CodeTask(corpus='directory', location={task.location!r}); task.identity(); task.look('java'); "
+        "CodeTask().identity(); CodeTask(language='java').unavailable(); "
+        "heavy = ('tree_sitter', 'datasets', 'datasketch', 'torch', 'matplotlib', 'lib.figures'); "
+        "print([name for name in sys.modules if name.startswith(heavy)])"
+    )
+    environment = {**os.environ, "LIB_ARTIFACTS": str(tmp_path / "artifacts")}
+    root = Path(__file__).parent.parent
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+    assert not (tmp_path / "artifacts").exists()

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.bench import plain_sentence
-from lib.dyck.language import (
+from lib.errors import InputError
+from lib.tasks.dyck.language import (
     END,
     FIRST_BRACKET,
     PAD,
@@ -24,8 +24,7 @@ from lib.dyck.language import (
     structures_of,
     with_types,
 )
-from lib.dyck.splits import DyckConfig
-from lib.errors import InputError
+from lib.tasks.dyck.task import DyckTask
 
 
 def walk(row: np.ndarray, k: int) -> tuple[list[int], list[int], list[int]]:
@@ -61,6 +60,21 @@ def assert_agrees_with_a_stack(sentences: Brackets, k: int) -> None:
         assert sentences.depth[row].tolist() == depths
         assert sentences.opener[row].tolist() == openers
         assert sentences.distance[row].tolist() == distances
+
+
+def plain_depths(task: DyckTask, rng: np.random.Generator) -> list[int]:
+    """The depth of each bracket of one sentence of the automaton, drawn one by one; too long sentences are discarded."""
+    while True:
+        depths, level = [], 0
+        while len(depths) <= task.max_length:
+            if level == 0 and len(depths) >= task.min_length and rng.random() < task.p_end:
+                return depths
+            if level == 0 or (level < task.max_depth and rng.random() < 0.5):
+                level += 1
+                depths.append(level)
+            else:
+                depths.append(level)
+                level -= 1
 
 
 def sample(automaton: Automaton, k: int, count: int, seed: int) -> Brackets:
@@ -142,18 +156,18 @@ def summary(depths: list[list[int]]) -> tuple[Counter, Counter, Counter]:
 @pytest.mark.parametrize(
     "config",
     [
-        pytest.param(DyckConfig(), id="default"),
+        pytest.param(DyckTask(), id="default"),
         pytest.param(
-            DyckConfig(max_depth=3, min_length=4, max_length=14, unseen_structure_length=14, p_end=0.4), id="short and shallow"
+            DyckTask(max_depth=3, min_length=4, max_length=14, unseen_structure_length=14, p_end=0.4), id="short and shallow"
         ),
         pytest.param(
-            DyckConfig(max_depth=2, min_length=2, max_length=8, unseen_structure_length=8, p_end=0.1), id="limit hit often"
+            DyckTask(max_depth=2, min_length=2, max_length=8, unseen_structure_length=8, p_end=0.1), id="limit hit often"
         ),
     ],
 )
 def test_sentences_are_distributed_as_by_rejection_from_the_automaton(config):
     rng = np.random.default_rng(1)
-    plain = [plain_sentence(config, rng)[1] for _ in range(4_000)]
+    plain = [plain_depths(config, rng) for _ in range(4_000)]
     drawn = sample(config.automaton, 2, 20_000, 2)
     vectorized = [[d for d in row if d] for row in drawn.depth.tolist()]
     for observed, expected in zip(summary(vectorized), summary(plain), strict=True):

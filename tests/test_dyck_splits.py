@@ -7,14 +7,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from lib.dyck.language import FIRST_BRACKET
-from lib.dyck.splits import DyckConfig, dyck_split, dyck_task
-from lib.dyck.text import parse_sentences
+from lib.config import checked
 from lib.errors import InputError
-from lib.split import Split
+from lib.split import Sequences, Split
+from lib.tasks.dyck.language import FIRST_BRACKET
+from lib.tasks.dyck.splits import dyck_split
+from lib.tasks.dyck.task import DyckTask
+from lib.tasks.dyck.text import parse_sentences
 
 SPLITS = ["iid", "seen_structure", "unseen_structure", "unseen_length", "unseen_depth", "iid_matched"]
+
+
+def other(task: DyckTask, **change: object) -> DyckTask:
+    return DyckTask(**{**task.model_dump(), **change})
 
 
 def sentences_of(tokens: np.ndarray) -> list[tuple[int, ...]]:
@@ -32,32 +39,32 @@ def deepest(structure: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def structures(small_task, small_data):
+def structures(small_dataset, small_data):
     """The structures of each split, and of training, as text."""
-    parts = {name: split.tokens for name, split in small_task.splits.items()} | {"training": small_task.training}
+    parts = {name: split.tokens for name, split in small_dataset.splits.items()} | {"training": small_dataset.training.tokens}
     k = small_data.bracket_types
     return {name: [structure_of(s, k) for s in sentences_of(tokens)] for name, tokens in parts.items()}
 
 
-def test_there_are_the_splits_in_their_order_and_size(small_task, small_data):
-    assert list(small_task.splits) == SPLITS
-    for name, split in small_task.splits.items():
+def test_there_are_the_splits_in_their_order_and_size(small_dataset, small_data):
+    assert list(small_dataset.splits) == SPLITS
+    for name, split in small_dataset.splits.items():
         assert split.name == name
         assert len(split) == small_data.split_sentences
-    assert len(small_task.training) == small_data.training_sentences
-    assert small_task.context == small_data.unseen_length + 2
-    assert len(small_task.vocabulary) == 3 + 2 * small_data.bracket_types
+    assert len(small_dataset.training) == small_data.training_sentences
+    assert small_dataset.context == small_data.unseen_length + 2
+    assert len(small_dataset.vocabulary) == 3 + 2 * small_data.bracket_types
 
 
 @pytest.mark.parametrize("name", SPLITS)
-def test_no_evaluation_sentence_occurs_in_training(small_task, name):
+def test_no_evaluation_sentence_occurs_in_training(small_dataset, name):
     """Whole sentences are compared, not keys."""
-    assert not set(sentences_of(small_task.splits[name].tokens)) & set(sentences_of(small_task.training))
+    assert not set(sentences_of(small_dataset.splits[name].tokens)) & set(sentences_of(small_dataset.training.tokens))
 
 
-def test_a_small_language_needs_the_exclusion(small_task):
+def test_a_small_language_needs_the_exclusion(small_dataset):
     """Without it some sentence would be drawn that training has: many training sentences occur more than once."""
-    training = sentences_of(small_task.training)
+    training = sentences_of(small_dataset.training.tokens)
     assert len(set(training)) < len(training)
 
 
@@ -95,7 +102,7 @@ def test_unseen_depths_are_equally_represented_and_no_longer(structures, small_d
 
 def test_the_matched_control_has_the_lengths_of_unseen_depth(small_data):
     """Where nothing has to be discarded, as with many bracket types, sentence by sentence."""
-    splits = dyck_task(replace(small_data, bracket_types=20), 0).splits
+    splits = other(small_data, bracket_types=20).sample(0).splits
     np.testing.assert_array_equal(splits["iid_matched"].lengths, splits["unseen_depth"].lengths)
     assert len(set(splits["iid_matched"].lengths.tolist())) > 1
 
@@ -115,47 +122,51 @@ def plain_annotation(row: list[int], k: int) -> list[tuple[int, int] | None]:
     return found
 
 
-def assert_scored_and_grouped_by_plain_loops(split: Split, config: DyckConfig) -> None:
+def assert_scored_and_grouped_by_plain_loops(split: Split, config: DyckTask) -> None:
     for row, tokens in enumerate(split.tokens.tolist()):
         predicted = plain_annotation(tokens, config.bracket_types)
         most = max(p[0] for p in predicted if p)
         for position, bracket in enumerate(predicted):
             depth, distance = bracket or (0, 0)
             assert split.scored[row, position] == (distance >= config.min_distance)
-            assert split.groups["depth"][row, position] == depth
-            assert split.groups["distance"][row, position] == distance
-            assert split.groups["sentence_depth"][row, position] == most
+            assert split.covariates["depth"][row, position] == depth
+            assert split.covariates["distance"][row, position] == distance
+            assert split.covariates["sentence_depth"][row, position] == most
 
 
 @pytest.mark.parametrize("name", SPLITS)
-def test_scored_are_the_predictions_of_closers_far_from_their_opener(small_task, small_data, name):
-    split = small_task.splits[name]
-    assert set(split.groups) == {"depth", "sentence_depth", "distance"}
+def test_scored_are_the_predictions_of_closers_far_from_their_opener(small_dataset, small_data, name):
+    split = small_dataset.splits[name]
+    assert set(split.covariates) == {"depth", "sentence_depth", "distance"}
     assert_scored_and_grouped_by_plain_loops(split, small_data)
     targets = split.tokens[:, 1:][split.scored[:, :-1]]
     assert set(targets.tolist()) <= set(split.candidates.tolist())
     np.testing.assert_array_equal(split.targets[split.scored], targets)
 
 
-def test_candidates_are_the_closing_brackets(small_task, small_data):
-    for split in small_task.splits.values():
-        assert [small_task.vocabulary[c] for c in split.candidates] == ["a)", "b)", "c)"]
+def test_candidates_are_the_closing_brackets(small_dataset, small_data):
+    for split in small_dataset.splits.values():
+        assert [small_dataset.vocabulary[c] for c in split.candidates] == ["a)", "b)", "c)"]
 
 
 def test_the_default_distance_scores_what_murty_et_al_score():
     """Closers at least ten tokens after their opener; here the outermost pair is 11 apart and the next one 9."""
     sentences = parse_sentences(["(a (b (c (c (c (c c) c) c) c) b) a)"], 20)
-    split = dyck_split("mine", sentences, DyckConfig())
+    split = dyck_split("mine", sentences, DyckTask())
     assert np.argwhere(split.scored).tolist() == [[0, 11]]
     assert split.targets[0, 11] == FIRST_BRACKET + 20
-    assert (split.groups["distance"][0, 11], split.groups["depth"][0, 11], split.groups["sentence_depth"][0, 11]) == (11, 1, 6)
+    assert (
+        split.covariates["distance"][0, 11],
+        split.covariates["depth"][0, 11],
+        split.covariates["sentence_depth"][0, 11],
+    ) == (11, 1, 6)
 
 
 def test_the_seed_decides_everything(small_data):
-    one, same, other = (dyck_task(small_data, seed) for seed in (0, 0, 1))
+    one, same, other = (small_data.sample(seed) for seed in (0, 0, 1))
     assert one.fingerprint == same.fingerprint
     assert one.fingerprint != other.fingerprint
-    np.testing.assert_array_equal(one.training, same.training)
+    np.testing.assert_array_equal(one.training.tokens, same.training.tokens)
     for name in SPLITS:
         np.testing.assert_array_equal(one.splits[name].tokens, same.splits[name].tokens)
         assert (one.splits[name].tokens != other.splits[name].tokens).any()
@@ -163,15 +174,18 @@ def test_the_seed_decides_everything(small_data):
 
 def test_the_fingerprint_does_not_change_between_machines_and_versions(small_data):
     """If this fails, models trained before can no longer be told to have seen the same data."""
-    assert dyck_task(small_data, 0).fingerprint == "42e5bfa10c0cc80d1eed8a4654a22c8dd7814b6e8607f8f7ec10093950369246"
+    assert small_data.sample(0).fingerprint == "42e5bfa10c0cc80d1eed8a4654a22c8dd7814b6e8607f8f7ec10093950369246"
 
 
-def test_the_fingerprint_notices_a_single_token(small_task):
-    changed = small_task.training.copy()
+def test_the_fingerprint_notices_a_single_token(small_dataset):
+    tokens = small_dataset.training.tokens
+    changed = tokens.copy()
     changed[-1, 1] += 1
-    assert replace(small_task, training=changed).fingerprint != small_task.fingerprint
-    wider = np.pad(small_task.training, ((0, 0), (0, 1)))
-    assert replace(small_task, training=wider).fingerprint != small_task.fingerprint
+    for different in (changed, np.pad(tokens, ((0, 0), (0, 1))), tokens[:-1], tokens[::-1]):
+        training = Sequences.padded(different)
+        assert replace(small_dataset, training=training).fingerprint != small_dataset.fingerprint
+    same = replace(small_dataset, training=Sequences.padded(tokens.astype(np.int64)))
+    assert same.fingerprint == small_dataset.fingerprint, "how numbers are stored does not count"
 
 
 @pytest.mark.parametrize(
@@ -184,66 +198,78 @@ def test_the_fingerprint_notices_a_single_token(small_task):
 )
 def test_limits_that_leave_a_part_empty_are_refused_by_its_name(small_data, change, part):
     with pytest.raises(InputError, match=f"dyck, {part}: .*length .* depth"):
-        dyck_task(replace(small_data, **change), 0)
+        other(small_data, **change).sample(0)
 
 
 def test_a_distance_that_scores_nothing_is_refused_with_the_split(small_data):
     with pytest.raises(InputError, match=r"split 'iid'.*no position to score.*50.*min_distance"):
-        dyck_task(replace(small_data, min_distance=50), 0)
+        other(small_data, min_distance=50).sample(0)
 
 
 def test_a_language_with_too_few_sentences_is_refused(small_data):
     """One bracket type and up to 6 brackets: after 600 draws training holds every sentence there is."""
-    tiny = replace(small_data, bracket_types=1, max_depth=2, max_length=6, unseen_structure_length=6, unseen_depth=3)
+    tiny = other(small_data, bracket_types=1, max_depth=2, max_length=6, unseen_structure_length=6, unseen_depth=3)
     with pytest.raises(InputError, match=r"split 'iid': only 0 of 60 sentences .* do not occur in training.*bracket_types"):
-        dyck_task(tiny, 0)
+        tiny.sample(0)
 
 
 def test_training_on_every_structure_there_is_leaves_no_unseen_structure(small_data):
-    tiny = replace(small_data, bracket_types=20, max_depth=2, max_length=6, unseen_structure_length=6, unseen_depth=3)
+    tiny = other(small_data, bracket_types=20, max_depth=2, max_length=6, unseen_structure_length=6, unseen_depth=3)
     with pytest.raises(InputError, match=r"split 'unseen_structure': only 0 of 60 sentences"):
-        dyck_task(replace(tiny, min_distance=2), 0)
+        other(tiny, min_distance=2).sample(0)
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "0", True, None], ids=repr)
 def test_a_seed_that_is_no_whole_number_from_0_is_refused(small_data, seed):
     with pytest.raises(InputError, match=r"seed is .* must be a whole number"):
-        dyck_task(small_data, seed)
+        small_data.sample(seed)
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         pytest.param({"bracket_types": 0}, "bracket_types is 0", id="no bracket types"),
-        pytest.param({"p_end": 0.0}, "p_end is 0.0.*probability", id="never ends"),
-        pytest.param({"p_end": 1.5}, "p_end is 1.5.*probability", id="no probability"),
-        pytest.param({"min_length": 1}, "min_length is 1", id="shorter than a pair"),
-        pytest.param({"max_length": 2}, "max_length is 2.*at least 4", id="longest below shortest"),
-        pytest.param({"unseen_length": 17}, "unseen_length is 17.*between 18", id="no length is new"),
-        pytest.param({"unseen_depth": 4}, "unseen_depth is 4.*between 5", id="no depth is new"),
+        pytest.param({"p_end": 0.0}, "p_end is 0.0: .*greater than 0", id="never ends"),
+        pytest.param({"p_end": 1.5}, "p_end is 1.5: .*less than or equal to 1", id="no probability"),
+        pytest.param({"p_end": float("nan")}, "p_end is nan: .*finite", id="no number"),
+        pytest.param({"min_length": 1}, "min_length is 1: .*greater than or equal to 2", id="shorter than a pair"),
+        pytest.param({"max_length": 2}, "max_length is 2.*at least min_length = 4", id="longest below shortest"),
+        pytest.param({"unseen_length": 17}, "unseen_length is 17.*at least .* = 18", id="no length is new"),
+        pytest.param({"unseen_depth": 4}, "unseen_depth is 4.*at least .* = 5", id="no depth is new"),
         pytest.param(
-            {"unseen_structure_length": 17}, "unseen_structure_length is 17.*between 4 and 16", id="longer than training"
+            {"unseen_structure_length": 17}, "unseen_structure_length is 17.*above max_length = 16", id="longer than training"
         ),
         pytest.param({"split_sentences": 0}, "split_sentences is 0", id="no evaluation sentences"),
-        pytest.param({"training_sentences": 2.0}, "training_sentences is 2.0", id="a float"),
+        pytest.param({"training_sentences": 2.0}, "training_sentences is 2.0: .*integer", id="a float"),
+        pytest.param({"training_sentences": "2"}, "training_sentences is '2': .*integer", id="a text"),
+        pytest.param({"training_sentences": True}, "training_sentences is True: .*integer", id="a truth value"),
+        pytest.param({"depth": 3}, "depth is no key that there is: use one of bracket_types, max_depth, ", id="unknown key"),
     ],
 )
 def test_a_configuration_out_of_range_is_refused_by_its_argument(small_data, change, says):
-    with pytest.raises(InputError, match=says):
-        replace(small_data, **change)
+    with pytest.raises(ValidationError):
+        other(small_data, **change)
+    with pytest.raises(InputError, match=f"^mine.toml, data: {says}"):
+        checked(DyckTask, {**small_data.model_dump(), **change}, "mine.toml, data")
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         pytest.param({"scored": np.zeros((1, 3), bool)}, "no position to score", id="nothing scored"),
-        pytest.param({"scored": np.array([[True, False, True]])}, "last position predicts nothing", id="last position scored"),
+        pytest.param(
+            {"scored": np.array([[True, False, True]])},
+            "predicts nothing",
+            id="last position scored",
+        ),
+        pytest.param({"lengths": np.array([2])}, "predicts nothing", id="padding is predicted"),
         pytest.param({"scored": np.ones((1, 4), bool)}, "scored has shape", id="shape of scored"),
-        pytest.param({"groups": {"depth": np.ones((2, 3))}}, r"groups\['depth'\] has shape", id="shape of a group"),
+        pytest.param({"covariates": {"depth": np.ones((2, 3))}}, r"covariates\['depth'\] has shape", id="shape of a covariate"),
     ],
 )
 def test_a_split_whose_parts_do_not_fit_is_refused(change, says):
-    parts = {"tokens": np.array([[1, 3, 2]]), "scored": np.array([[False, True, False]]), "candidates": np.array([3])}
-    assert len(Split("mine", **parts)) == 1
+    parts = {"tokens": np.array([[1, 3, 2]]), "lengths": np.array([3]), "candidates": np.array([3])}
+    parts["scored"] = np.array([[False, True, False]])
+    assert len(Split(name="mine", **parts)) == 1
     with pytest.raises(InputError, match=f"split 'mine'.*{says}"):
-        Split("mine", **{**parts, **change})
+        Split(name="mine", **{**parts, **change})

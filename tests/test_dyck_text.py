@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.dyck.language import END, FIRST_BRACKET, START, Automaton, sample_structures, with_types
-from lib.dyck.text import parse_sentences, read_sentences, type_names, vocabulary, write_sentences
 from lib.errors import InputError
+from lib.tasks.dyck.language import END, FIRST_BRACKET, START, Automaton, sample_structures, with_types
+from lib.tasks.dyck.text import parse_sentences, read_sentences, type_names, vocabulary, write_sentences
 
 
 @given(st.integers(1, 60), st.integers(1, 12), st.integers(0, 10_000))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -14,25 +13,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 
-from lib import measures
-from lib.faithfulness import COLUMNS, METRICS, SETTING, measure, summarize
-from lib.presets import ModelConfig
-from lib.proxies import Setting
-from lib.split import Split
+from lib.measuring import faithfulness, measures, table
+from lib.measuring.faithfulness import measure
+from lib.measuring.measures import LABELS, MEASURES, Comparison, Output
+from lib.models.base import most_attended
+from lib.models.transformer import ModelConfig
+from lib.proxies import MODEL, TRAINING, Fitter, Simplification
+from lib.split import Sequences, Split
+
+pytestmark = pytest.mark.kernels
 
 CONFIG = ModelConfig(layers=2, heads=2, width=12, mlp_width=16)
 SEED = 3  # of the fits
-SETTINGS = [
-    Setting("svd", 2, layer=1),
-    Setting("svd", 1),
-    Setting("kmeans", 5, layer=0),
-    Setting("one_hot", None, layer=1, head=1),
-    Setting("one_hot", None, layer=0),
-    Setting("kmeans", 3, head=0),
-    Setting("weight_svd", 2, layer=1),
-    Setting("svd", 2, layer=1, fit_on="iid"),
-    Setting("kmeans", 4, layer=0, fit_on="unseen_depth"),
+SIMPLIFICATIONS = [
+    Simplification("svd", 2, layer=1),
+    Simplification("svd", 1),
+    Simplification("svd_uncentred", 2, layer=0),
+    Simplification("kmeans", 5, layer=0),
+    Simplification("one_hot", None, layer=1, head=1),
+    Simplification("one_hot", None, layer=0),
+    Simplification("kmeans", 3, head=0),
+    Simplification("weight_svd", 2, layer=1),
+    Simplification("svd", 2, layer=1, fit_on="iid"),
+    Simplification("kmeans", 4, layer=0, fit_on="unseen_depth"),
 ]
+NAMES = ["same_prediction", "accuracy", "attention_jsd", "attention_top1", "output_kl"]
+COVARIATES = ["depth", "sentence_depth", "distance", "margin"]
 
 
 # The model once more
@@ -86,11 +92,7 @@ def plain_pattern(queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
 
 
 def plain_one_hot(queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    pattern = np.zeros((len(queries), len(keys)))
-    for t, query in enumerate(queries):
-        scores = keys[: t + 1] @ query / math.sqrt(len(query))
-        pattern[t, : t + 1] = plain_largest(softmax(scores))
-    return pattern
+    return np.array([plain_largest(weights) for weights in plain_pattern(queries, keys)])
 
 
 def plain_largest(weights: np.ndarray) -> np.ndarray:
@@ -102,11 +104,15 @@ def plain_largest(weights: np.ndarray) -> np.ndarray:
 # The proxies once more
 
 
-def projection(vectors: np.ndarray, rank: int):
-    mean = vectors.mean(0)
+def projection(vectors: np.ndarray, rank: int, centred: bool = True):
+    mean = vectors.mean(0) if centred else np.zeros(vectors.shape[1])
     _, eigenvectors = np.linalg.eigh((vectors - mean).T @ (vectors - mean))
     top = eigenvectors[:, ::-1][:, :rank]
     return lambda x: mean + (x - mean) @ top @ top.T
+
+
+def uncentred_projection(vectors: np.ndarray, rank: int):
+    return projection(vectors, rank, centred=False)
 
 
 def clustering(vectors: np.ndarray, clusters: int):
@@ -114,20 +120,23 @@ def clustering(vectors: np.ndarray, clusters: int):
     return lambda x: np.array([centroids[np.argmin([np.sum((row - c) ** 2) for c in centroids])] for row in x])
 
 
-def plain_rules(setting: Setting, plain: PlainModel, training: np.ndarray) -> dict:
-    """A pattern for each head that `setting` simplifies, by (layer, head)."""
-    seen = [plain.run([t for t in row if t])[2] for row in training.tolist()]
+FITS = {"svd": projection, "svd_uncentred": uncentred_projection, "kmeans": clustering}
+
+
+def plain_rules(simplification: Simplification, plain: PlainModel, source: Sequences) -> dict:
+    """A pattern for each head that is simplified, by (layer, head)."""
+    seen = [plain.run(tokens)[2] for tokens in sentences_of(source)]
     rules = {}
-    for layer in range(CONFIG.layers) if setting.layer < 0 else [setting.layer]:
-        for head in range(CONFIG.heads) if setting.head < 0 else [setting.head]:
-            if setting.proxy == "one_hot":
+    for layer in range(CONFIG.layers) if simplification.layer < 0 else [simplification.layer]:
+        for head in range(CONFIG.heads) if simplification.head < 0 else [simplification.head]:
+            if simplification.proxy == "one_hot":
                 rules[layer, head] = plain_one_hot
                 continue
-            if setting.proxy == "weight_svd":
-                rules[layer, head] = plain_weight_svd(plain, layer, head, setting.complexity)
+            if simplification.proxy == "weight_svd":
+                rules[layer, head] = plain_weight_svd(plain, layer, head, simplification.complexity)
                 continue
-            fit = {"svd": projection, "kmeans": clustering}[setting.proxy]
-            q, k = (fit(np.concatenate([vectors[layer, head][i] for vectors in seen]), setting.complexity) for i in (0, 1))
+            captured = [np.concatenate([vectors[layer, head][part] for vectors in seen]) for part in (0, 1)]
+            q, k = (FITS[simplification.proxy](vectors, simplification.complexity) for vectors in captured)
             rules[layer, head] = lambda queries, keys, q=q, k=k: plain_pattern(q(queries), k(keys))
     return rules
 
@@ -152,44 +161,57 @@ def entropy_in_bits(p: np.ndarray) -> float:
     return -sum(x * math.log2(x) for x in p if x > 0)
 
 
-def plain_measures(plain: PlainModel, split: Split, rules: dict, row: int) -> dict[int, dict[str, float]]:
-    """Every measure at each scored position of a sequence. Attention measures are means over the simplified heads."""
-    tokens = [t for t in split.tokens[row].tolist() if t]
-    original, patterns, _ = plain.run(tokens)
-    simplified, simplified_patterns, _ = plain.run(tokens, rules)
-    found = {}
-    for t in np.flatnonzero(split.scored[row]).tolist():
-        truth = tokens[t + 1]
-        choice, proxy_choice = (max(split.candidates.tolist(), key=lambda c: logits[t, c]) for logits in (original, simplified))
-        p, q = softmax(original[t]), softmax(simplified[t])
-        pairs = [(patterns[at][t], simplified_patterns[at][t]) for at in rules]
-        found[t] = {
-            "same_prediction": float(choice == proxy_choice),
-            "accuracy": float(proxy_choice == truth),
-            "original_accuracy": float(choice == truth),
-            "attention_jsd": np.mean(
-                [entropy_in_bits((a + b) / 2) - (entropy_in_bits(a) + entropy_in_bits(b)) / 2 for a, b in pairs]
-            ),
-            "attention_top1": np.mean([np.minimum(plain_largest(a), plain_largest(b)).sum() for a, b in pairs]),
-            "output_kl": sum(x * math.log(x / y) for x, y in zip(p, q, strict=True)),
-        }
+def sentences_of(sequences: Sequences) -> list[list[int]]:
+    return [[t for t in row if t] for row in sequences.tokens.tolist()]
+
+
+def lead(logits: np.ndarray, split: Split) -> float:
+    """How far the best candidate is ahead of the next."""
+    best, second = sorted((logits[c] for c in split.candidates), reverse=True)[:2]
+    return best - second
+
+
+def plain_measures(plain: PlainModel, split: Split, rules: dict) -> list[dict]:
+    """Covariates and every measure at each scored position. Attention measures are means over the simplified heads."""
+    everywhere = {(layer, head): plain_pattern for layer in range(CONFIG.layers) for head in range(CONFIG.heads)}
+    found = []
+    for row, tokens in enumerate(sentences_of(split)):
+        original, patterns, _ = plain.run(tokens)
+        simplified, simplified_patterns, _ = plain.run(tokens, rules)
+        for t in np.flatnonzero(split.scored[row]).tolist():
+            choice, other = (max(split.candidates.tolist(), key=lambda c: logits[t, c]) for logits in (original, simplified))
+            p, q = softmax(original[t]), softmax(simplified[t])
+            pairs = [(patterns[at][t], simplified_patterns[at][t]) for at in rules or everywhere]
+            found.append(
+                {
+                    "split": split.name,
+                    "sequence": row,
+                    **{name: int(values[row, t]) for name, values in split.covariates.items()},
+                    "margin": sum(lead(original[t], split) >= edge for edge in faithfulness.MARGINS),
+                    "n": 1,
+                    "same_prediction": float(choice == other),
+                    "accuracy": float(other == tokens[t + 1]),
+                    "attention_jsd": np.mean(
+                        [entropy_in_bits((a + b) / 2) - (entropy_in_bits(a) + entropy_in_bits(b)) / 2 for a, b in pairs]
+                    ),
+                    "attention_top1": np.mean([np.minimum(plain_largest(a), plain_largest(b)).sum() for a, b in pairs]),
+                    "output_kl": sum(x * math.log(x / y) for x, y in zip(p, q, strict=True)),
+                    "lead": min(lead(original[t], split), lead(simplified[t], split)),
+                }
+            )
     return found
 
 
-def plain_sequences(plain: PlainModel, splits: list[Split], training: np.ndarray, settings: list[Setting]) -> dict:
-    """{(setting, split, group, value, sequence): [n, sum of each measure]}, of all groups where something is scored."""
-    sums = defaultdict(lambda: np.zeros(1 + len(METRICS)))
-    for setting in settings:
-        source = {"training": training, **{split.name: split.tokens for split in splits}}[setting.fit_on]
-        rules = plain_rules(setting, plain, source)
-        for split in splits if setting.fit_on == "training" else [s for s in splits if s.name == setting.fit_on]:
-            for row in range(len(split)):
-                for t, values in plain_measures(plain, split, rules, row).items():
-                    one = np.array([1, *(values[m] for m in METRICS)])
-                    sums[setting, split.name, "", "", row] += one
-                    for group, categories in split.groups.items():
-                        sums[setting, split.name, group, str(categories[row, t]), row] += one
-    return sums
+def plain_positions(model, splits: list[Split], training: Sequences, simplifications: list[Simplification]) -> pd.DataFrame:
+    """One row per scored position and simplification (or the model itself), with the index of it among `simplifications`."""
+    plain = PlainModel(model)
+    sources = {TRAINING: training, **{split.name: split for split in splits}}
+    tables = [pd.DataFrame(plain_measures(plain, split, {})).assign(index=-1) for split in splits]
+    for i, simplification in enumerate(simplifications):
+        rules = plain_rules(simplification, plain, sources[simplification.fit_on])
+        for split in splits if simplification.fit_on == TRAINING else [sources[simplification.fit_on]]:
+            tables.append(pd.DataFrame(plain_measures(plain, split, rules)).assign(index=i))
+    return pd.concat(tables, ignore_index=True)
 
 
 @pytest.fixture(scope="module")
@@ -199,137 +221,154 @@ def model(random_model):
 
 
 @pytest.fixture(scope="module")
-def splits(small_task):
+def splits(small_dataset) -> list[Split]:
     """A few sentences of two splits, some of them without a scored position."""
-    return [small_task.splits["iid"].first(14), small_task.splits["unseen_depth"].first(9)]
+    return [small_dataset.splits["iid"].first(14), small_dataset.splits["unseen_depth"].first(9)]
 
 
 @pytest.fixture(scope="module")
-def training(small_task):
-    return small_task.training[:20]
+def training(small_dataset) -> Sequences:
+    return small_dataset.training.first(20)
 
 
 @pytest.fixture(scope="module")
-def sequences(model, splits, training) -> pd.DataFrame:
-    return measure(model, splits, SETTINGS, training, seed=SEED)
+def fitter(model, splits, training) -> Fitter:
+    return Fitter(model, {TRAINING: training, **{split.name: split for split in splits}}, SEED)
 
 
 @pytest.fixture(scope="module")
-def expected(model, splits, training) -> dict:
-    return plain_sequences(PlainModel(model), splits, training, SETTINGS)
+def blocks(fitter, splits) -> list[table.Block]:
+    return measure(splits, SIMPLIFICATIONS, fitter)
 
 
-def test_a_split_for_the_whole_model_is_not_measured_with_single_layers(model, splits, training):
-    everywhere, one_layer = Setting("svd", 2), Setting("svd", 2, layer=1)
-    both = [replace(splits[0], name="control", whole_model=True), splits[1]]
-    table = measure(model, both, [everywhere, one_layer], training)
-    assert set(zip(table["split"], table["layer"], strict=True)) == {
-        ("control", -1),
-        (splits[1].name, -1),
-        (splits[1].name, 1),
-    }
+@pytest.fixture(scope="module")
+def positions(model, splits, training) -> pd.DataFrame:
+    return plain_positions(model, splits, training, SIMPLIFICATIONS)
 
 
 @torch.no_grad()
 def test_the_plain_model_is_the_model(model, splits):
-    for tokens in splits[0].tokens[:4]:
-        kept = [t for t in tokens.tolist() if t]
-        np.testing.assert_allclose(PlainModel(model).run(kept)[0], model(torch.tensor([kept]))[0].numpy(), atol=1e-10)
+    for tokens in sentences_of(splits[0])[:4]:
+        np.testing.assert_allclose(PlainModel(model).run(tokens)[0], model(torch.tensor([tokens]))[0].numpy(), atol=1e-10)
 
 
-@pytest.mark.parametrize("metric", METRICS)
-def test_sums_per_sequence_and_group_are_those_of_the_plain_computation(sequences, expected, metric):
-    column = 1 + METRICS.index(metric)
-    found = 0
-    for row in sequences.itertuples():
-        setting = Setting(row.proxy, None if pd.isna(row.complexity) else row.complexity, row.layer, row.head, row.fit_on)
-        key = (setting, row.split, row.group, row.group_value, row.sequence)
-        want = expected.get(key, np.zeros(1 + len(METRICS)))
-        assert row.n == want[0], key
-        assert getattr(row, metric) == pytest.approx(want[column], abs=2e-5), key
-        found += key in expected
-    assert found == len(expected), "everything scored is in the table, once"
+def test_a_block_is_of_one_split_and_all_that_was_measured_on_it(blocks, splits):
+    assert [block.split for block in blocks] == [split.name for split in splits]
+    assert [block.sequences for block in blocks] == [14, 9]
+    for block in blocks:
+        assert block.covariates == COVARIATES
+        assert block.measures == NAMES == list(MEASURES) == list(LABELS)
+        measured = [s for s in SIMPLIFICATIONS if s.fit_on in (TRAINING, block.split)]
+        assert block.simplifications == [MODEL, *measured], "an oracle is tested on what it was fitted on"
 
 
-def test_the_cases_compared_are_telling(expected):
-    """The settings, sentences and weights above exercise the measures: none is trivial on them."""
-    whole = np.sum([sums for (_, _, group, _, _), sums in expected.items() if group == ""], axis=0)
-    means = dict(zip(METRICS, whole[1:] / whole[0], strict=True))
-    for metric in ("same_prediction", "accuracy", "original_accuracy", "attention_jsd", "attention_top1"):
-        assert 0.05 < means[metric] < 0.95, metric
-    assert means["output_kl"] > 0.05
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_hold_the_sums_of_the_plain_computation(blocks, positions, name):
+    for block in blocks:
+        for simplification in block.simplifications:
+            index = SIMPLIFICATIONS.index(simplification) if simplification != MODEL else -1
+            of = positions[(positions["split"] == block.split) & (positions["index"] == index)]
+            rows = of.groupby(["sequence", *COVARIATES], as_index=False)[["n", name]].sum()
+            for column in ("sequence", *COVARIATES, "n"):
+                np.testing.assert_array_equal(block.columns[column], rows[column], err_msg=column)
+            sums = block.sums[simplification, name]
+            np.testing.assert_allclose(sums, rows[name], rtol=1e-6, atol=1e-6, err_msg=str(simplification))
 
 
-def test_results_are_means_over_scored_positions(sequences, expected):
-    results = summarize(sequences.assign(task="dyck", seed=7))
-    totals = defaultdict(lambda: np.zeros(1 + len(METRICS)))
-    for (setting, split, group, value, _), sums in expected.items():
-        totals[setting, split, group, value] += sums
-    assert len(results) == len(totals) * len(METRICS)
-    for row in results.itertuples():
-        setting = Setting(row.proxy, None if pd.isna(row.complexity) else row.complexity, row.layer, row.head, row.fit_on)
-        total = totals[setting, row.split, row.group, row.group_value]
-        assert (row.task, row.seed, row.n) == ("dyck", 7, total[0])
-        assert row.value == pytest.approx(total[1 + METRICS.index(row.metric)] / total[0], abs=2e-5)
+def test_the_cases_compared_are_telling(positions):
+    """The simplifications, sentences and weights above exercise the measures: none is trivial on them."""
+    simplified, model = positions[positions["index"] >= 0], positions[positions["index"] < 0]
+    for name in ("same_prediction", "accuracy", "attention_jsd", "attention_top1"):
+        assert 0.05 < simplified[name].mean() < 0.95, name
+    assert simplified["output_kl"].mean() > 0.05
+    assert 0.05 < model["accuracy"].mean() < 0.95
+    assert model["margin"].nunique() > 5
+    assert positions["lead"].min() > 1e-6, "no prediction hangs on rounding"
 
 
-def test_the_results_table_has_the_columns_that_users_rely_on(sequences):
-    results = summarize(sequences.assign(task="dyck", seed=0))
-    assert list(results.columns) == [
-        *("task", "seed", "layer", "head", "proxy", "complexity", "fit_on"),
-        *("split", "group", "group_value", "metric", "value", "n"),
-    ]
-    assert list(results.columns) == COLUMNS
-    assert set(results["metric"]) == {
-        *("same_prediction", "accuracy", "original_accuracy", "attention_jsd", "attention_top1", "output_kl")
+def test_the_model_agrees_with_itself(blocks):
+    for block in blocks:
+        n = block.columns["n"]
+        np.testing.assert_array_equal(block.sums[MODEL, "same_prediction"], n)
+        np.testing.assert_allclose(block.sums[MODEL, "attention_top1"], n)
+        for name in ("attention_jsd", "output_kl"):
+            np.testing.assert_array_equal(block.sums[MODEL, name], 0)
+
+
+def test_results_are_means_over_scored_positions(blocks, positions):
+    margins = blocks[0].labels["margin"]
+    named = positions.assign(margin=[margins[code] for code in positions["margin"]], whole="").astype(
+        dict.fromkeys(COVARIATES, str)
+    )
+    expected = {
+        (*keys, "" if group == "whole" else group): part
+        for group in ("whole", *COVARIATES)
+        for keys, part in named.groupby(["index", "split", group])[[*NAMES, "n"]]
     }
-    assert set(results["group"]) == {"", "depth", "sentence_depth", "distance"}
-    assert (results.loc[results["group"] == "", "group_value"] == "").all()
-    assert set(results.loc[results["proxy"] == "one_hot", "complexity"]) == {pd.NA}
-    assert set(results.loc[results["proxy"] == "svd", "complexity"]) == {1, 2}
-    assert set(results["fit_on"]) == {"training", "iid", "unseen_depth"}
-    oracle = results[results["fit_on"] != "training"]
-    assert (oracle["fit_on"] == oracle["split"]).all(), "an oracle is tested on what it was fitted on"
-    assert {-1, 0, 1} == set(results["layer"]) == set(results["head"])
-    assert not results.duplicated([c for c in COLUMNS if c not in ("value", "n")]).any()
-    assert not results.drop(columns="complexity").isna().any().any()
+    results = table.tidy(blocks, "dyck", 7)
+    for row in results.itertuples():
+        complexity = None if pd.isna(row.complexity) else row.complexity
+        index = SIMPLIFICATIONS.index(Simplification(row.proxy, complexity, row.layer, row.head, row.fit_on))
+        key = (row.split, row.group_value, row.group)
+        own = row.metric == "original_accuracy"
+        wanted = expected[-1, *key]["accuracy"] if own else expected[index, *key][row.metric]
+        assert (row.task, row.seed, row.n) == ("dyck", 7, len(wanted))
+        assert row.value == pytest.approx(np.mean(wanted.to_numpy()), abs=1e-6)
+    assert len(results) == (len(NAMES) + 1) * sum(index >= 0 for index, *_ in expected), "each once"
 
 
-def test_every_group_adds_up_to_the_whole(sequences):
-    keys = [*SETTING, "split"]
-    whole = sequences[sequences["group"] == ""].groupby(keys, dropna=False)[["n", *METRICS]].sum()
-    for group in ("depth", "sentence_depth", "distance"):
-        parts = sequences[sequences["group"] == group].groupby(keys, dropna=False)[["n", *METRICS]].sum()
-        pd.testing.assert_frame_equal(parts, whole, check_exact=False, atol=1e-4)
+def test_the_margin_is_in_bins_of_nats(blocks):
+    names = blocks[0].labels["margin"]
+    assert names[:2] == ("0 to 0.05 nats", "0.05 to 0.1 nats")
+    assert names[-1] == "6 to inf nats"
+    assert len(names) == len(faithfulness.MARGINS) + 1
 
 
-def test_measuring_twice_gives_the_same_table(model, splits, training, sequences):
-    again = measure(model, splits, SETTINGS, training, seed=SEED)
-    pd.testing.assert_frame_equal(again, sequences, check_exact=True)
-    shuffled = again.assign(task="dyck", seed=0).sample(frac=1, random_state=0)
-    once, twice = (summarize(t) for t in (sequences.assign(task="dyck", seed=0), shuffled))
-    pd.testing.assert_frame_equal(twice, once, rtol=1e-9)
+def test_a_model_with_one_candidate_is_certain(fitter, splits):
+    (block,) = measure([replace(splits[0], candidates=splits[0].candidates[:1])], SIMPLIFICATIONS[:1], fitter)
+    assert set(block.columns["margin"]) == {len(faithfulness.MARGINS)}
+    np.testing.assert_array_equal(block.sums[SIMPLIFICATIONS[0], "same_prediction"], block.columns["n"])
 
 
-def test_the_order_of_settings_and_splits_does_not_matter(model, splits, training, sequences):
-    keys = [*SETTING, "split", "group", "group_value", "sequence"]
-    reversed_order = measure(model, splits[::-1], SETTINGS[::-1], training, seed=SEED)
-    one, other = (t.sort_values(keys, ignore_index=True) for t in (sequences, reversed_order))
-    pd.testing.assert_frame_equal(one, other, check_exact=True)
+def test_what_is_left_out_of_a_split_is_not_measured_there(fitter, splits):
+    everywhere, one_layer = Simplification("svd", 2), Simplification("svd", 2, layer=1)
+    blocks = measure(splits, [everywhere, one_layer], fitter, {"iid": [one_layer]})
+    assert [block.simplifications for block in blocks] == [[MODEL, everywhere], [MODEL, everywhere, one_layer]]
+
+
+def assert_the_same(found: list[table.Block], expected: list[table.Block]) -> None:
+    for one, other in zip(found, expected, strict=True):
+        assert (one.split, set(one.sums)) == (other.split, set(other.sums))
+        for name, column in other.columns.items():
+            np.testing.assert_array_equal(one.columns[name], column)
+        for key, sums in other.sums.items():
+            np.testing.assert_allclose(one.sums[key], sums, rtol=1e-6, atol=1e-6)
+
+
+def test_the_order_of_simplifications_and_splits_does_not_matter(fitter, splits, blocks):
+    again = Fitter(fitter.model, fitter.sources, SEED)
+    assert_the_same(measure(splits[::-1], SIMPLIFICATIONS[::-1], again)[::-1], blocks)
+
+
+@pytest.mark.parametrize("weights", [1, 1_500], ids=["one by one", "in a few batches"])
+def test_how_sequences_are_batched_does_not_matter(fitter, splits, blocks, monkeypatch, weights):
+    monkeypatch.setattr(faithfulness, "_BATCH", weights)
+    assert len(list(faithfulness.batches(fitter.model, splits[0]))) > 2
+    assert_the_same(measure(splits, SIMPLIFICATIONS, fitter), blocks)
 
 
 def test_single_precision_agrees_with_the_plain_computation(random_model, splits, training):
     """What is used in practice; averages over the split hide no more than rounding."""
-    settings = SETTINGS[:1]
+    simplification = Simplification("svd", 2, layer=1)
     single = random_model(CONFIG, seed=1)
-    results = summarize(measure(single, splits, settings, training, seed=SEED).assign(task="dyck", seed=0))
-    totals = np.zeros(1 + len(METRICS))
-    for (_, split, group, _, _), sums in plain_sequences(PlainModel(single), splits[1:], training, settings).items():
-        assert split == "unseen_depth"
-        totals += sums if group == "" else 0
-    values = results[(results["split"] == "unseen_depth") & (results["group"] == "")].set_index("metric")["value"]
-    for metric, total in zip(METRICS, totals[1:], strict=True):
-        assert values[metric] == pytest.approx(total / totals[0], abs=1e-4), metric
+    (block,) = measure(splits[1:], [simplification], Fitter(single, {TRAINING: training}, SEED))
+    positions = plain_positions(single, splits[1:], training, [simplification])
+    assert positions["lead"].min() > 1e-3, "no prediction hangs on rounding"
+    for index, measured in ((-1, MODEL), (0, simplification)):
+        of = positions[positions["index"] == index]
+        for name in NAMES:
+            mean = block.sums[measured, name].sum() / block.columns["n"].sum()
+            assert mean == pytest.approx(of[name].mean(), abs=1e-4), name
 
 
 # Laws of the measures themselves
@@ -346,12 +385,12 @@ def rows_of_attention(draw):
 @given(rows_of_attention())
 def test_jensen_shannon_divergence_is_symmetric_and_between_0_and_1_bit(rows):
     p, q = rows
-    divergence = measures.attention_jsd(p, q)
-    torch.testing.assert_close(divergence, measures.attention_jsd(q, p))
+    divergence = measures.jensen_shannon(p, q)
+    torch.testing.assert_close(divergence, measures.jensen_shannon(q, p))
     assert 0 <= divergence <= 1
     expected = entropy_in_bits(((p + q) / 2).numpy()) - (entropy_in_bits(p.numpy()) + entropy_in_bits(q.numpy())) / 2
-    assert divergence.item() == pytest.approx(expected, abs=1e-6)
-    assert measures.attention_jsd(p, p).item() == 0
+    assert divergence.item() == pytest.approx(expected, abs=1e-9)
+    assert measures.jensen_shannon(p, p).item() == 0
 
 
 @pytest.mark.parametrize(
@@ -366,8 +405,8 @@ def test_jensen_shannon_divergence_is_symmetric_and_between_0_and_1_bit(rows):
 )
 def test_attention_measures_by_hand(p, q, jsd, top1):
     p, q = torch.tensor(p), torch.tensor(q)
-    assert measures.attention_jsd(p, q).item() == pytest.approx(jsd, abs=1e-6)
-    assert measures.attention_top1(p, q).item() == pytest.approx(top1)
+    assert measures.jensen_shannon(p, q).item() == pytest.approx(jsd, abs=1e-6)
+    assert measures.overlap_of_first(p, q).item() == pytest.approx(top1)
 
 
 @pytest.mark.parametrize("noise", [1e-7, 1e-6, 1e-5])
@@ -376,22 +415,63 @@ def test_ties_are_ties_however_a_processor_rounds(noise):
     tied = torch.tensor([0.3, 0.3, 0.1, 0.3])
     for signs in ([1, -1, 1, 0], [-1, 1, 0, 1], [0, 0, 1, -1]):
         rounded = tied * (1 + noise * torch.tensor(signs))
-        torch.testing.assert_close(measures.most_attended(rounded), torch.tensor([1, 1, 0, 1]) / 3)
-        assert measures.attention_top1(rounded, torch.tensor([1.0, 0.0, 0.0, 0.0])).item() == pytest.approx(1 / 3)
+        torch.testing.assert_close(most_attended(rounded), torch.tensor([1, 1, 0, 1]) / 3)
+        assert measures.overlap_of_first(rounded, torch.tensor([1.0, 0.0, 0.0, 0.0])).item() == pytest.approx(1 / 3)
+
+
+def compared(original: torch.Tensor, simplified: torch.Tensor, candidates: tuple[int, ...] = (0, 1)) -> Comparison:
+    """Two models that compute these logits (P, vocabulary); the true token is 0 always."""
+    one, other = (Output(logits, {}, torch.tensor(candidates)) for logits in (original, simplified))
+    return Comparison(one, other, torch.zeros(len(original), dtype=torch.int64), slice(None))
 
 
 def test_divergence_of_equal_logits_is_0_and_shifting_logits_changes_nothing():
     logits = torch.randn(50, 9, generator=torch.Generator().manual_seed(0)) * 10
-    assert measures.output_kl(logits, logits).abs().max() == 0
-    assert measures.output_kl(logits, logits + 3.0).max() < 1e-5
+    assert measures.output_kl(compared(logits, logits)).abs().max() == 0
+    assert measures.output_kl(compared(logits, logits + 3.0)).max() < 1e-5
 
 
 def test_divergence_by_hand_is_in_nats_and_from_the_model_to_the_proxy():
     """From (1/2, 1/2) to (1/4, 3/4): the other way round it would be .131."""
     model, proxy = torch.tensor([[0.5, 0.5]]).log(), torch.tensor([[0.25, 0.75]]).log()
-    assert measures.output_kl(model, proxy).item() == pytest.approx(0.5 * math.log(2) + 0.5 * math.log(2 / 3), abs=1e-6)
+    divergence = measures.output_kl(compared(model, proxy)).item()
+    assert divergence == pytest.approx(0.5 * math.log(2) + 0.5 * math.log(2 / 3), abs=1e-6)
 
 
 def test_only_candidates_are_chosen():
+    """The largest logit is that of token 0, and then of token 3, and neither is a candidate."""
     logits = torch.tensor([[9.0, 1.0, 2.0, 0.0], [9.0, 3.0, 2.0, 8.0]])
-    assert measures.choices(logits, torch.tensor([1, 2])).tolist() == [2, 1]
+    assert compared(logits, logits, (1, 2)).simplified.choices.tolist() == [2, 1]
+    assert measures.accuracy(compared(logits, logits, (1, 2))).tolist() == [0, 0]
+    assert measures.accuracy(compared(logits, logits, (0, 1))).tolist() == [1, 1]
+
+
+# New ones
+
+
+@pytest.fixture
+def certainty():
+    """A new measure, as the docstring of `lib.measuring.measures` says that one is made."""
+
+    @measures.measure("certainty")
+    def certainty(c: Comparison) -> torch.Tensor:
+        return c.simplified.log_probabilities.amax(-1).exp()
+
+    yield certainty
+    del MEASURES["certainty"], LABELS["certainty"]
+
+
+@torch.no_grad()
+def test_a_new_measure_joins_every_table(certainty, model, fitter, splits, tmp_path):
+    blocks = measure(splits, SIMPLIFICATIONS[:2], fitter)
+    assert blocks[0].measures == [*NAMES, "certainty"]
+    assert LABELS["certainty"] == "certainty"
+    table.write(tmp_path / "measurements.parquet", blocks, {})
+    for block, stored, split in zip(blocks, table.read(tmp_path / "measurements.parquet"), splits, strict=True):
+        probabilities = model(torch.from_numpy(split.tokens.astype(np.int64))).softmax(-1).amax(-1)  # [n, T]
+        expected = probabilities[torch.from_numpy(split.scored)].sum().item()
+        assert stored.sums[MODEL, "certainty"].sum() == pytest.approx(expected, rel=1e-6)
+        np.testing.assert_array_equal(stored.sums[SIMPLIFICATIONS[1], "certainty"], block.sums[SIMPLIFICATIONS[1], "certainty"])
+    results = table.tidy(blocks, "dyck", 0)
+    assert set(results["metric"]) == {*NAMES, "original_accuracy", "certainty"}
+    assert results.loc[results["metric"] == "certainty", "value"].between(1 / 9, 1).all()

@@ -6,10 +6,10 @@ import json
 import math
 import multiprocessing
 import os
+import shlex
 import shutil
 import signal
-import sys
-import time
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +17,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from lib.dyck.splits import dyck_task
+from lib.config import checked
 from lib.errors import ArtifactError, InputError
-from lib.presets import ModelConfig, StudyConfig, TaskPreset, TrainingConfig
-from lib.training import CHECKPOINT, evaluation_steps, learning_rate, length_batches, new_model, resolve_device, train
+from lib.models.machine import resolve_device
+from lib.models.training import CHECKPOINT, TrainingConfig, evaluation_steps, learning_rate, length_batches
+from lib.models.transformer import ModelConfig, Transformer
+from lib.split import Dataset
+from lib.studies import Experiment, Run
 
 RESULTS = ["config.json", "model.safetensors", "snapshots.safetensors", "training.csv"]
 
@@ -37,16 +41,30 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in RESULTS}
 
 
+def run_of(experiment: Experiment, folder: Path, seed: int = 0, data: Dataset | None = None) -> Run:
+    """A run, on its own data unless others are given."""
+    run = Run("dyck", experiment, folder, seed, "cpu")
+    if data is not None:
+        run.data = data
+    return run
+
+
+def other(experiment: Experiment, **training: object) -> Experiment:
+    """The experiment with other values of its training."""
+    changed = TrainingConfig(**{**experiment.training.model_dump(), **training})
+    return experiment.model_copy(update={"training": changed})
+
+
 @pytest.fixture(scope="module")
-def trained(small_task, small_preset, tmp_path_factory) -> Path:
+def trained(small_dataset, small_experiment, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
-    train(small_task, small_preset, 0, folder)
+    assert run_of(small_experiment, folder, data=small_dataset).train()
     return folder
 
 
 @pytest.fixture(scope="module")
-def checkpoint(small_task, small_preset, tmp_path_factory) -> Path:
-    """What a run of `small_preset` that was cut off has left: its last checkpoint."""
+def checkpoint(small_dataset, small_experiment, tmp_path_factory) -> Path:
+    """What a run that was cut off has left: its last checkpoint."""
     folder = tmp_path_factory.mktemp("cut off")
 
     class PowerCut(BaseException):
@@ -65,7 +83,7 @@ def checkpoint(small_task, small_preset, tmp_path_factory) -> Path:
             return np.asarray(self)[index]
 
     with pytest.raises(PowerCut):
-        train(replace(small_task, training=small_task.training.view(CutOff)), small_preset, 0, folder)
+        run_of(small_experiment, folder, data=with_tokens(small_dataset, CutOff)).train()
     assert names(folder) == [CHECKPOINT]
     assert step_of(folder / CHECKPOINT) == 21
     return folder / CHECKPOINT
@@ -73,77 +91,75 @@ def checkpoint(small_task, small_preset, tmp_path_factory) -> Path:
 
 def step_of(path: Path) -> int:
     """The step that a checkpoint was taken after, 0 where there is none."""
-    try:
-        with path.open("rb") as file:  # opened only once, as it may be replaced or removed at any moment
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    except FileNotFoundError:
+    if not path.exists():
         return 0
-    return json.loads(header["__metadata__"]["progress"])["step"]
+    with safe_open(path, "pt") as file:
+        return json.loads(file.metadata()["progress"])["step"]
+
+
+def with_tokens(data: Dataset, kind: type[np.ndarray]) -> Dataset:
+    """The data, with training tokens of another kind of array."""
+    return replace(data, training=replace(data.training, tokens=data.training.tokens.view(kind)))
 
 
 # What a run leaves
 
 
-def test_the_same_seed_gives_the_same_weights_and_curve_to_the_bit(small_task, small_preset, trained, tmp_path):
-    train(small_task, small_preset, 0, tmp_path)
+def test_the_same_seed_gives_the_same_weights_and_curve_to_the_bit(small_experiment, trained, tmp_path):
+    run_of(small_experiment, tmp_path).train()
     assert contents(tmp_path) == contents(trained)
 
 
-def test_another_seed_gives_other_weights(small_preset, trained, tmp_path):
-    train(dyck_task(small_preset.data, 1), small_preset, 1, tmp_path)
+def test_another_seed_gives_other_weights(small_experiment, trained, tmp_path):
+    run_of(small_experiment, tmp_path, seed=1).train()
     assert contents(tmp_path)["model.safetensors"] != contents(trained)["model.safetensors"]
 
 
-def test_the_weights_are_those_of_the_model(trained, small_task, small_preset):
-    model = new_model(small_task, small_preset, 0)
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    model.load_state_dict(load_file(trained / "model.safetensors"))
-    assert all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())
-    assert any(not torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+def test_the_weights_are_those_of_the_model_and_it_has_moved(trained, small_dataset, small_experiment):
+    untrained = Transformer.seeded(small_experiment.model, len(small_dataset.vocabulary), small_dataset.context, 0)
+    model = run_of(small_experiment, trained, data=small_dataset).model
+    before, after = untrained.state_dict(), model.state_dict()
+    assert all(torch.isfinite(tensor).all() for tensor in after.values())
+    assert all(not torch.equal(tensor, before[name]) for name, tensor in after.items())
 
 
-def test_the_configuration_is_kept_beside_the_weights(trained, small_task, small_preset):
+def test_what_the_model_depends_on_is_kept_beside_the_weights(trained, small_dataset, small_experiment):
     kept = json.loads((trained / "config.json").read_text())
-    assert kept["task"] == "dyck"
+    assert kept["kind"] == "dyck"
     assert kept["seed"] == 0
-    assert kept["fingerprint"] == small_task.fingerprint
-    assert kept["versions"]["torch"] == torch.__version__
+    assert kept["task"]["bracket_types"] == small_experiment.task.bracket_types
+    assert kept["model"]["heads"] == small_experiment.model.heads
+    assert kept["training"]["steps"] == small_experiment.training.steps
+    assert {"lib.models.training", "lib.models.transformer", "lib.tasks.dyck.splits", "lib.split"} <= set(kept["code"])
+    assert kept["versions"]["torch"] == torch.__version__.partition("+")[0]
     assert kept["versions"]["numpy"] == np.__version__
-    assert kept["versions"]["python"].startswith(f"{sys.version_info.major}.{sys.version_info.minor}.")
-    assert kept["device"] in ("cpu", "cuda")
-    assert kept["data"]["bracket_types"] == small_preset.data.bracket_types
-    assert kept["model"]["heads"] == small_preset.model.heads
-    assert kept["training"]["steps"] == small_preset.training.steps
+    assert kept["made"]["data"] == small_dataset.fingerprint
+    assert (kept["made"]["device"], kept["made"]["precision"]) == ("cpu", "float32")
 
 
-def test_the_curve_has_a_row_an_evaluation(trained, small_task, small_preset):
+def test_the_curve_has_a_row_an_evaluation(trained, small_dataset, small_experiment):
     curve = pd.read_csv(trained / "training.csv")
-    assert list(curve.columns) == ["step", "learning_rate", "loss", *(f"accuracy_{name}" for name in small_task.splits)]
-    assert list(curve["step"]) == sorted(evaluation_steps(small_preset.training))
-    assert curve["step"].iloc[-1] == small_preset.training.steps
+    assert list(curve.columns) == ["step", "learning_rate", "loss", *(f"accuracy_{name}" for name in small_dataset.splits)]
+    assert list(curve["step"]) == sorted(evaluation_steps(small_experiment.training))
+    assert curve["step"].iloc[-1] == small_experiment.training.steps
     assert curve["learning_rate"].tolist() == pytest.approx(
-        [learning_rate(step - 1, small_preset.training) for step in curve["step"]]
+        [learning_rate(step - 1, small_experiment.training) for step in curve["step"]]
     )
     assert curve.filter(like="accuracy_").apply(lambda accuracy: accuracy.between(0, 1)).all(axis=None)
 
 
-def test_training_learns(small_data, tmp_path):
+def test_training_learns(small_data, small_experiment, tmp_path):
     """An easy language in a few seconds' worth of steps: loss falls and the closers of `iid` are mostly right."""
-    easy = replace(small_data, bracket_types=2, max_depth=2, unseen_depth=4)
-    config = TaskPreset(
-        easy,
-        ModelConfig(layers=2, width=16, mlp_width=32),
-        TrainingConfig(steps=300, batch_size=32, warmup_steps=20, peak_learning_rate=1e-2, evaluations=4, threads=1),
-        StudyConfig(grid={}),
-        seeds=1,
-    )
-    train(dyck_task(easy, 0), config, 0, tmp_path)
+    easy = type(small_data)(**{**small_data.model_dump(), "bracket_types": 2, "max_depth": 2, "unseen_depth": 4})
+    model = ModelConfig(layers=2, width=16, mlp_width=32)
+    training = TrainingConfig(steps=300, batch_size=32, warmup_steps=20, peak_learning_rate=1e-2, evaluations=4)
+    run_of(small_experiment.model_copy(update={"task": easy, "model": model, "training": training}), tmp_path).train()
     curve = pd.read_csv(tmp_path / "training.csv")
     assert curve["loss"].iloc[-1] < 0.6 * curve["loss"].iloc[0]
     assert curve["accuracy_iid"].iloc[-1] > 0.8
 
 
-def test_snapshots_are_the_weights_at_every_row_of_the_curve(trained, small_task, small_preset):
+def test_snapshots_are_the_weights_at_every_row_of_the_curve(trained):
     snapshots = load_file(trained / "snapshots.safetensors")
     steps = pd.read_csv(trained / "training.csv")["step"].tolist()
     final = load_file(trained / "model.safetensors")
@@ -153,12 +169,11 @@ def test_snapshots_are_the_weights_at_every_row_of_the_curve(trained, small_task
         assert not torch.equal(snapshots[f"{steps[0]}.{name}"], tensor)
 
 
-def test_the_final_accuracy_is_that_of_the_final_weights(trained, small_task, small_preset):
-    model = new_model(small_task, small_preset, 0)
-    model.load_state_dict(load_file(trained / "model.safetensors"))
-    split = small_task.splits["iid"]
+def test_the_final_accuracy_is_that_of_the_final_weights(trained, small_dataset, small_experiment):
+    model = run_of(small_experiment, trained, data=small_dataset).model
+    split = small_dataset.splits["iid"]
     right = []
-    for row in range(small_preset.training.heldout_sequences):
+    for row in range(small_experiment.training.heldout_sequences):
         logits = model(torch.from_numpy(split.tokens[row : row + 1].astype(np.int64)))[0]
         for position in np.flatnonzero(split.scored[row]):
             best = max(split.candidates.tolist(), key=lambda c, p=position: logits[p, c].item())
@@ -166,46 +181,52 @@ def test_the_final_accuracy_is_that_of_the_final_weights(trained, small_task, sm
     assert pd.read_csv(trained / "training.csv")["accuracy_iid"].iloc[-1] == pytest.approx(np.mean(right))
 
 
+def test_products_in_half_precision_are_recorded_and_change_the_weights(small_dataset, small_experiment, trained, tmp_path):
+    run_of(other(small_experiment, precision="bfloat16"), tmp_path, data=small_dataset).train()
+    assert json.loads((tmp_path / "config.json").read_text())["made"]["precision"] == "bfloat16"
+    assert contents(tmp_path)["model.safetensors"] != contents(trained)["model.safetensors"]
+
+
 # Interruptions
 
 
-def test_killing_it_at_any_point_changes_nothing(small_preset, tmp_path):
-    """Killed for real: at its start, at its first checkpoint, a few times on the way, and once the weights are written."""
-    config = replace(small_preset, training=replace(small_preset.training, steps=120, checkpoint_every=5))
-    task = dyck_task(config.data, 0)
-    train(task, config, 0, tmp_path / "whole")
-    folder = tmp_path / "killed"
+def train_until_killed(experiment: Experiment, folder: Path, point: int) -> None:
+    """Train, and kill this process at a point: 0 right before the first file is put in place, 1 right after, and so on."""
+    put_in_place, left = os.replace, point
+
+    def counted(*arguments: object) -> None:
+        nonlocal left
+        for is_after in (False, True):
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left -= 1
+            if not is_after:
+                put_in_place(*arguments)
+
+    os.replace = counted
+    run_of(experiment, folder).train()
+
+
+def test_killing_it_at_any_point_changes_nothing(small_experiment, tmp_path):
+    """Before and after each checkpoint is put in place, each run going on from the last one; then with each of the results."""
+    experiment, folder = other(small_experiment, checkpoint_every=15), tmp_path / "killed"
+    run_of(experiment, tmp_path / "whole").train()
     processes = multiprocessing.get_context("forkserver")  # each run is a fresh process, but PyTorch is imported only once
-    processes.set_forkserver_preload(["lib.training", "torch._dynamo"])
-
-    def start() -> multiprocessing.Process:
-        process = processes.Process(target=train, args=(task, config, 0, folder))
+    processes.set_forkserver_preload(["lib.studies", "lib.tasks.dyck.splits", "torch._dynamo"])
+    left = []
+    for point in (0, 1, 0, 1, 0, 1, 2, 3, 4, 5, 6, 7, 8):
+        process = processes.Process(target=train_until_killed, args=(experiment, folder, point))
         process.start()
-        return process
-
-    points = [
-        folder.exists,
-        *(lambda step=step: step_of(folder / CHECKPOINT) >= step for step in (5, 20, 35, 50, 60)),
-        (folder / "model.safetensors").exists,
-    ]
-    killed = 0
-    for reached in points:
-        process = start()
-        while process.is_alive() and not reached():
-            time.sleep(0.003)
-        process.kill()
         process.join()
-        killed += process.exitcode == -signal.SIGKILL
-        if (folder / "config.json").exists():  # what says that a run is complete comes last
-            assert set(RESULTS) <= set(names(folder))
-    assert killed > 0
-    process = start()
-    process.join()
-    assert process.exitcode == 0
+        assert process.exitcode == -signal.SIGKILL
+        left.append((step_of(folder / CHECKPOINT), sum((folder / name).exists() for name in RESULTS)))
+    assert left == [(0, 0), (15, 0), (15, 0), (30, 0), (30, 0), *[(40, n) for n in (0, 0, 1, 1, 2, 2, 3, 3)]]
+    assert not (folder / "config.json").exists(), "what says that a run is complete comes last"
+    assert run_of(experiment, folder).train()
     assert contents(folder) == contents(tmp_path / "whole")
 
 
-def test_an_interrupted_run_is_resumed_and_not_begun_again(small_task, small_preset, trained, checkpoint, tmp_path):
+def test_an_interrupted_run_is_resumed_and_not_begun_again(small_dataset, small_experiment, trained, checkpoint, tmp_path):
     shutil.copy(checkpoint, tmp_path)
 
     class Counted(np.ndarray):
@@ -215,44 +236,83 @@ def test_an_interrupted_run_is_resumed_and_not_begun_again(small_task, small_pre
             Counted.batches += isinstance(index, tuple)
             return np.asarray(self)[index]
 
-    train(replace(small_task, training=small_task.training.view(Counted)), small_preset, 0, tmp_path)
-    assert Counted.batches == small_preset.training.steps - 21
+    run_of(small_experiment, tmp_path, data=with_tokens(small_dataset, Counted)).train()
+    assert Counted.batches == small_experiment.training.steps - 21
     assert contents(tmp_path) == contents(trained)
 
 
-def test_half_written_files_are_cleared_away(small_task, small_preset, trained, tmp_path):
-    for name in (f"{CHECKPOINT}.part", "model.safetensors.part", "config.json.part"):
+def test_half_written_files_are_cleared_away(small_dataset, small_experiment, trained, tmp_path):
+    for name in (f"{CHECKPOINT}.1234.part", "model.safetensors.x_y.part", "config.json.part"):
         (tmp_path / name).write_bytes(b"half of it")
-    train(small_task, small_preset, 0, tmp_path)
+    run_of(small_experiment, tmp_path, data=small_dataset).train()
     assert contents(tmp_path) == contents(trained)
 
 
-def test_a_checkpoint_of_another_configuration_is_refused_with_what_differs(small_task, small_preset, checkpoint, tmp_path):
-    shutil.copy(checkpoint, tmp_path)
-    longer = replace(small_preset, training=replace(small_preset.training, steps=41))
-    with pytest.raises(ArtifactError, match=r"checkpoint.safetensors .*training.steps is 40 instead of 41.*rm ") as refused:
-        train(small_task, longer, 0, tmp_path)
-    assert str(tmp_path) in str(refused.value)
-    assert (tmp_path / CHECKPOINT).read_bytes() == checkpoint.read_bytes()
+def refused(run: Run, says: str) -> str:
+    """The message with which training is refused, which leaves the checkpoint alone; and doing what it says helps."""
+    path = run.folder / CHECKPOINT
+    before = path.read_bytes()
+    with pytest.raises(ArtifactError, match=says) as error:
+        run.train()
+    assert str(path) in str(error.value)
+    assert names(run.folder) == [CHECKPOINT]
+    assert path.read_bytes() == before
+    return str(error.value)
 
 
-def test_a_checkpoint_of_another_seed_is_refused(small_preset, checkpoint, tmp_path):
+def test_a_checkpoint_of_another_run_is_refused(small_dataset, small_experiment, checkpoint, tmp_path):
     shutil.copy(checkpoint, tmp_path)
-    with pytest.raises(ArtifactError, match=r"seed is 0 instead of 1|fingerprint is .* instead of"):
-        train(dyck_task(small_preset.data, 1), small_preset, 1, tmp_path)
+    says = "is from a run of another configuration, data, code or device; delete it to train from the beginning: rm "
+    refused(run_of(other(small_experiment, steps=41), tmp_path), says)
+    refused(run_of(small_experiment, tmp_path, seed=1), says)
+    tokens = small_dataset.training.tokens[::-1]
+    data = replace(small_dataset, training=replace(small_dataset.training, tokens=tokens))
+    refused(run_of(small_experiment, tmp_path, data=data), says)
+
+
+@pytest.mark.parametrize("how", ["command", "replace"])
+def test_a_refused_checkpoint_is_got_rid_of_as_the_message_says(small_experiment, trained, checkpoint, tmp_path, how):
+    """Also where the folder's name means something to a shell; or by training with `replace`, which begins anew."""
+    folder = tmp_path / "it's $HOME; a & b"
+    folder.mkdir()
+    shutil.copy(checkpoint, folder)
+    os.truncate(folder / CHECKPOINT, 10_000)
+    run = run_of(small_experiment, folder)
+    message = refused(run, "cannot be read")
+    if how == "command":
+        command = message.partition("delete it to train from the beginning: ")[2]
+        assert shlex.split(command) == ["rm", str(folder / CHECKPOINT)]
+        subprocess.run(command, shell=True, check=True)
+        assert names(folder) == []
+    run.train(replace=how == "replace")
+    assert contents(folder) == contents(trained)
+
+
+def test_training_with_replace_goes_on_from_a_checkpoint_of_its_own(small_dataset, small_experiment, checkpoint, tmp_path):
+    shutil.copy(checkpoint, tmp_path)
+    rows = []
+
+    class Counted(np.ndarray):
+        def __getitem__(self, index):
+            if isinstance(index, tuple):
+                rows.append(index)
+            return np.asarray(self)[index]
+
+    run_of(small_experiment, tmp_path, data=with_tokens(small_dataset, Counted)).train(replace=True)
+    assert len(rows) == small_experiment.training.steps - 21
 
 
 def damaged(path: Path, how: str) -> None:
     if how == "truncated":
         os.truncate(path, path.stat().st_size // 2)
+    elif how == "a byte short":
+        os.truncate(path, path.stat().st_size - 1)
     elif how == "empty":
         path.write_bytes(b"")
     elif how == "random bytes":
         path.write_bytes(np.random.default_rng(0).bytes(5_000))
     elif how == "foreign safetensors":
         save_file({"weight": torch.zeros(3)}, path)
-    elif how == "foreign metadata":
-        save_file({"weight": torch.zeros(3)}, path, {"identity": "not JSON", "progress": "{}"})
     elif how == "weights missing":
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
@@ -260,17 +320,28 @@ def damaged(path: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "how", ["truncated", "empty", "random bytes", "foreign safetensors", "foreign metadata", "weights missing"]
+    "how", ["truncated", "a byte short", "empty", "random bytes", "foreign safetensors", "weights missing"]
 )
-def test_a_damaged_checkpoint_is_refused_by_name_and_left_alone(small_task, small_preset, checkpoint, tmp_path, how):
+def test_a_damaged_checkpoint_is_refused_by_name_and_left_alone(small_dataset, small_experiment, checkpoint, tmp_path, how):
     shutil.copy(checkpoint, tmp_path)
     damaged(tmp_path / CHECKPOINT, how)
-    before = (tmp_path / CHECKPOINT).read_bytes()
-    with pytest.raises(ArtifactError, match=r"checkpoint.safetensors .*delete it to train from the beginning: rm ") as refused:
-        train(small_task, small_preset, 0, tmp_path)
-    assert str(tmp_path / CHECKPOINT) in str(refused.value)
-    assert names(tmp_path) == [CHECKPOINT]
-    assert (tmp_path / CHECKPOINT).read_bytes() == before
+    says = r"checkpoint.safetensors (is damaged|cannot be read).*delete it to train from the beginning: rm "
+    refused(run_of(small_experiment, tmp_path, data=small_dataset), says)
+
+
+def test_no_changed_bit_of_a_checkpoint_goes_unnoticed(small_dataset, small_experiment, checkpoint, tmp_path):
+    """In the header's length, all over the header, and in the tensors."""
+    whole = checkpoint.read_bytes()
+    header = int.from_bytes(whole[:8], "little")
+    rng = np.random.default_rng(0)
+    places = [*range(64), *rng.integers(64, 8 * (8 + header), 150), *rng.integers(8 * (8 + header), 8 * len(whole), 50)]
+    run = run_of(small_experiment, tmp_path, data=small_dataset)
+    for place in places:
+        changed = bytearray(whole)
+        changed[place // 8] ^= 1 << place % 8
+        (tmp_path / CHECKPOINT).write_bytes(changed)
+        with pytest.raises(ArtifactError, match=r"checkpoint.safetensors .*delete it to train from the beginning: rm "):
+            run.train()
 
 
 # Schedules
@@ -372,21 +443,32 @@ def test_a_batch_may_be_all_there_is_but_no_more():
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", ""])
-def test_a_device_that_is_not_there_is_refused(device):
+def test_a_device_that_is_not_there_is_refused(device, small_experiment, tmp_path):
     with pytest.raises(InputError, match=f"device is '{device}', which cannot be used here.*use auto or cpu"):
         resolve_device(device)
-
-
-def test_a_device_that_cannot_be_used_leaves_nothing_behind(small_task, small_preset, tmp_path):
-    with pytest.raises(InputError, match="device is 'gpu'"):
-        train(small_task, small_preset, 0, tmp_path / "seed-0", device="gpu")
+    with pytest.raises(InputError, match=f"device is '{device}'"):
+        Run("dyck", small_experiment, tmp_path / "seed-0", 0, device)
     assert not (tmp_path / "seed-0").exists()
 
 
-def test_a_batch_larger_than_the_training_set_leaves_nothing_behind(small_task, small_preset, tmp_path):
-    config = replace(small_preset, training=replace(small_preset.training, batch_size=601))
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, "0", True, None], ids=repr)
+def test_a_seed_that_no_random_generator_takes_is_refused_at_once(small_experiment, tmp_path, seed):
+    """K-means takes seeds up to 2**32 - 1; a larger one would train a model that can never be measured."""
+    assert Run("dyck", small_experiment, tmp_path, 2**32 - 1).seed == 2**32 - 1
+    with pytest.raises(InputError, match=f"seed is {seed!r}, but must be a whole number"):
+        Run("dyck", small_experiment, tmp_path, seed)
+
+
+def test_a_batch_larger_than_the_training_set_leaves_nothing_behind(small_experiment, tmp_path):
     with pytest.raises(InputError, match="batch_size is 601"):
-        train(small_task, config, 0, tmp_path / "seed-0")
+        run_of(other(small_experiment, batch_size=601), tmp_path / "seed-0").train()
+    assert not (tmp_path / "seed-0").exists()
+
+
+def test_a_split_to_fit_on_that_the_task_does_not_have_is_refused_before_training(small_experiment, tmp_path):
+    measuring = small_experiment.measuring.model_copy(update={"oracle_splits": ("iid", "unseen")})
+    with pytest.raises(InputError, match="oracle_splits is 'unseen', but must be one of: iid, seen_structure, "):
+        run_of(small_experiment.model_copy(update={"measuring": measuring}), tmp_path / "seed-0").train()
     assert not (tmp_path / "seed-0").exists()
 
 
@@ -397,11 +479,18 @@ def test_a_batch_larger_than_the_training_set_leaves_nothing_behind(small_task, 
         pytest.param({"batch_size": 0}, "batch_size is 0", id="empty batches"),
         pytest.param({"warmup_steps": -1}, "warmup_steps is -1", id="negative warm-up"),
         pytest.param({"peak_learning_rate": 0.0}, "peak_learning_rate is 0.0", id="learning rate of zero"),
+        pytest.param({"peak_learning_rate": math.nan}, "peak_learning_rate is nan", id="learning rate that is no number"),
+        pytest.param({"weight_decay": math.inf}, "weight_decay is inf", id="infinite decay"),
+        pytest.param({"weight_decay": -0.1}, "weight_decay is -0.1", id="negative decay"),
+        pytest.param({"clip_norm": 0.0}, "clip_norm is 0.0", id="gradient of zero"),
         pytest.param({"checkpoint_every": 0}, "checkpoint_every is 0", id="no checkpoints"),
         pytest.param({"evaluations": 0}, "evaluations is 0", id="no evaluations"),
         pytest.param({"threads": 0}, "threads is 0", id="no threads"),
+        pytest.param({"precision": "float16"}, "precision is 'float16': .*'float32', 'bfloat16' or 'auto'", id="precision"),
     ],
 )
 def test_a_training_configuration_out_of_range_is_refused(change, says):
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(ValidationError):
         TrainingConfig(**{"steps": 10, **change})
+    with pytest.raises(InputError, match=says):
+        checked(TrainingConfig, {"steps": 10, **change}, "training")

@@ -220,7 +220,7 @@ def nothing(resamples: int = 1) -> Estimate:
 
 
 def _weighted(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weighted means [resamples] of values [resamples, parts]; a part that a resample did not draw (NaN) has no weight in it."""
+    """Weighted means [resamples] of values [resamples, parts]; a part that a resample did not draw (NaN) has no weight."""
     weights = np.where(np.isnan(values), 0, weights)
     with np.errstate(invalid="ignore"):
         return (np.nan_to_num(values) * weights).sum(1) / weights.sum(1)
@@ -260,15 +260,16 @@ def mean_of(estimates: Sequence[Estimate]) -> Estimate:
 def rank_correlation(table: pd.DataFrame, x: str, y: str, resamples: int = 500) -> Estimate:
     """Spearman's rank correlation between two columns over rows (sequences) of a table with a `seed` column, mean over seeds.
 
-    The same two-stage bootstrap as above: over seeds and, within a seed, over rows.
+    The same two-stage bootstrap as above: over seeds and, within a seed, over rows. NaN where a column is constant.
     """
     rng = np.random.default_rng(0)
     by_seed = [rows[[x, y]].rank().to_numpy() for _, rows in table.groupby("seed")]
-    values = [np.corrcoef(ranks.T)[0, 1] for ranks in by_seed]
-    within = []
-    for ranks in by_seed:
-        draws = rng.integers(0, len(ranks), (resamples, len(ranks)))
-        within.append([np.corrcoef(pd.DataFrame(ranks[draw]).rank().to_numpy().T)[0, 1] for draw in draws])
+    with np.errstate(invalid="ignore"):
+        values = [np.corrcoef(ranks.T)[0, 1] for ranks in by_seed]
+        within = []
+        for ranks in by_seed:
+            draws = rng.integers(0, len(ranks), (resamples, len(ranks)))
+            within.append([np.corrcoef(pd.DataFrame(ranks[draw]).rank().to_numpy().T)[0, 1] for draw in draws])
     drawn = rng.integers(0, len(by_seed), (resamples, len(by_seed)))
     mean = np.array(within).T[np.arange(resamples)[:, None], drawn].mean(1)
     return Estimate(float(np.mean(values)), mean, len(by_seed), len(table))

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lib.artifacts import writing
-from lib.errors import ArtifactError, InputError
+from lib.errors import ArtifactError, InputError, one_of
 from lib.proxies.base import MODEL, Simplification
 from lib.split import Split
 
@@ -94,9 +94,14 @@ class Block:
             if name not in self.covariates:
                 raise InputError(f"split {self.split!r} has no covariate {name!r}, but only: {', '.join(self.covariates)}")
             several = wanted if isinstance(wanted, Iterable) and not isinstance(wanted, str) else [wanted]
-            codes = [list(self.labels[name]).index(value) if isinstance(value, str) else value for value in several]
+            codes = [self._category(name, value) if isinstance(value, str) else value for value in several]
             chosen &= np.isin(self.columns[name], codes)
         return chosen
+
+    def _category(self, covariate: str, called: str) -> int:
+        names = list(self.labels.get(covariate, ()))
+        one_of(f"{covariate} of split {self.split!r}", called, names or ["a whole number"])
+        return names.index(called)
 
     def __add__(self, other: Block) -> Block:
         """This block with what else was measured on the same rows."""
@@ -152,11 +157,8 @@ class _Columns(Mapping):
     def __init__(self, path: Path, file: pq.ParquetFile, group: int, simplifications: Sequence, measures: Sequence[str]):
         self.path, self.file, self.group = path, file, group
         row_group = file.metadata.row_group(group)
-        empty = {
-            (column := row_group.column(i)).path_in_schema
-            for i in range(row_group.num_columns)
-            if row_group.column(i).statistics is not None and row_group.column(i).statistics.null_count == row_group.num_rows
-        }
+        chunks = map(row_group.column, range(row_group.num_columns))
+        empty = {c.path_in_schema for c in chunks if c.statistics is not None and c.statistics.null_count == row_group.num_rows}
         names = {(s, m): f"{i}:{m}" for i, s in enumerate(simplifications) for m in measures}
         self.names = {key: name for key, name in names.items() if name not in empty}
 
@@ -165,6 +167,9 @@ class _Columns(Mapping):
             return self.file.read_row_group(self.group, columns=[self.names[key]]).column(0).to_numpy()
         except (OSError, pa.ArrowException) as error:
             raise ArtifactError(f"{self.path} is damaged ({error}); delete it, and it is made again") from error
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.names  # without reading it
 
     def __iter__(self):
         return iter(self.names)

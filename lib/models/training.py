@@ -111,12 +111,14 @@ def train(
     device: torch.device,
     identity: Mapping,
     title: str = "train",
+    replace: bool = False,
 ) -> dict:
     """Train a model; leave `FILES` in `folder`, and return with what they were made (device and precision).
 
-    A checkpoint in `folder` from an interrupted run of the same `identity`, device and precision is resumed. `training.csv` has
-    one row per evaluation: `step`, `learning_rate`, `loss` (mean training loss in nats since the row before) and
-    `accuracy_<split>`. `snapshots.safetensors` has the weights at each of these steps, as `<step>.<name>`.
+    A checkpoint in `folder` from an interrupted run of the same `identity`, data, device and precision is resumed; another one
+    is refused, or with `replace` overwritten. `training.csv` has one row per evaluation: `step`, `learning_rate`, `loss` (mean
+    training loss in nats since the row before) and `accuracy_<split>`. `snapshots.safetensors` has the weights at each of these
+    steps, as `<step>.<name>`.
     """
     training = dataset.training
     if len(training) < settings.batch_size:
@@ -126,8 +128,9 @@ def train(
     made = {"device": device.type, "precision": resolve_precision(settings.precision, device)}
     model = Transformer.seeded(model_config, len(dataset.vocabulary), dataset.context, seed).to(device)
     run = Trainer(model, settings, made["precision"])
-    belongs_to = digest_of({**identity, **made})
-    run.resume(folder / CHECKPOINT, belongs_to)
+    belongs_to = digest_of([dict(identity), made, dataset.fingerprint])
+    if checkpoint := _checkpoint(folder / CHECKPOINT, belongs_to, replace):
+        run.resume(*checkpoint)
 
     batches = length_batches(training.lengths, settings.batch_size, seed)
     for _ in range(run.step):
@@ -149,10 +152,7 @@ def train(
                 run.save(folder / CHECKPOINT, belongs_to)
 
     run.save(folder / CHECKPOINT, belongs_to)
-    write_tensors(folder / "model.safetensors", run.model.state_dict())
-    write_tensors(folder / "snapshots.safetensors", run.snapshots)
-    with writing(folder / "training.csv") as temporary:
-        pd.DataFrame(run.rows).to_csv(temporary, index=False)
+    run.write(folder)
     return made
 
 
@@ -224,32 +224,43 @@ class Trainer:
         progress = {"step": self.step, "loss_sum": self.loss_sum.item(), "loss_steps": self.loss_steps, "rows": self.rows}
         write_tensors(path, tensors, {"progress": json.dumps(progress), "belongs_to": belongs_to})
 
-    def resume(self, path: Path, belongs_to: str) -> None:
-        """Continue from the checkpoint at `path`, if there is one; otherwise begin at step 0.
+    def write(self, folder: Path) -> None:
+        """Write `FILES`."""
+        write_tensors(folder / "model.safetensors", self.model.state_dict())
+        write_tensors(folder / "snapshots.safetensors", self.snapshots)
+        with writing(folder / "training.csv") as temporary:
+            pd.DataFrame(self.rows).to_csv(temporary, index=False)
 
-        `ArtifactError` for one that is damaged or of another run.
-        """
-        if not path.exists():
-            return
-        remedy = f"delete it to train from the beginning: rm {shlex.quote(str(path))}"
-        tensors, metadata = read_tensors(path, remedy)
-        if "belongs_to" not in metadata or "progress" not in metadata:
-            raise ArtifactError(f"{path} is not a checkpoint of this project; {remedy}")
-        if metadata["belongs_to"] != belongs_to:
-            raise ArtifactError(f"{path} is from a run of another configuration, data, code or device; {remedy}")
+    def resume(self, tensors: Mapping[str, Tensor], progress: Mapping) -> None:
+        """Continue from what `save` wrote."""
         state: dict[int, dict] = {}
         for name, tensor in with_prefix(tensors, "optimizer.").items():
             index, key = name.split(".")
             state.setdefault(int(index), {})[key] = tensor
-        try:
-            progress = json.loads(metadata["progress"])
-            self.model.load_state_dict(with_prefix(tensors, "model."))
-            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
-            self.step, self.loss_steps, self.rows = progress["step"], progress["loss_steps"], progress["rows"]
-            self.loss_sum.fill_(progress["loss_sum"])
-        except (RuntimeError, ValueError, KeyError, TypeError) as error:
-            raise ArtifactError(f"{path} does not hold the state of this run ({error}); {remedy}") from error
+        self.model.load_state_dict(with_prefix(tensors, "model."))
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        self.step, self.loss_steps, self.rows = progress["step"], progress["loss_steps"], progress["rows"]
+        self.loss_sum.fill_(progress["loss_sum"])
         self.snapshots = with_prefix(tensors, "snapshots.")
+
+
+def _checkpoint(path: Path, belongs_to: str, replace: bool) -> tuple[dict[str, Tensor], dict] | None:
+    """Tensors and progress of a checkpoint of this very run; None where there is none, or with `replace` none that can be used.
+
+    `ArtifactError` for one that is damaged or of another run.
+    """
+    if not path.exists():
+        return None
+    remedy = f"delete it to train from the beginning: rm {shlex.quote(str(path))}"
+    try:
+        tensors, metadata = read_tensors(path, remedy)
+        if metadata.get("belongs_to") != belongs_to:
+            raise ArtifactError(f"{path} is from a run of another configuration, data, code or device; {remedy}")
+    except ArtifactError:
+        if replace:
+            return None
+        raise
+    return tensors, json.loads(metadata["progress"])
 
 
 def with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

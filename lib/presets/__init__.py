@@ -8,24 +8,29 @@ experiment may build on another of it with `inherits`, too. Names are resolved h
 from __future__ import annotations
 
 import importlib.util
+import os
+import re
 import shlex
 import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 from lib.artifacts import root
 from lib.config import checked
-from lib.errors import InputError, one_of
+from lib.errors import InputError, naming, one_of
 from lib.models.training import TrainingConfig
 from lib.models.transformer import ModelConfig
+from lib.provenance import digest_of
 from lib.proxies import PROXIES
 from lib.studies import Experiment, MeasuringConfig, Study
 from lib.tasks import task_class
 
 _FOLDER = Path(__file__).parent
 NAMES = ("smoke", "quick", "paper")
+_NAME = re.compile(r"\w[\w.-]*")  # of an experiment
 _SECTIONS = {"model": ModelConfig, "training": TrainingConfig, "measuring": MeasuringConfig}
 
 
@@ -46,6 +51,10 @@ class Preset:
         """The experiments (on a kind of task) whose data can be had on this machine."""
         known = self.experiments.items()
         return [name for name, e in known if kind in ("", e.task.kind) and not e.task.unavailable()]
+
+    def claimed(self) -> list[str]:
+        """The experiments on which claims are tested."""
+        return [name for name in self.available() if self.experiments[name].claims]
 
     def experiment(self, name: str) -> Experiment:
         """The experiment called `name`. `<experiment>-<variant>` also is one where the task of <experiment> has that variant.
@@ -78,44 +87,48 @@ class Preset:
 
 def load(preset: str) -> Preset:
     """The preset called so, or in the TOML file of that path; `InputError` says where a file is not as it should be."""
-    path = Path(preset).expanduser()
+    path = Path(os.path.expanduser(preset))
     if path.suffix != ".toml":
-        one_of("preset", preset, NAMES)
+        one_of("preset", preset, (*NAMES, "the path of a file of your own, which ends in .toml"))
         path = _FOLDER / f"{preset}.toml"
-    tables, plugins = _read(path)
-    before = set(PROXIES)
-    for plugin in plugins:
-        _import(plugin)
-    own = sorted({*PROXIES} - before | {name for name, proxy in PROXIES.items() if proxy.__module__.startswith(_PLUGIN)})
+    elif path.stem in NAMES and path.resolve().parent != _FOLDER:
+        raise InputError(f"preset {preset!r} is called as one of the project's own, {path.stem}: give the file another name")
+    tables, plugins = _read(path.absolute())
+    own = sorted(set().union(*map(_import, plugins)))
     experiments = {}
     for name in tables:
-        experiment = _experiment(name, tables, f"{path}, [{name}]")
+        where = f"{path}, [{name}]"
+        if not _NAME.fullmatch(name):
+            raise InputError(f"{where}: an experiment's name is that of a folder: use letters, digits, '_', '.' and '-'")
+        experiment = _experiment(name, tables, where)
         named = {p for grid in experiment.measuring.grid.values() for p in grid}
-        experiments[name] = experiment.with_proxies([p for p in own if p not in named]) if plugins else experiment
+        with naming(where):
+            experiments[name] = experiment.with_proxies([p for p in own if p not in named])
     return Preset(path.stem, preset, experiments)
 
 
 def _read(path: Path, seen: tuple[Path, ...] = ()) -> tuple[dict, list[Path]]:
     """The experiments' tables of a file, over those that it inherits, and the plugins of all."""
+    path = path.resolve()
     if path in seen:
         raise InputError(f"{path} inherits from itself: {' from '.join(map(str, (*seen, path)))}")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"preset {str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise InputError(f"preset {str(path)!r} cannot be read: {error.strerror}") from None
+    except ValueError as error:  # also text that is not UTF-8
         raise InputError(f"{path} is not TOML: {error}") from None
     inherits, plugins = content.pop("inherits", None), content.pop("plugins", [])
     if not isinstance(plugins, list) or not all(isinstance(plugin, str) for plugin in plugins):
         raise InputError(f"{path}: plugins is {plugins!r}, but must be a list of Python files")
     if wrong := next((key for key, value in content.items() if not isinstance(value, dict)), None):
         raise InputError(f"{path}: {wrong} is no table of an experiment, and no key that there is: inherits, plugins")
-    files = [path.parent / Path(plugin).expanduser() for plugin in plugins]
+    files = [path.parent / os.path.expanduser(plugin) for plugin in plugins]
     if inherits is None:
         return content, files
     if not isinstance(inherits, str):
         raise InputError(f"{path}: inherits is {inherits!r}, but must be the name or the path of a preset")
-    parent = _FOLDER / f"{inherits}.toml" if inherits in NAMES else path.parent / Path(inherits).expanduser()
+    parent = _FOLDER / f"{inherits}.toml" if inherits in NAMES else path.parent / os.path.expanduser(inherits)
     below, of_parent = _read(parent, (*seen, path))
     return _merged(below, content), of_parent + files
 
@@ -132,20 +145,21 @@ def _merged(below: Mapping, above: Mapping) -> dict:
 def _experiment(name: str, tables: Mapping, where: str) -> Experiment:
     """The experiment of a table, over the one of the same preset that it inherits."""
     content = _inherited(name, tables, where)
-    unknown = set(content) - {"task", "data", "seeds", *_SECTIONS}
+    unknown = set(content) - {"task", "data", "seeds", "claims", *_SECTIONS}
     if unknown:
-        keys = ", ".join(("inherits", "task", "data", *_SECTIONS, "seeds"))
+        keys = ", ".join(("inherits", "task", "data", *_SECTIONS, "seeds", "claims"))
         raise InputError(f"{where}: {sorted(unknown)[0]} is no key that there is: use one of {keys}")
     parts = {}
     for section in ("data", *_SECTIONS):
         parts[section] = content.get(section, {})
         if not isinstance(parts[section], dict):
             raise InputError(f"{where}: {section} is {parts[section]!r}, but must be a table")
-    if not isinstance(content.get("task"), str):
-        raise InputError(f"{where}: task is {content.get('task')!r}, but must be the kind of a task, such as 'dyck'")
-    task = checked(task_class(content["task"]), parts["data"], f"{where}, data")
+    with naming(where):
+        kind = task_class(content.get("task"))
+    task = checked(kind, parts["data"], f"{where}, data")
     configs = {section: checked(config, parts[section], f"{where}, {section}") for section, config in _SECTIONS.items()}
-    return checked(Experiment, {"task": task, **configs, "seeds": content.get("seeds", 1)}, where)
+    rest = {key: content[key] for key in ("seeds", "claims") if key in content}
+    return checked(Experiment, {"task": task, "seeds": 1, **configs, **rest}, where)
 
 
 def _inherited(name: str, tables: Mapping, where: str, seen: tuple[str, ...] = ()) -> dict:
@@ -155,25 +169,28 @@ def _inherited(name: str, tables: Mapping, where: str, seen: tuple[str, ...] = (
     inherits = content.pop("inherits", None)
     if inherits is None:
         return content
-    if inherits not in tables:
+    if not isinstance(inherits, str) or inherits not in tables:
         raise InputError(f"{where}: inherits is {inherits!r}, but must be one of: {', '.join(tables)}")
     return _merged(_inherited(inherits, tables, where, (*seen, name)), content)
 
 
-_PLUGIN = "plugin_"
+def _import(file: Path) -> set[str]:
+    """Load a Python file of the user's, once; the names of the proxies that it brings."""
+    file = file.resolve()
+    if file not in _PLUGINS:
+        if not file.is_file():
+            raise InputError(f"plugin {str(file)!r} does not exist")
+        name = f"plugin_{file.stem}_{digest_of(str(file))[:8]}"
+        spec = importlib.util.spec_from_file_location(name, file, loader=SourceFileLoader(name, str(file)))
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        before = dict(PROXIES)
+        try:
+            spec.loader.exec_module(module)
+        except (Exception, SystemExit) as error:
+            del sys.modules[name]
+            raise InputError(f"plugin {str(file)!r} cannot be loaded: {type(error).__name__}: {error}") from error
+        _PLUGINS[file] = {proxy for proxy, of in PROXIES.items() if of is not before.get(proxy)}
+    return _PLUGINS[file]
 
 
-def _import(file: Path) -> None:
-    """Load a Python file of the user's, once."""
-    name = f"{_PLUGIN}{file.stem}"
-    if name in sys.modules and sys.modules[name].__file__ == str(file):
-        return
-    if not file.is_file():
-        raise InputError(f"plugin {str(file)!r} does not exist")
-    spec = importlib.util.spec_from_file_location(name, file)
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise InputError(f"plugin {str(file)!r} cannot be loaded: {type(error).__name__}: {error}") from error
+_PLUGINS: dict[Path, set[str]] = {}  # those that were loaded, and the proxies that each brought

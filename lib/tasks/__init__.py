@@ -38,6 +38,7 @@ class Task(Config, ABC):
     title: ClassVar[str]  # in prose
     reference: ClassVar[str]  # the split in distribution, from which gaps are measured
     chosen_on: ClassVar[str]  # the split on which settings are chosen, and no claim is tested
+    caveat: ClassVar[str] = ""  # how far what is found about it reaches, in a sentence
     same_sequences: ClassVar[bool] = False  # True: sequence i of a split is the same in every seed
     made_by: ClassVar[tuple[str, ...]] = ()  # modules whose code the data depend on; if empty, the one that defines the task
 
@@ -59,8 +60,16 @@ class Task(Config, ABC):
         """How much of a split is measured, in words; at most so many `sequences` of it, None for all."""
 
     def identity(self) -> dict:
-        """What the data depend on besides configuration, seed and code, such as files of the user's: plain values."""
+        """What training data depend on besides configuration, seed and code, such as files of the user's: plain values."""
         return {}
+
+    def tested_on(self) -> dict:
+        """What splits depend on beyond that: plain values. A change here needs no new model, only new measurements."""
+        return {}
+
+    def describe(self) -> dict:
+        """What the data are made of, as values that JSON has."""
+        return {"kind": self.kind, **self.plain()}
 
     def unavailable(self) -> str:
         """Why the data cannot be had on this machine; empty if they can."""

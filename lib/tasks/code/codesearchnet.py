@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
 from lib.errors import InputError, naming
 from lib.tasks.code.files import files_below, lines, sha256_of_all
 from lib.tasks.code.languages import language
-from lib.tasks.code.sources import Package
+from lib.tasks.code.sources import Package, Sources
 
 HUB = "code-search-net/code_search_net"
 _FIELDS = (  # repository, path, text and language: as its own files call them, and as the hub does
@@ -22,24 +22,34 @@ _FIELDS = (  # repository, path, text and language: as its own files call them, 
 )
 
 
-def packages(location: str) -> Iterator[Package]:
-    """All repositories in the files of a folder or, if `location` is empty, on the hub; in an order that means nothing."""
+def codesearchnet(location: str) -> Sources:
+    """All repositories in the files of a folder or, if `location` is empty, on the hub; in an order that means nothing.
+
+    The hub is told by its name alone, as one cannot ask it without network.
+    """
+    if not location:
+        return Sources(HUB, lambda: _repositories(_hub_rows()))
+    folder = Path(os.path.expanduser(location))
+    if not os.path.isdir(folder):
+        raise InputError(
+            f"location is {location!r}, which is no folder: name one with CodeSearchNet's .jsonl.gz or .parquet files"
+        )
+    files = files_below(folder, lambda name: name.endswith((".jsonl.gz", ".jsonl", ".parquet")))
+    if not files:
+        raise InputError(
+            f"{folder} holds no .jsonl.gz or .parquet file (links are not followed): name the folder with CodeSearchNet's files"
+        )
+    return Sources(sha256_of_all(files), lambda: _repositories(_local_rows(file for _, file in files)))
+
+
+def _repositories(rows: Iterable[tuple[dict, str]]) -> Iterator[Package]:
     grouped: dict[tuple[str, str], list[tuple[str, list[str]]]] = {}
-    for row, origin in _local_rows(location) if location else _hub_rows():
+    for row, origin in rows:
         repository, path, code, name = _values(row, origin)
         with naming(origin):
             grouped.setdefault((language(name).name, repository), []).append((path, [code]))
-    for (name, repository), functions in sorted(grouped.items(), key=lambda item: _shuffled(item[0])):
-        yield Package(name, repository, "", lambda functions=functions: functions)
-
-
-def _shuffled(key: tuple[str, str]) -> bytes:
-    return hashlib.sha256(repr(key).encode()).digest()
-
-
-def identity(location: str) -> str:
-    """A SHA-256 of all that is read in a folder; of the hub only the name, as one cannot ask it without network."""
-    return sha256_of_all(_local_files(location)) if location else HUB
+    for key in sorted(grouped, key=lambda key: hashlib.sha256(repr(key).encode()).digest()):
+        yield Package(*key, "", lambda key=key: grouped[key])
 
 
 def _values(row: dict, origin: str) -> list[str]:
@@ -51,22 +61,8 @@ def _values(row: dict, origin: str) -> list[str]:
     raise InputError(f"{origin} lacks the fields of CodeSearchNet (it has {', '.join(row) or 'none'}; needed: {wanted})")
 
 
-def _local_files(location: str) -> list[tuple[str, Path]]:
-    folder = Path(os.path.expanduser(location))
-    if not folder.is_dir():
-        raise InputError(
-            f"location is {location!r}, which is no folder: name one with CodeSearchNet's .jsonl.gz or .parquet files"
-        )
-    files = files_below(folder, lambda name: name.endswith((".jsonl.gz", ".jsonl", ".parquet")))
-    if not files:
-        raise InputError(
-            f"{folder} holds no .jsonl.gz or .parquet file (links are not followed): name the folder with CodeSearchNet's files"
-        )
-    return files
-
-
-def _local_rows(location: str) -> Iterator[tuple[dict, str]]:
-    for _, file in _local_files(location):
+def _local_rows(files: Iterable[Path]) -> Iterator[tuple[dict, str]]:
+    for file in files:
         for row in _parquet_rows(file) if file.suffix == ".parquet" else lines(file):
             yield row, str(file)
 

@@ -21,19 +21,14 @@ from tqdm.auto import tqdm
 from lib.artifacts import root, writing
 from lib.errors import ArtifactError, InputError, one_of
 from lib.provenance import code_of, digest_of, versions
-from lib.tasks.code import codesearchnet, sources
+from lib.tasks.code.codesearchnet import codesearchnet
 from lib.tasks.code.languages import LANGUAGES
-from lib.tasks.code.sources import Package
+from lib.tasks.code.sources import Package, directory, installed
 
 FEWEST, MOST = 80, 2_000  # characters of a function
 FILE_FUNCTIONS = 50  # at most so many of one file
 NEAR = 0.8  # functions whose sets of five-token runs have this Jaccard similarity or more are near duplicates
-_CORPORA = {  # what it is made of, from a location; and what tells whether that has changed
-    "installed": (sources.installed_packages, sources.installed_identity),
-    "directory": (sources.directory_packages, sources.directory_identity),
-    "codesearchnet": (codesearchnet.packages, codesearchnet.identity),
-}
-CORPORA = tuple(_CORPORA)
+CORPORA = {"installed": installed, "directory": directory, "codesearchnet": codesearchnet}
 _PRINTABLE = re.compile(r"[\n -~]*")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
@@ -62,8 +57,7 @@ def corpus(name: str, location: str, package_functions: int, language_functions:
     path = root() / "corpora" / f"{name}-{key[:16]}.parquet"
     if path.exists():
         return _read(path)
-    packages, _ = _CORPORA[name]
-    made = harvest(name, packages(location), package_functions, language_functions)
+    made = harvest(name, CORPORA[name](location).packages(), package_functions, language_functions)
     made.functions.attrs = made.manifest
     with writing(path) as temporary:
         made.functions.to_parquet(temporary, index=False, compression="zstd")
@@ -73,9 +67,8 @@ def corpus(name: str, location: str, package_functions: int, language_functions:
 def identity(name: str, location: str) -> dict:
     """What a corpus depends on besides limits and code, found without building it: its sources, and what cuts and compares."""
     one_of("corpus", name, CORPORA)
-    _, sources_of = _CORPORA[name]
     grammars = sorted({known.package.replace("_", "-") for known in LANGUAGES.values()})
-    return {"sources": sources_of(location), "versions": versions(("tree-sitter", "datasketch", *grammars))}
+    return {"sources": CORPORA[name](location).identity, "versions": versions(("tree-sitter", "datasketch", *grammars))}
 
 
 def _read(path: Path) -> Corpus:

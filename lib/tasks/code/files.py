@@ -67,24 +67,19 @@ def sha256_of_all(files: Iterable[tuple[str, Path]]) -> str:
 
 
 def lines(path: Path) -> Iterator[dict]:
-    """The JSON objects of a `.jsonl` or `.jsonl.gz` file, one a line; `InputError` names the file and what is wrong with it."""
-    remedy, number = "fetch it again", 0
+    """The JSON objects of a `.jsonl` or `.jsonl.gz` file, one a line; `InputError` names file, line and what is wrong."""
+    number = 1
     try:
         limit = max(MAX_RATIO * path.stat().st_size, 1_000_000)
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             while line := file.readline(limit + 1):
-                number, limit = number + 1, limit - len(line)
+                limit -= len(line)
                 if limit < 0:
-                    raise InputError(f"{path} unpacks to more than {MAX_RATIO} times its size: {remedy}")
+                    raise ValueError(f"the file unpacks to more than {MAX_RATIO} times its size")
                 value = json.loads(line)
                 if not isinstance(value, dict):
-                    raise InputError(f"{path}, line {number}: expected a JSON object, found {type(value).__name__}: {remedy}")
+                    raise ValueError(f"expected a JSON object, found {type(value).__name__}")
                 yield value
-    except InputError:
-        raise
-    except EOFError:
-        raise InputError(f"{path} is truncated: {remedy}") from None
-    except (OSError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read ({error}): {remedy}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}, line {number}: not JSON ({error}): {remedy}") from None
+                number += 1
+    except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
+        raise InputError(f"{path}, line {number}, cannot be read ({error}): fetch it again") from None

@@ -11,6 +11,8 @@ from lib.tasks.code.corpora import normalize, unusable
 from lib.tasks.code.files import lines, sha256_of_all
 from lib.tasks.code.languages import Language, language
 
+PREFIX = "humaneval_x/"  # of its splits' names, before the language
+
 
 def folder() -> str:
     """The folder that the user named in `LIB_HUMANEVAL_X`; empty if none."""

@@ -19,17 +19,9 @@ if TYPE_CHECKING:
     from tree_sitter import Node, Parser, Query
 
 CLASSES = (
-    "whitespace",
-    "closing bracket",
-    "opening bracket",
-    "other punctuation",
-    "keyword",
-    "number",
-    "string or comment",
-    "first character of a word",
-    "later character, new word",
-    "later character, repeated word",
-)
+    "whitespace", "closing bracket", "opening bracket", "other punctuation", "keyword", "number", "string or comment",
+    "first character of a word", "later character, new word", "later character, repeated word",
+)  # fmt: skip
 WHITESPACE, CLOSING, OPENING, PUNCTUATION, KEYWORD, NUMBER, TEXT, FIRST, NEW, REPEATED = range(len(CLASSES))
 
 # Kinds of syntax nodes, over all grammars: a node of the first two kinds is coloured as a whole, with what is in it.
@@ -145,11 +137,14 @@ def _dedent(function: str, column: int) -> str:
 
 
 _C_FUNCTIONS = "(function_definition) @function"
+# One pattern a kind of value: as an alternation within the field, tree-sitter 0.26 takes any value for a function.
 _JAVASCRIPT_FUNCTIONS = """
     [(function_declaration) (generator_function_declaration) (method_definition)
      (expression_statement (assignment_expression right: [(arrow_function) (function_expression)]))
-     (lexical_declaration (variable_declarator value: [(arrow_function) (function_expression)]))
-     (variable_declaration (variable_declarator value: [(arrow_function) (function_expression)]))] @function"""
+     (lexical_declaration (variable_declarator value: (arrow_function)))
+     (lexical_declaration (variable_declarator value: (function_expression)))
+     (variable_declaration (variable_declarator value: (arrow_function)))
+     (variable_declaration (variable_declarator value: (function_expression)))] @function"""
 _PHP_FUNCTIONS = "[(function_definition) (method_declaration)] @function"
 _CPP_FILES = (".cpp", ".cc", ".cxx", ".hpp", ".hh", ".hxx", ".cuh", ".h")
 _LANGUAGES = (

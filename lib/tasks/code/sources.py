@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from lib.errors import InputError
 from lib.tasks.code.files import MAX_RATIO, bytes_of, files_below, sha256_of, sha256_of_all
@@ -48,18 +49,15 @@ _GENERATED = re.compile(r"(@|auto-?matically |auto-?|been )generated|generated b
 _EXTENSIONS = {extension for known in LANGUAGES.values() for extension in known.extensions}
 
 
-class NotText(InputError):
-    """A file with a source file's name that holds no text."""
-
-
 def decode(path: str, content: bytes) -> str:
-    """The text of a source file; `NotText` for one that holds something else."""
+    """The text of a source file; `InputError` for one that holds something else."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise NotText(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}): convert it, or leave it out") from None
+        reason = f"{error.reason} at byte {error.start}"
+        raise InputError(f"{path} is not UTF-8 text ({reason}): convert it, or leave it out") from None
     if "\0" in text:
-        raise NotText(f"{path} is not text (it holds a zero byte at {text.index(chr(0))}): leave it out")
+        raise InputError(f"{path} is not text (it holds a zero byte at {text.index(chr(0))}): leave it out")
     return text
 
 
@@ -78,12 +76,23 @@ class Package:
     files: Callable[[], Iterable[tuple[str, list[str]]]]
 
 
+class Sources(NamedTuple):
+    """Packages, and plain values that tell whether they have changed."""
+
+    identity: object
+    packages: Callable[[], Iterable[Package]]
+
+
 def _functions(name: str, files: Iterable[tuple[str, Callable[[], bytes]]], strict: bool) -> Iterator[tuple[str, list[str]]]:
-    """Each file's path and functions, files in the order of a hash of their paths: any prefix of it is a fair sample."""
+    """Each file's path and functions, files in the order of a hash of their paths: any prefix of it is a fair sample.
+
+    What holds no text is refused if `strict`, else left out.
+    """
     for path, read in sorted(files, key=lambda file: hashlib.sha256(file[0].encode()).digest()):
+        content = read()
         try:
-            text = decode(path, read())
-        except NotText:
+            text = decode(path, content)
+        except InputError:
             if strict:
                 raise
             continue
@@ -91,28 +100,27 @@ def _functions(name: str, files: Iterable[tuple[str, Callable[[], bytes]]], stri
             yield path, language(name).cut(text)
 
 
-def installed_packages(location: str) -> Iterator[Package]:
-    """Python, C++, C and JavaScript from the environment's own packages, and Java if there is a JDK's source."""
-    for name, packages in INSTALLED.items():
-        for package in packages:
-            found = _distribution(package)
-            yield Package(name, package, found.version, partial(_installed_files, name, found))
-    if archive := jdk_sources():
-        yield from java_packages(archive)
+def installed(location: str) -> Sources:
+    """Python, C++, C and JavaScript from the environment's own packages, and Java if there is a JDK's source.
 
-
-def installed_identity(location: str) -> dict:
-    """Versions of the packages, without the suffix that says for which processor one was built, and the JDK's source."""
+    They are told by their versions, without the suffix that says for which processor a package was built.
+    """
     if location:
         raise InputError(
             f"corpus 'installed' takes no location, but it is {location!r}: use corpus 'directory' for other sources"
         )
-    wanted = {package for packages in INSTALLED.values() for package in packages}
+    found = {package: _distribution(package) for packages in INSTALLED.values() for package in packages}
     archive = jdk_sources()
-    return {
-        "packages": {package: _distribution(package).version.partition("+")[0] for package in sorted(wanted)},
-        "jdk": sha256_of(archive) if archive else None,
-    }
+
+    def packages() -> Iterator[Package]:
+        for name, of_language in INSTALLED.items():
+            for package in of_language:
+                yield Package(name, package, found[package].version, partial(_installed_files, name, found[package]))
+        if archive:
+            yield from java_packages(archive)
+
+    versions = {package: distribution.version.partition("+")[0] for package, distribution in found.items()}
+    return Sources({"packages": versions, "jdk": sha256_of(archive) if archive else None}, packages)
 
 
 def _distribution(package: str) -> metadata.Distribution:
@@ -135,16 +143,16 @@ def _installed_files(name: str, found: metadata.Distribution) -> Iterator[tuple[
 def jdk_sources() -> Path | None:
     """The `src.zip` of a JDK: `LIB_JAVA_SOURCES` if that is set, else of `JAVA_HOME`, of `java`, or of the usual places."""
     if given := os.environ.get("LIB_JAVA_SOURCES"):
-        archive = Path(os.path.expanduser(given))
-        if not archive.is_file():
+        archive = os.path.expanduser(given)
+        if not os.path.isfile(archive):
             raise InputError(f"LIB_JAVA_SOURCES is {given!r}, which is no file: set it to a JDK's lib/src.zip, or unset it")
-        return archive
+        return Path(archive)
     homes = [Path(os.environ["JAVA_HOME"])] if os.environ.get("JAVA_HOME") else []
     if java := shutil.which("java"):
         homes.append(Path(java).resolve().parent.parent)
     for pattern in ("usr/lib/jvm/*", "Library/Java/JavaVirtualMachines/*/Contents/Home", "opt/java/*"):
         homes += sorted(Path("/").glob(pattern))
-    return next((home / "lib" / "src.zip" for home in homes if (home / "lib" / "src.zip").is_file()), None)
+    return next((archive for home in homes if os.path.isfile(archive := home / "lib" / "src.zip")), None)
 
 
 def java_packages(archive: Path) -> Iterator[Package]:
@@ -157,33 +165,19 @@ def java_packages(archive: Path) -> Iterator[Package]:
             yield replace(package, version=version[1] if version else "unknown")
 
 
-def _place(location: str) -> Path:
-    """The folder or file that the user named."""
-    path = Path(os.path.expanduser(location))
-    if not location or not (path.is_dir() or path.is_file()):
-        raise InputError(
-            f"location is {location!r}, which does not exist as folder or file: name a folder or a zip file of sources"
-        )
-    return path
-
-
-def _source_files(folder: Path) -> list[tuple[str, Path]]:
-    files = files_below(folder, lambda name: Path(name).suffix in _EXTENSIONS)
-    return [(name, path) for name, path in files if path.stat().st_size <= MAX_FILE]
-
-
-def directory_packages(location: str) -> Iterator[Package]:
+def directory(location: str) -> Sources:
     """All sources below a folder, or in a zip file. A package is a folder that holds sources."""
-    path = _place(location)
-    if path.is_file():
-        return archive_packages(path, strict=True)
-    return _packages(location, [(name, partial(bytes_of, file)) for name, file in _source_files(path)], strict=True)
-
-
-def directory_identity(location: str) -> str:
-    """A SHA-256 of all that `directory_packages` reads."""
-    path = _place(location)
-    return sha256_of(path) if path.is_file() else sha256_of_all(_source_files(path))
+    path = Path(os.path.expanduser(location))
+    if os.path.isfile(path):
+        return Sources(sha256_of(path), partial(archive_packages, path, strict=True))
+    if not location or not os.path.isdir(path):
+        raise InputError(
+            f"location is {location!r}, which does not exist or cannot be read: name a folder or a zip file of sources"
+        )
+    files = files_below(path, lambda name: Path(name).suffix in _EXTENSIONS)
+    small = [(name, file) for name, file in files if file.stat().st_size <= MAX_FILE]
+    contents = [(name, partial(bytes_of, file)) for name, file in small]
+    return Sources(sha256_of_all(small), partial(_packages, location, contents, strict=True))
 
 
 def archive_packages(archive: Path, strict: bool) -> Iterator[Package]:

@@ -16,7 +16,6 @@ import pandas as pd
 from lib.errors import InputError, whole_number
 from lib.split import Dataset, Sequences, Split
 from lib.tasks.code import humaneval
-from lib.tasks.code.corpora import Corpus, corpus
 from lib.tasks.code.languages import CLASSES, WHITESPACE, language, repeated
 
 if TYPE_CHECKING:
@@ -29,18 +28,13 @@ _TOKEN_OF = np.zeros(128, np.int16)
 _TOKEN_OF[[ord(c) for c in CHARACTERS]] = np.arange(FIRST_CHARACTER, len(VOCABULARY))
 
 
-def load(task: CodeTask) -> Corpus:
-    """The corpus that a task is made of."""
-    return corpus(task.corpus, task.location, task.package_functions, task.language_functions)
-
-
 def dataset(task: CodeTask, seed: int) -> Dataset:
     """The data of a task. The seed draws the window of each evaluated function; training text is the same for all.
 
     Raises `InputError` where the corpus has too little of the training language, or nothing else.
     """
     whole_number("seed", seed, 0)
-    parts = partition(load(task).functions, task)
+    parts = partition(task.load().functions, task)
     width = task.context + 1  # tokens of a window
     training = [window for code in parts.pop("training")["code"] for window in split_windows(encode(code), width)]
     rng = np.random.default_rng(seed)
@@ -55,7 +49,7 @@ def dataset(task: CodeTask, seed: int) -> Dataset:
         )
     if folder := humaneval.folder():
         for known, problems in humaneval.functions(folder).items():
-            name = f"humaneval_x/{known}"  # the same seed for each language, so that none is favoured by its windows
+            name = humaneval.PREFIX + known  # the same seed for each language, so that none is favoured by its windows
             splits[name] = code_split(name, known, list(problems.values()), width, np.random.default_rng(seed))
     return Dataset(VOCABULARY, width, Sequences.padded(_padded(training, width), PAD), splits)
 
@@ -69,8 +63,8 @@ def partition(functions: pd.DataFrame, task: CodeTask) -> dict[str, pd.DataFrame
     own = functions[functions["language"] == task.language]
     if own.empty:
         have = ", ".join(sorted(set(functions["language"]))) or "nothing"
-        java = "; for Java, install a JDK with its sources, or set LIB_JAVA_SOURCES to a src.zip" * (task.language == "java")
-        raise InputError(f"language is {task.language!r}, but corpus {task.corpus!r} has only {have}{java}")
+        why = f"; {task.unavailable()}" * bool(task.unavailable())
+        raise InputError(f"language is {task.language!r}, but corpus {task.corpus!r} has only {have}{why}")
     packages = sorted(set(own["package"]), key=_hash)
     held_out = set(packages[: max(1, round(task.held_out * len(packages)))])
     apart = own["package"].isin(held_out)
@@ -141,13 +135,11 @@ def code_split(name: str, known: str, functions: Sequence[str], width: int, rng:
         kinds = repeated(code, *language(known).classify(code), start=max(0, first - 1))
         classes[row, : len(window) - 1] = kinds[first : first + len(window) - 1]
     tokens = _padded(chosen, width)
-    scored = np.zeros(tokens.shape, bool)
-    scored[:, :-1] = tokens[:, 1:] != PAD
     return Split(
         name=name,
         tokens=tokens,
         lengths=np.array([len(window) for window in chosen]),
-        scored=scored,
+        scored=np.pad(tokens[:, 1:] != PAD, ((0, 0), (0, 1))),
         candidates=np.arange(FIRST_CHARACTER, len(VOCABULARY)),
         covariates={"character": classes},
         labels={"character": CLASSES},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -14,9 +14,10 @@ from lib.tasks.code.languages import LANGUAGES
 from lib.tasks.code.sources import jdk_sources
 
 if TYPE_CHECKING:
+    from lib.claims import Finding
+    from lib.studies import Study
     from lib.tasks.code.corpora import Corpus
 
-_HUMANEVAL = "humaneval_x/"
 # Okabe and Ito's colours and a marker for each: black in the training language's own packages, else of the language.
 _LOOKS = {
     "id": ("#000000", "o"), "seen_package": ("#6B6B6B", "v"),
@@ -28,12 +29,15 @@ _LOOKS = {
 class CodeTask(Task):
     """Functions in one language to train on, cut out of a corpus; tested on other packages and in other languages."""
 
-    kind = "code"
-    title = "source code"
-    reference = "id"
-    chosen_on = "seen_package"
-    same_sequences = True
-    made_by = ("lib.tasks.code.splits",)
+    kind: ClassVar[str] = "code"
+    title: ClassVar[str] = "source code"
+    reference: ClassVar[str] = "id"
+    chosen_on: ClassVar[str] = "seen_package"
+    same_sequences: ClassVar[bool] = True
+    caveat: ClassVar[str] = (
+        "Functions are drawn again but not packages: a statement about a language is one about the packages that ship it here."
+    )
+    made_by: ClassVar[tuple[str, ...]] = ("lib.tasks.code.splits", "lib.tasks.code.corpora")
 
     corpus: Literal[*corpora.CORPORA] = "installed"
     """Where functions come from."""
@@ -56,25 +60,38 @@ class CodeTask(Task):
 
     def load(self) -> Corpus:
         """The corpus."""
-        return splits.load(self)
+        return corpora.corpus(self.corpus, self.location, self.package_functions, self.language_functions)
 
     def sample(self, seed: int) -> Dataset:
         """Windows of functions. The seed draws those that are evaluated; training text is the same for all."""
         return splits.dataset(self, seed)
 
     def identity(self) -> dict:
-        """The corpus's sources, what cuts them, and HumanEval-X where it is at hand; nothing is built for it."""
+        """The corpus's sources and what cuts them; nothing is built for it."""
+        return {"corpus": corpora.identity(self.corpus, self.location)}
+
+    def tested_on(self) -> dict:
+        """HumanEval-X, where it is at hand."""
         folder = humaneval.folder()
-        return {
-            "corpus": corpora.identity(self.corpus, self.location),
-            "humaneval_x": humaneval.identity(folder) if folder else None,
-        }
+        return {"humaneval_x": humaneval.identity(folder)} if folder else {}
+
+    def describe(self) -> dict:
+        """The corpus's manifest."""
+        return self.load().manifest
 
     def unavailable(self) -> str:
         """For Java, whether a JDK's sources are missing."""
         if self.language != "java" or self.corpus != "installed" or jdk_sources():
             return ""
-        return "there is no JDK with its sources here: install one, or set LIB_JAVA_SOURCES to a src.zip"
+        return "there are no sources of Java here: install a JDK with its sources, or set LIB_JAVA_SOURCES to a src.zip"
+
+    def variants(self) -> list[str]:
+        """The other languages, to train on instead."""
+        return [name for name in LANGUAGES if name != self.language]
+
+    def variant(self, name: str) -> CodeTask | None:
+        """The same with another language to train on."""
+        return self.model_copy(update={"language": name}) if name in LANGUAGES else None
 
     def size(self, sequences: int | None = None) -> str:
         """How much of a split is measured, in words; at most `sequences` functions, None for all."""
@@ -83,10 +100,9 @@ class CodeTask(Task):
 
     def look(self, split: str) -> Look:
         """Language by language; on HumanEval-X as elsewhere."""
-        known = split.removeprefix(_HUMANEVAL)
-        title = LANGUAGES[known].title if known in LANGUAGES else known
-        label = f"HumanEval-X: {title}" if split.startswith(_HUMANEVAL) else title
-        return Look(label, *_LOOKS.get(known, ("#6B6B6B", "p")))
+        name = split.removeprefix(humaneval.PREFIX)
+        title = LANGUAGES[name].title if name in LANGUAGES else name
+        return Look(title if name == split else f"HumanEval-X: {title}", *_LOOKS.get(name, ("#6B6B6B", "p")))
 
     def unseen(self, splits: Sequence[str]) -> list[str]:
         """Those of `splits` that are languages which were not trained on."""
@@ -95,3 +111,9 @@ class CodeTask(Task):
     def shown(self, splits: Sequence[str]) -> list[str]:
         """The training language's own splits, then the other languages; HumanEval-X has figures of its own."""
         return [split for split in ("id", "seen_package") if split in splits] + self.unseen(splits)
+
+    def findings(self, study: Study) -> list[Finding]:
+        """Claims 5 and 6."""
+        from lib.tasks.code.claims import findings
+
+        return findings(study)

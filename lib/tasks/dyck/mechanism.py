@@ -8,101 +8,117 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib.dyck.language import FIRST_BRACKET, annotate
-from lib.faithfulness import PositionIndex, attention_rows, labelled, rows_of, stacked
-from lib.measures import most_attended
-from lib.proxies import PROXIES, Head, Setting, Subspace, capture, fit_proxies, fit_rules, nearest
-from lib.runs import Run
+from lib.measuring.faithfulness import batches, block_of
+from lib.measuring.table import Block
+from lib.models.base import capture, most_attended
+from lib.proxies import MODEL, PROXIES, Simplification, Subspace, nearest
+from lib.split import Split
+from lib.studies import Run
+from lib.tasks.dyck.language import FIRST_BRACKET, annotate
 
-OPENER_METRICS = ("opener_weight", "opener_first", "original_opener_weight", "original_opener_first")
 
+@torch.no_grad()
+def attention_rows(run: Run, split: Split, simplifications: Sequence[Simplification]) -> dict[Simplification, np.ndarray]:
+    """Where each scored position of a split attends in the simplified layer, mean over heads: [positions, T], row-major order.
 
-def opener_attention(run: Run, splits: Sequence[str], settings: Sequence[Setting]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Attention of one layer at scored positions, with each of `settings` (all of one layer) and without.
-
-    Returns two tables. The first is a sequences table with the sums of `OPENER_METRICS`: the weight on the opener of the
-    bracket to be closed, and whether it is the largest (1/m where it ties with m - 1 others); with the proxy and in the
-    original model. The second has a row a split, setting (None: the model), true `depth` and `attended` depth (of the bracket
-    with the largest weight, 0 for START) with the number of positions `n`, to which each of m that tie adds 1/m.
+    By simplification, all of one layer; `MODEL` is the original model.
     """
-    rules = {setting: fit_rules(run.model, setting, run.fitting_data, run.seed) for setting in settings}
-    sums, depths = [], []
+    layer = simplifications[0].layer
+    rules = {simplification: run.fitter.rules(simplification) for simplification in simplifications}
+    shape = (int(split.scored.sum()), split.tokens.shape[1])
+    found = {simplification: np.zeros(shape, np.float32) for simplification in (MODEL, *rules)}
+    for batch in batches(run.model, split):
+        outputs = {MODEL: batch.original, **{s: batch.run(by_layer) for s, by_layer in rules.items()}}
+        for simplification, output in outputs.items():
+            rows = output.patterns[layer].mean(1).cpu().numpy()
+            found[simplification][batch.positions, : rows.shape[1]] = rows
+    return found
+
+
+def opener_attention(
+    run: Run, splits: Sequence[str], simplifications: Sequence[Simplification]
+) -> tuple[list[Block], pd.DataFrame]:
+    """Attention of one layer at scored positions, in the model (`MODEL`) and with each simplification, all of one layer.
+
+    Returns blocks with the measures `opener_weight`, the weight on the opener of the bracket to be closed, and `opener_first`,
+    whether it is the largest (1/m where it ties with m - 1 others); and a table with one row per split, simplification, true
+    `depth` and `attended` depth (of the bracket with the largest weight, 0 for START) with the number of positions `n`, to
+    which each of m that tie adds 1/m.
+    """
+    blocks, depths = [], []
     for name in splits:
-        split = run.task.splits[name]
-        brackets = annotate(split.tokens, run.config.data.bracket_types)
+        split = run.data.splits[name]
+        brackets = annotate(split.tokens, run.experiment.task.bracket_types)
         sequence, query = np.nonzero(split.scored)
         opener, depth = brackets.opener[sequence, query + 1], brackets.depth[sequence, query + 1]
-        rows = attention_rows(run.model, split, rules, settings[0].layer)
-        attended = {setting: most_attended(torch.from_numpy(weights)).numpy() for setting, weights in rows.items()}
-        on = np.arange(len(opener))
-        on_opener = {setting: weights[on, opener] for setting, weights in rows.items()}
-        first = {setting: shares[on, opener] for setting, shares in attended.items()}
-        index = PositionIndex(split)
-        for setting in settings:
-            values = [on_opener[setting], first[setting], on_opener[None], first[None]]
-            table = index.table(np.array(values, np.float32), OPENER_METRICS)
-            sums.append(labelled(table, setting, name).assign(seed=run.seed))
-        for setting in rows:
-            query_of, key = np.nonzero(attended[setting])
-            share = attended[setting][query_of, key]
-            counts = pd.DataFrame({"depth": depth[query_of], "attended": brackets.depth[sequence[query_of], key], "n": share})
+        values, every = {}, np.arange(len(opener))
+        for simplification, weights in attention_rows(run, split, simplifications).items():
+            first = most_attended(torch.from_numpy(weights)).numpy()
+            values[simplification, "opener_weight"] = weights[every, opener]
+            values[simplification, "opener_first"] = first[every, opener]
+            at, key = np.nonzero(first)
+            counts = pd.DataFrame({"depth": depth[at], "attended": brackets.depth[sequence[at], key], "n": first[at, key]})
             counts = counts.groupby(["depth", "attended"])["n"].sum().reset_index()
-            depths.append(counts.assign(split=name, seed=run.seed, setting=[setting] * len(counts)))
-    return stacked(sums), pd.concat(depths, ignore_index=True)
+            depths.append(counts.assign(split=name, seed=run.seed, simplification=[simplification] * len(counts)))
+        covariates = {covariate: array[split.scored] for covariate, array in split.covariates.items()}
+        blocks.append(block_of(split, covariates, values))
+    return blocks, pd.concat(depths, ignore_index=True)
 
 
 def projections(run: Run, layer: int, splits: Sequence[str], clusters: int, sequences: int = 150) -> pd.DataFrame:
     """Queries and keys of a layer's first head on the first two principal directions of those on training sentences.
 
-    A row a vector: `split`, `kind` ("queries" or "keys"), coordinates `first` and `second`, and what its token is: `depth`,
+    One row per vector: `split`, `kind` ("queries" or "keys"), coordinates `x` and `y`, and what its token is: `depth`,
     `position`, `type` (-1 for START and END), and the `cluster` that k-means with `clusters` clusters puts it in.
     """
-    k = run.config.data.bracket_types
-    fitted = [vectors[0] for vectors in run.fitting_data[layer]]
-    kmeans = PROXIES["kmeans"].fit(Head(*fitted, run.seed), clusters)
+    k = run.experiment.task.bracket_types
+    head = run.fitter.head(layer, 0)
+    kmeans = PROXIES["kmeans"].fit(head, clusters)
+    fitted = {"queries": (head.queries, kmeans.query_centroids), "keys": (head.keys, kmeans.key_centroids)}
     tables = []
     for name in splits:
-        tokens = run.task.splits[name].tokens[:sequences]
-        brackets = annotate(tokens, k)
-        real = tokens != 0
+        split = run.data.splits[name].first(sequences)
+        brackets, real = annotate(split.tokens, k), split.real
         columns = {
             "depth": brackets.depth[real],
-            "position": np.broadcast_to(np.arange(tokens.shape[1]), tokens.shape)[real],
-            "type": np.where(tokens < FIRST_BRACKET, -1, (tokens - FIRST_BRACKET) % k)[real],
+            "position": np.broadcast_to(np.arange(split.tokens.shape[1]), real.shape)[real],
+            "type": np.where(split.tokens < FIRST_BRACKET, -1, (split.tokens - FIRST_BRACKET) % k)[real],
         }
-        captured = [vectors[0] for vectors in capture(run.model, tokens, [layer])[layer]]
-        centroids = (kmeans.query_centroids, kmeans.key_centroids)
-        for kind, vectors, train, centroid in zip(("queries", "keys"), captured, fitted, centroids, strict=True):
+        captured = [vectors[0] for vectors in capture(run.model, split)[layer]]
+        for (kind, (train, centroids)), vectors in zip(fitted.items(), captured, strict=True):
             plane = Subspace.principal(train, 2)
-            first, second = ((vectors - plane.mean) @ plane.basis).T.cpu().numpy()
-            cluster = nearest(vectors, centroid).cpu().numpy()
-            tables.append(
-                pd.DataFrame({"split": name, "kind": kind, "first": first, "second": second, "cluster": cluster, **columns})
-            )
+            x, y = ((vectors - plane.mean) @ plane.basis).T.cpu().numpy()
+            cluster = nearest(vectors, centroids).cpu().numpy()
+            tables.append(pd.DataFrame({"split": name, "kind": kind, "x": x, "y": y, "cluster": cluster, **columns}))
     return pd.concat(tables, ignore_index=True)
 
 
-def unexplained(run: Run, splits: Sequence[str], setting: Setting) -> pd.DataFrame:
+def unexplained(run: Run, blocks: Sequence[Block], splits: Sequence[str], simplification: Simplification) -> pd.DataFrame:
     """How much of the queries and keys a proxy drops, sentence by sentence, and how often it then disagrees with the model.
 
-    A row a sentence with something to score: `split`, `sequence`; `outside`, the mean squared distance of its queries and
-    keys from what the proxy replaces them by, as a share of their variance on training sentences (mean of both);
-    `disagreement`, the share of scored positions at which model and proxy differ; `n`, the number of scored positions.
+    `blocks` are those of the run. One row per sentence with something to score: `seed`, `split`, `sequence`; `outside`, the
+    mean squared distance of its queries and keys from what the proxy replaces them by, as a share of their variance on training
+    sentences (mean of both); `disagreement`, the share of scored positions at which model and proxy differ; `n`, their number.
     """
-    (heads,) = fit_proxies(run.model, setting, run.fitting_data, run.seed).values()
-    proxy, train = heads[0], [vectors[0] for vectors in run.fitting_data[setting.layer]]
-    variance = [float((x - x.mean(0)).square().sum(1).mean()) for x in train]
-    measured = rows_of(run.sequences, setting)
-    measured = measured[measured["group"] == ""]
+    layer = simplification.layer
+    proxy, head = run.fitter.proxies(simplification)[layer][0], run.fitter.head(layer, 0)
+    variance = [float((x - x.mean(0)).square().sum(1).mean()) for x in (head.queries, head.keys)]
+    of_split = {block.split: block for block in blocks}
     tables = []
     for name in splits:
-        tokens = run.task.splits[name].tokens
-        vectors = [x[0] for x in capture(run.model, tokens, [setting.layer])[setting.layer]]
-        simplified = proxy.simplify(*vectors)
-        lost = [(a - b).square().sum(1).cpu().numpy() / v for a, b, v in zip(vectors, simplified, variance, strict=True)]
-        sentence = np.nonzero(tokens)[0]
-        share = np.bincount(sentence, (lost[0] + lost[1]) / 2) / np.bincount(sentence)
-        rows = measured[(measured["split"] == name) & (measured["n"] > 0)]
-        columns = {"outside": share[rows["sequence"]], "disagreement": 1 - rows["same_prediction"] / rows["n"]}
-        tables.append(rows[["seed", "split", "sequence", "n"]].assign(**columns))
+        split, block = run.data.splits[name], of_split[name]
+        vectors = [x[0] for x in capture(run.model, split)[layer]]
+        lost = [
+            (a - b).square().sum(1).cpu().numpy() / v
+            for a, b, v in zip(vectors, proxy.simplify(*vectors), variance, strict=True)
+        ]
+        sentence = np.nonzero(split.real)[0]
+        outside = np.bincount(sentence, (lost[0] + lost[1]) / 2) / np.bincount(sentence)
+        agreed, n = (
+            np.bincount(block.columns["sequence"], part, len(split))
+            for part in (block.sums[simplification, "same_prediction"], block.columns["n"])
+        )
+        scored = np.flatnonzero(n)
+        columns = {"sequence": scored, "outside": outside[scored], "disagreement": 1 - agreed[scored] / n[scored]}
+        tables.append(pd.DataFrame({"seed": run.seed, "split": name, **columns, "n": n[scored].astype(int)}))
     return pd.concat(tables, ignore_index=True)

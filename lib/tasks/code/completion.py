@@ -1,0 +1,320 @@
+"""The chapter on code completion: what its notebook shows and says. Sentences are functions of estimates alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lib import figures, prose
+from lib.claims import FAITHFUL, representative
+from lib.errors import InputError
+from lib.figures.training import training_figure
+from lib.measuring.intervals import Estimate, Estimates, mean_of, nothing
+from lib.prose import percent, points
+from lib.proxies import MODEL, PROXIES, Simplification
+from lib.studies import Study
+from lib.tasks import Look
+from lib.tasks.code import heads, reading
+from lib.tasks.code import prose as say
+from lib.tasks.code.claims import ALL, class_gap, repeated_less_new
+from lib.tasks.code.humaneval import PREFIX
+from lib.tasks.code.languages import CLASSES, LANGUAGES, NEW, REPEATED
+
+FEWEST = 20  # predictions that a mean within a category must rest on to be shown
+AGREEMENT = "same prediction as the model"
+
+
+class CompletionChapter:
+    """A study of code with all heads simplified at once; `example` is the rank of the SVD in the worked example."""
+
+    def __init__(self, study: Study, example: int):
+        self.study, self.run, self.task = study, study.runs[0], study.task
+        self.example = study.simplified("svd", example, ALL)
+        self.own, self.unseen = LANGUAGES[self.task.language].title, self.task.unseen(study.splits)
+        self.humaneval = [split for split in study.splits if split.startswith(PREFIX)]
+        self.corpus = self.task.load()
+        self.measured_on = figures.measured_on(study)
+        self.note = f"{self.measured_on}; {figures.interval_note(study)}"
+        measured = study.simplifications(ALL)
+        self.families = {p: [s for s in measured if s.proxy == p] for p in dict.fromkeys(s.proxy for s in measured)}
+        self.chosen = {p: representative(study, ALL, p) for p in self.families}  # the one that stands for each proxy
+
+    @property
+    def estimates(self) -> Estimates:
+        """What was measured."""
+        return self.study.estimates
+
+    @property
+    def languages(self) -> str:
+        """The languages that were not trained on, in words."""
+        return prose.names(self.task.look(split).label for split in self.unseen)
+
+    def looks(self, splits: Iterable[str]) -> dict[str, Look]:
+        """How splits look."""
+        return {split: self.task.look(split) for split in splits}
+
+    def gap(self, s: Simplification) -> Estimate:
+        """The gap of a simplification, mean over the languages that were not trained on."""
+        return mean_of([self.estimates.gap(s, split, "id") for split in self.unseen])
+
+    # The corpus, and what the model learns
+
+    def composition(self) -> pd.DataFrame:
+        """What the corpus is made of, one row per language."""
+        return reading.composition(self.corpus)
+
+    def corpus_text(self) -> str:
+        """How the corpus was made, and what was trained on."""
+        settings, training = self.study.experiment.training, self.run.data.training
+        passes = settings.steps * settings.batch_size / len(training)
+        windows = (
+            f"Training text is {len(training):,} windows of at most {self.task.context} characters in {self.own} "
+            f"({(training.lengths - 1).sum() / 1e6:.1f} million characters; in training, {passes:.1f} passes over them)."
+        )
+        return prose.paragraph(reading.about(self.corpus, self.task), windows)
+
+    def training(self) -> Figure:
+        """Accuracy by language along training."""
+        return training_figure(self.study, self.task.shown(self.study.splits))
+
+    @cached_property
+    def _scores(self) -> Estimates:
+        return self.study.estimates_of({run.seed: heads.scores(run) for run in self.study.runs})
+
+    def baseline(self) -> Figure:
+        """Accuracy and bits per character of the model and of an n-gram model."""
+        panels = {"next-character accuracy": "accuracy", "bits per character (fewer is better)": "bits"}
+        looks = {"model": Look("model", figures.BLACK, "o"), heads.BASELINE.proxy: Look(heads.BASELINE.proxy, "#E69F00", "s")}
+        table = figures.tabulate(
+            ({"panel": panel, "row": self.task.look(split).label, "series": name}, self._scores.estimate(who, split, measure))
+            for panel, measure in panels.items()
+            for split in self.study.splits
+            for name, who in zip(looks, (MODEL, heads.BASELINE), strict=True)
+        )
+        return figures.forest(table, looks, x="", note=f"bars: {self.note}", percent=False, sharex=False)
+
+    def learned(self) -> str:
+        """How well the model predicts, and whether better than an n-gram model."""
+        model = {split: self._scores.estimate(MODEL, split, "accuracy") for split in ("id", *self.unseen)}
+        better = {split: model[split] - self._scores.estimate(heads.BASELINE, split, "accuracy") for split in model}
+        elsewhere = [mean_of([of[split] for split in self.unseen]) for of in (model, better)]
+        return f"({self.note}.) " + say.learned(self.languages, model["id"], better["id"], *elsewhere)
+
+    # Faithfulness by language
+
+    def complexity(self) -> Figure:
+        """Agreement against complexity, a panel a proxy, a line a split."""
+        splits = ["id", *self.unseen]
+        table = figures.tabulate(
+            (
+                {"panel": PROXIES[p].label, "series": split, "x": s.complexity},
+                self.estimates.estimate(s, split, "same_prediction"),
+            )
+            for p, family in self.families.items()
+            for s in family
+            if len(family) > 1
+            for split in splits
+        )
+        note = f"all layers at once; bands: {self.note}"
+        return figures.curves(table, self.looks(splits), x="rank, or number of clusters", y=AGREEMENT, note=note, log=True)
+
+    def gaps(self) -> Figure:
+        """Gaps from `id` to each split, in points; one row per proxy, at the complexity that stands for it."""
+        splits = ["seen_package", *self.unseen]
+        table = figures.tabulate(
+            ({"row": s.label, "series": split}, self.estimates.gap(s, split, "id").scaled(100))
+            for s in self.chosen.values()
+            for split in splits
+        )
+        x = "gap: agreement on id minus agreement on the split (percentage points)"
+        note = f"all layers at once; bars: {self.note}"
+        return figures.forest(table, self.looks(splits), x=x, note=note, percent=False)
+
+    def by_layer(self) -> pd.DataFrame:
+        """Agreement on `id` and the gap with one layer simplified, one row per layer and proxy."""
+        rows = {}
+        for layer in sorted(int(name) for name in self.study.experiment.measuring.grid if name != "all"):
+            for proxy in dict.fromkeys(s.proxy for s in self.study.simplifications(layer)):
+                s = representative(self.study, layer, proxy)
+                inside = self.estimates.estimate(s, "id", "same_prediction")
+                rows[f"{s.place}: {s.label}"] = {"agreement on id": percent(inside), "gap, points": points(self.gap(s))}
+        return prose.table(rows)
+
+    def single_heads(self) -> Figure:
+        """Every head of every seed simplified on its own: agreement on `id` (above) and the gap (below), by layer."""
+        table = heads.single_heads(self.study, self.unseen)
+        beside = (table["head"] - (self.study.experiment.model.heads - 1) / 2) * 0.14 + (table["seed"] % 5) * 0.02
+        labels, proxies = zip(*((s.label, s.proxy) for s in table["simplification"]), strict=True)
+        table = table.assign(x=table["layer"] + beside, label=labels, series=proxies)
+        parts = [
+            table.assign(panel=table["label"] + f"\n{name}", y=100 * table[of])
+            for name, of in (("agreement on id, %", "inside"), ("gap, points", "gap"))
+        ]
+        note = f"{self.measured_on}; a point a head and seed; gap: mean over {self.languages}; no intervals"
+        looks = {p: Look(PROXIES[p].label, PROXIES[p].colour, PROXIES[p].marker) for p in dict.fromkeys(proxies)}
+        columns = len(set(labels))
+        return figures.scatter(
+            pd.concat(parts), x="layer", y="", note=note, looks=looks, columns=columns, sharey="row", lines=(None, 0)
+        )
+
+    def faithful(self) -> str:
+        """How faithful each proxy is in distribution, and its gap."""
+        inside = {s.label: self.estimates.estimate(s, "id", "same_prediction") for s in self.chosen.values()}
+        gaps = {s.label: self.gap(s) for s in self.chosen.values()}
+        return prose.paragraph(*(say.faithful_sentence(label, inside[label], gaps[label]) for label in gaps))
+
+    @cached_property
+    def controlled(self) -> dict[str, dict[str, Estimate]]:
+        """The gap of every proxy as it is, and with kinds of characters or margins matched."""
+        names = {"same kinds of characters": "character", "same margins": "margin"}
+        return {
+            s.label: {"gap": self.gap(s), **{name: self._matched(s, covariate) for name, covariate in names.items()}}
+            for s in self.chosen.values()
+        }
+
+    def _matched(self, s: Simplification, covariate: str) -> Estimate:
+        try:
+            gaps = [self.estimates.matched_gap(s, split, "id", [covariate], fewest=FEWEST) for split in self.unseen]
+        except InputError:  # too little in common
+            return nothing()
+        return mean_of(gaps)
+
+    def controls(self) -> pd.DataFrame:
+        """Gaps in percentage points with controls, one row per proxy."""
+        rows = {label: {name: points(gap) for name, gap in gaps.items()} for label, gaps in self.controlled.items()}
+        return prose.table(rows, "gap, points")
+
+    # Language or domain, kinds of characters, heads
+
+    def domains(self) -> Figure | str:
+        """Agreement on HumanEval-X, where it is at hand."""
+        if not self.humaneval:
+            return (
+                "*Not measured: HumanEval-X is not at hand. Set `LIB_HUMANEVAL_X` to a folder with its files, and run again.*"
+            )
+        splits = ["id", *self.humaneval]
+        table = figures.tabulate(
+            ({"row": s.label, "series": split}, self.estimates.estimate(s, split, "same_prediction"))
+            for s in self.chosen.values()
+            for split in splits
+        )
+        return figures.forest(table, self.looks(splits), x=AGREEMENT, note=f"all layers at once; bars: {self.note}")
+
+    def domain_text(self) -> str:
+        """What the new domain costs and what another language does, where HumanEval-X is at hand."""
+        here = f"{PREFIX}{self.task.language}"
+        others = [split for split in self.humaneval if split != here]
+        if here not in self.humaneval or not others:
+            return "So whether language or domain opens the gap is left open in this run."
+        s = self.chosen["svd"]
+        domain = self.estimates.gap(s, here, "id")
+        language = mean_of([self.estimates.gap(s, split, here) for split in others])
+        return say.domain_sentence(s.label, self.own, domain, language, len(self.run.data.splits[here]))
+
+    def classes(self) -> Figure:
+        """The gap by kind of the character to be predicted, one series per proxy."""
+        shown = [s for s in self.chosen.values() if PROXIES[s.proxy].fitted]
+        of = self.estimates.estimate
+        table = figures.tabulate(
+            ({"row": kind, "series": s.label}, class_gap(self.study, s, kind).scaled(100))
+            for kind in CLASSES
+            for s in shown
+            if min(of(s, split, "accuracy", character=kind).positions for split in ("id", *self.unseen)) >= FEWEST
+        )
+        note = (
+            f"all layers at once; mean over {self.languages}; kinds with fewer than {FEWEST} predictions left out; {self.note}"
+        )
+        looks = figures.looks_of(shown)
+        return figures.forest(table, looks, x="gap (percentage points)", note=note, percent=False)
+
+    def words(self) -> str:
+        """Gaps on repeated and on new words."""
+        s = self.chosen["svd"]
+        pair = [class_gap(self.study, s, CLASSES[kind]) for kind in (REPEATED, NEW)]
+        return say.words_sentence(s.label, *pair, repeated_less_new(self.study, s))
+
+    @cached_property
+    def _heads(self) -> pd.DataFrame:
+        return pd.concat([heads.copying_heads(run) for run in self.study.runs], ignore_index=True)
+
+    def induction(self) -> Figure:
+        """Every head: its induction score against the gap that simplifying it alone opens on repeated words."""
+        table = heads.single_heads(self.study, self.unseen, CLASSES[REPEATED]).merge(self._heads, on=["seed", "layer", "head"])
+        table = table.assign(x=table["induction"], y=100 * table["gap"], colour=table["previous_token"])
+        table = table.assign(panel=[s.label for s in table["simplification"]])
+        y = f'gap on "{CLASSES[REPEATED]}" (points)'
+        note = f"{self.measured_on}; a point a head and seed, simplified on its own; right of the dotted line: induction heads"
+        scale = {"colour": "previous-token score", "limits": (0, 1), "lines": (heads.INDUCTION, 0)}
+        return figures.scatter(table, x="induction score", y=y, note=f"{note}; no intervals", columns=2, **scale)
+
+    def heads_text(self) -> str:
+        """The highest scores of each seed."""
+        best = self._heads.groupby("seed")[["induction", "previous_token"]].max()
+        induction, previous = (prose.names(f"{value:.3f}" for value in best[of]) for of in best)
+        return prose.paragraph(
+            f"The highest induction score of a head is, seed by seed, {induction} ({self._heads['chance'].iloc[0]:.3f} if "
+            f"attention were spread evenly), the highest previous-token score {previous}. From {heads.INDUCTION} on we speak "
+            f"of an induction head."
+        )
+
+    def example_html(self) -> str:
+        """A window of one function: where model and simplified model part."""
+        split = self.unseen[-1] if self.unseen else "id"
+        (block,) = [block for block in self.estimates.blocks(0) if block.split == split]
+        row = reading.median_sequence(self.run, block, self.example)
+        found = reading.read(self.run, split, row, self.example)
+        share = 100 * found.agrees.mean()
+        said = f"{self.task.look(split).label}; {self.example.label} in all heads of the model of the first seed. The two agree"
+        return f"{reading.CSS}{found.to_html()}<p>{said} on {share:.0f} % of the {len(found.text)} characters.</p>"
+
+    # Other training languages, and the end
+
+    def compared(self, studies: Mapping[str, Study]) -> pd.DataFrame:
+        """The same study with other training languages, one column each."""
+        rows = {}
+        for name, study in studies.items():
+            s, unseen = representative(study, ALL, "svd"), study.task.unseen(study.splits)
+            gap = mean_of([study.estimates.gap(s, split, "id") for split in unseen])
+            rows[f"trained on {name}"] = {
+                "seeds": str(study.seeds),
+                "accuracy on id": percent(study.estimates.estimate(MODEL, "id", "accuracy"), interval=True),
+                "SVD rank": str(s.complexity),
+                "agreement on id": percent(study.estimates.estimate(s, "id", "same_prediction"), interval=True),
+                "gap to other languages, points": points(gap),
+            }
+        return prose.table(rows).T
+
+    def summary(self) -> str:
+        """The chapter in a few lines."""
+        margins = {label: gaps["same margins"] for label, gaps in self.controlled.items()}
+        matched = prose.names(f"{points(gap)} with {label}" for label, gap in margins.items())
+        model = [self._scores.estimate(MODEL, split, "accuracy") for split in ("id", *self.unseen)]
+        lines = (
+            f"The model predicts {percent(model[0])} of characters in new packages of {self.own}, and "
+            f"{percent(mean_of(model[1:]))} in languages that it never saw.",
+            self.faithful(),
+            f"Where the model is equally certain, the gap is {matched} points.",
+            self.words(),
+            f"Measured on {self.note}.",
+        )
+        return "\n".join(f"- {line}" for line in lines)
+
+    def headline(self) -> str:
+        """The chapter in a paragraph, for the first page of the book."""
+        s = self.chosen["svd"]
+        width, margins = self.study.experiment.model.head_width, self.controlled[s.label]["same margins"]
+        return prose.paragraph(
+            f"On source code (preset {self.study.preset}, {prose.seeds(self.study.seeds)}): {s.label} of {width} in every head "
+            f"of a model trained on {self.own} makes the model's prediction on "
+            f"{percent(self.estimates.estimate(s, 'id', 'same_prediction'))} of characters in new packages of that language; "
+            f"the gap to languages that it never saw is {points(self.gap(s))} percentage points on average, and "
+            f"{points(margins)} where the model is equally certain."
+        )
+
+    @property
+    def faithful_from(self) -> str:
+        """The agreement from which on a simplification would be trusted."""
+        return f"{100 * FAITHFUL:.0f} %"

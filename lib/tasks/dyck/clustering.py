@@ -1,0 +1,239 @@
+"""The chapter on SVD against clustering: what its notebook shows and says. Sentences are functions of estimates alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lib import figures, prose
+from lib.errors import InputError, one_of, share
+from lib.measuring.intervals import Estimate, nothing, rank_correlation, share_interval
+from lib.prose import percent, points
+from lib.proxies import PROXIES, TRAINING, Simplification
+from lib.studies import Study, simplifications_of
+from lib.tasks import Look
+from lib.tasks.dyck import mechanism
+from lib.tasks.dyck import prose as say
+
+FEWEST = 20
+UNSEEN = ("unseen_structure", "unseen_length", "unseen_depth")
+PAIR = ("iid", "unseen_depth")
+
+
+class ClusteringChapter:
+    """A Dyck study with one layer simplified: SVD of a rank and k-means of so many clusters are looked at closely.
+
+    `level` is the agreement in distribution at which families of proxies are compared.
+    """
+
+    def __init__(self, study: Study, layer: int, rank: int, clusters: int, level: float):
+        one_of("layer", layer, range(study.experiment.model.layers))
+        share("level", level)
+        self.study, self.layer, self.place, self.level = study, layer, f"layer {layer}", level
+        self.svd, self.kmeans = study.simplified("svd", rank, layer), study.simplified("kmeans", clusters, layer)
+        self.one_hot = study.simplified("one_hot", None, layer)
+        self.estimates, self.run = study.estimates, study.runs[0]
+        measured = study.simplifications(layer)
+        self.families = {p: [s for s in measured if s.proxy == p] for p in dict.fromkeys(s.proxy for s in measured)}
+        self.measured_on = figures.measured_on(study)
+        self.note = f"{self.measured_on}; {self.place}; {figures.interval_note(study)}"
+
+    @property
+    def proxy_looks(self) -> dict[str, Look]:
+        """How proxies look, whatever their complexity."""
+        return {p: Look(PROXIES[p].label, PROXIES[p].colour, PROXIES[p].marker) for p in self.families}
+
+    # What the simplifications look like
+
+    @cached_property
+    def _points(self) -> dict[int, pd.DataFrame]:
+        layers = range(self.study.experiment.model.layers)
+        return {layer: mechanism.projections(self.run, layer, PAIR, clusters=16) for layer in layers}
+
+    def projections(self, layer: int) -> Figure:
+        """Queries and keys on their first two directions, coloured by what their token is."""
+        points = self._points[layer]
+        points = points[points["split"] == "iid"]
+        parts = []
+        for kind in ("queries", "keys"):
+            for of in ("depth", "position", "type", "cluster"):
+                chosen = points[points["kind"] == kind]
+                scaled = (chosen[of] - chosen[of].min()) / max(1, np.ptp(chosen[of]))
+                parts.append(chosen.assign(panel=f"{kind} by {of}", colour=scaled))
+        note = f"layer {layer} of seed 0, {len(points) // 2:,} tokens of iid; axes and clusters: fitted on training sentences"
+        x, y, colour = "first singular direction", "second", "lowest to highest, or one type or cluster to the next"
+        return figures.scatter(pd.concat(parts), x=x, y=y, colour=colour, note=note)
+
+    def shift(self) -> Figure:
+        """Queries and keys in and out of distribution on the same axes, coloured by depth."""
+        points = self._points[self.layer]
+        table = points.assign(panel=points["kind"] + ", " + points["split"], colour=points["depth"])
+        note = f"{self.place} of seed 0; axes fitted on training sentences"
+        limits = (0, self.study.task.unseen_depth)
+        return figures.scatter(table, x="first singular direction", y="second", colour="depth", note=note, limits=limits)
+
+    # Faithfulness against complexity, and out of distribution
+
+    def complexity(self) -> Figure:
+        """Agreement against rank or number of clusters."""
+        table = figures.tabulate(
+            (
+                {"panel": split, "series": proxy, "x": s.complexity},
+                self.estimates.estimate(s, split, "same_prediction"),
+            )
+            for split in ("iid", "unseen_length", "unseen_depth")
+            for proxy, family in self.families.items()
+            for s in family
+            if s.complexity is not None
+        )
+        x, y = "rank, or number of clusters", "same prediction as the model"
+        return figures.curves(table, self.proxy_looks, x=x, y=y, note=f"bands: {self.note}", log=True)
+
+    def transfer(self) -> Figure:
+        """Every simplification as a point: agreement in distribution across, on another split up."""
+        rows = []
+        for split in UNSEEN:
+            for proxy, family in self.families.items():
+                for s in family:
+                    x, y = (self.estimates.estimate(s, name, "same_prediction") for name in ("iid", split))
+                    label = s.complexity if s.complexity and proxy in ("svd", "kmeans") and x.value < 0.97 else ""
+                    across = {"x": x.value, "x_low": x.interval[0], "x_high": x.interval[1], "label": label}
+                    rows.append(({"panel": split, "series": proxy, **across}, y))
+        note = f"{self.note}; numbers: rank or clusters; dotted: no gap"
+        x, y = "same prediction on iid", "same prediction on the split"
+        return figures.crosses(figures.tabulate(rows), self.proxy_looks, x=x, y=y, note=note)
+
+    @cached_property
+    def kept(self) -> dict[str, Estimate]:
+        """What SVD and k-means keep at unseen depth where they reach the level in distribution."""
+        families = {name: self.families.get(name, []) for name in ("svd", "kmeans")}
+        return {
+            name: self.estimates.transfer_at(family, "unseen_depth", "iid", self.level) if len(family) > 1 else nothing()
+            for name, family in families.items()
+        }
+
+    def comparison(self) -> str:
+        """Which of the two keeps more."""
+        return say.comparison_sentence(self.level, self.kept["svd"], self.kept["kmeans"])
+
+    # Does what is dropped explain what fails?
+
+    @cached_property
+    def _sentences(self) -> dict[Simplification, pd.DataFrame]:
+        blocks = {run.seed: self.estimates.blocks(run.seed) for run in self.study.runs}
+        return {
+            s: pd.concat([mechanism.unexplained(run, blocks[run.seed], PAIR, s) for run in self.study.runs], ignore_index=True)
+            for s in (self.svd, self.kmeans)
+        }
+
+    def unexplained(self, bins: int = 8) -> Figure:
+        """Disagreement against the share of query and key variance that a proxy drops, in groups of equally many sentences."""
+        rows = []
+        for s, table in self._sentences.items():
+            for split in PAIR:
+                of = table[table["split"] == split].assign(wrong=lambda t: t["disagreement"] * t["n"])
+                for _, group in of.groupby(pd.qcut(of["outside"], bins, labels=False, duplicates="drop")):
+                    low, high = share_interval(group["wrong"].to_numpy(), group["n"].to_numpy())
+                    value = group["wrong"].sum() / group["n"].sum()
+                    labels = {"panel": s.label, "series": split, "x": group["outside"].mean()}
+                    rows.append({**labels, "value": value, "low": low, "high": high})
+        note = f"{self.measured_on}; points: {bins} groups of equally many sentences; bands: 95 % bootstrap over sentences"
+        x, y, looks = "share of variance dropped", "disagreement with the model", figures.split_looks(self.study, PAIR)
+        return figures.curves(pd.DataFrame(rows), looks, x=x, y=y, note=note, columns=2, percent=False)
+
+    def dropped(self) -> str:
+        """How much is dropped, and whether that goes with disagreement."""
+        lines = []
+        for s, table in self._sentences.items():
+            of = {split: table[table["split"] == split] for split in PAIR}
+            shares = [rows["outside"].mean() for rows in of.values()]
+            correlations = [rank_correlation(rows, "outside", "disagreement") for rows in of.values()]
+            lines.append(say.dropped_sentence(s.label, shares, correlations))
+        return prose.paragraph(*lines)
+
+    # The oracle, and controls
+
+    def _fitted_on(self, simplification: Simplification, split: str) -> Simplification:
+        return replace(simplification, fit_on=split)
+
+    def oracle(self) -> Figure:
+        """Agreement of proxies fitted on training sentences, and on the very split that they are tested on."""
+        measured = [s for s in simplifications_of(self.study.experiment.measuring.oracle) if s.layer == self.layer]
+        rows = [
+            ({"panel": split, "row": s.label, "series": name}, self.estimates.estimate(fitted, split, "same_prediction"))
+            for split in self.study.experiment.measuring.oracle_splits
+            for s in measured
+            for name, fitted in ((TRAINING, s), ("the split itself", self._fitted_on(s, split)))
+        ]
+        looks = {
+            TRAINING: Look("fitted on training sentences", "#0072B2", "o"),
+            "the split itself": Look("fitted on the split itself", "#E69F00", "D"),
+        }
+        return figures.forest(figures.tabulate(rows), looks, x="same prediction as the model", note=f"bars: {self.note}")
+
+    def oracle_gains(self) -> str:
+        """What fitting on the deep sentences themselves gains there."""
+        gains = {}
+        for s in (self.svd, self.kmeans):
+            oracle = self._fitted_on(s, "unseen_depth")
+            if self.estimates.has(oracle, "unseen_depth"):
+                pair = [self.estimates.estimate(x, "unseen_depth", "same_prediction") for x in (oracle, s)]
+                gains[s.label] = pair[0] - pair[1]
+        said = prose.names(f"{label} gains {points(gain, sign=True)} points" for label, gain in gains.items())
+        return f"Fitted on `unseen_depth` itself, {said} of agreement there." if gains else ""
+
+    def lengths(self) -> str:
+        """How long sentences are."""
+        mean = {split: self.run.data.splits[split].lengths.mean() - 2 for split in PAIR}
+        return (
+            f"Sentences at unseen depth have {mean['unseen_depth']:.0f} brackets on average, those in distribution "
+            f"{mean['iid']:.0f}."
+        )
+
+    @cached_property
+    def controlled(self) -> dict[str, dict[str, Estimate]]:
+        """Gaps to unseen depth, as they are and with length, distance and depth matched, by simplification."""
+        return {s.label: self._controls(s) for s in (self.svd, self.kmeans, self.one_hot)}
+
+    def _controls(self, s: Simplification) -> dict[str, Estimate]:
+        gaps = {
+            "gap": self.estimates.gap(s, "unseen_depth", "iid"),
+            "length matched": self.estimates.gap(s, "unseen_depth", "iid_matched"),
+        }
+        for covariate in ("distance", "depth"):
+            try:
+                matched = self.estimates.matched_gap(s, "unseen_depth", "iid_matched", [covariate], fewest=FEWEST)
+            except InputError:  # too little in common
+                matched = nothing()
+            gaps[f"length and {covariate} matched"] = matched
+        return gaps
+
+    def controls(self) -> pd.DataFrame:
+        """Gaps in percentage points with controls, one row per simplification."""
+        rows = {label: {name: points(gap) for name, gap in gaps.items()} for label, gaps in self.controlled.items()}
+        return prose.table(rows, "gap to unseen_depth, points")
+
+    def against_random(self) -> pd.DataFrame:
+        """SVD against random subspaces of equal rank, agreement on `iid`, one row per rank."""
+        family = {p: {s.complexity: s for s in self.families.get(p, [])} for p in ("svd", "random_subspace")}
+        rows = {}
+        for rank in sorted(set(family["svd"]) & set(family["random_subspace"])):
+            svd, random = (self.estimates.estimate(family[p][rank], "iid", "same_prediction") for p in family)
+            row = {"SVD": percent(svd, interval=True), "random subspace": percent(random, interval=True)}
+            rows[f"rank {rank}"] = {**row, "difference, points": points(svd - random, sign=True)}
+        return prose.table(rows, "same prediction on iid")
+
+    def summary(self) -> str:
+        """The chapter in a few lines."""
+        lines = [self.comparison(), *(say.controls_sentence(label, gaps) for label, gaps in self.controlled.items())]
+        lines += [self.dropped(), self.oracle_gains(), f"Measured on {self.note}."]
+        return "\n".join(f"- {line}" for line in lines if line)
+
+    def headline(self) -> str:
+        """The chapter in a paragraph, for the first page of the book."""
+        sentence = say.comparison_sentence(self.level, self.kept["svd"], self.kept["kmeans"])
+        return prose.paragraph(sentence, say.controls_sentence(self.svd.label, self.controlled[self.svd.label]))
