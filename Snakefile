@@ -8,12 +8,13 @@ is there, `python -m lib book` finds out by fingerprints and checksums, and has 
 
 import sys
 
-from lib import presets, workflow
+from lib import presets
+from lib import workflow as steps  # Snakemake calls something of its own `workflow`
 
 PRESET = presets.load(config.get("preset", "quick"))
 PYTHON = sys.executable
 TASKS = PRESET.available()
-NOTEBOOKS = workflow.notebooks(PRESET)
+NOTEBOOKS = steps.notebooks(PRESET)
 MEMORY = 1_500  # megabytes that a job takes at most
 
 
@@ -32,22 +33,22 @@ rule all:  # every part, so that one that went missing is made again
         [path for task in TASKS for file in ("config.json", "measurements.json") for path in seeds(task, file)],
         expand("{task}/faithfulness.json", task=TASKS),
         expand("notebooks/{notebook}.ipynb", notebook=NOTEBOOKS),
-        "book/_build/html/index.html",
+        "book.json",
 
 
 rule book:
     input:
         expand("notebooks/{notebook}.ipynb", notebook=NOTEBOOKS),
-        lambda wildcards: [str(path) for path in workflow.pages()],
+        lambda wildcards: [str(path) for path in steps.pages()],
     output:
-        "book/_build/html/index.html",
+        "book.json",  # written at the end; the folder itself is replaced as a whole
     shell:
         "{PYTHON:q} -m lib assemble --preset {PRESET.given:q}"
 
 
 rule notebook:
     input:
-        lambda wildcards: str(workflow.NOTEBOOKS / f"{wildcards.notebook}.ipynb"),
+        lambda wildcards: str(steps.NOTEBOOKS / f"{wildcards.notebook}.ipynb"),
         lambda wildcards: [f"{task}/faithfulness.json" for task in NOTEBOOKS[wildcards.notebook]],
     output:
         "notebooks/{notebook}.ipynb",

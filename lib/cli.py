@@ -182,6 +182,16 @@ def publish(preset: str) -> None:
     workflow.publish(load(preset))
 
 
+@commands.command()
+@_preset
+def clean(preset: str) -> None:
+    """Remove the results of a preset: models, measurements, executed notebooks, its book."""
+    from lib import workflow
+    from lib.presets import load
+
+    workflow.clean(load(preset))
+
+
 def _study(task: str, preset: str, corpus: str, location: str, device: str) -> Study:
     from lib.presets import load
 

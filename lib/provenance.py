@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from lib.artifacts import read_json, write_json
@@ -70,7 +71,7 @@ def _module(name: str) -> tuple[str, str, tuple[str, ...]]:
         if isinstance(node, ast.ImportFrom):
             of = importlib.util.resolve_name("." * node.level + (node.module or ""), spec.parent if spec else "")
             names = [f"{of}.{alias.name}" for alias in node.names]
-            imported += [n if n.startswith("lib.") and _exists(n) else of for n in names]
+            imported += [n if n.startswith("lib.") and _is_module(n) else of for n in names]
         elif isinstance(node, ast.Import):
             imported += [alias.name for alias in node.names]
     label = name if name.startswith("lib.") else Path(origin).name
@@ -92,11 +93,11 @@ def _is_text(node: object) -> bool:
 
 
 @cache
-def _exists(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:
-        return False
+def _is_module(name: str) -> bool:
+    """Whether a name in a module is that of a module in a package; none is loaded to find out."""
+    package = importlib.util.find_spec(name.rpartition(".")[0])
+    places = package.submodule_search_locations if package else None
+    return places is not None and PathFinder.find_spec(name, places) is not None
 
 
 def versions(packages: Iterable[str] = NUMERIC) -> dict[str, str]:

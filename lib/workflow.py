@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from lib import presets, provenance
 from lib.artifacts import read_json, root, write_json, writing
@@ -21,6 +22,7 @@ from lib.errors import ArtifactError, InputError
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS, PAGES = ROOT / "notebooks", ROOT / "book"
 _OWN = ".made-by-the-workflow"  # in a folder that may be replaced
+_HTML = "_build/html/*.html"
 
 
 def notebooks(preset: presets.Preset) -> dict[str, list[str]]:
@@ -72,9 +74,10 @@ def execute(preset: presets.Preset, name: str) -> Path:
         raise InputError(f"notebook is {name!r}, but must be one of: {', '.join(shown)}")
     identity = notebook_identity(preset, name)
     parameters = {"preset": preset.given, "seeds": preset.experiment(shown[name][0]).seeds}
-    with writing(executed(preset, name)) as temporary:
-        papermill.execute_notebook(str(NOTEBOOKS / f"{name}.ipynb"), str(temporary), parameters, cwd=str(NOTEBOOKS))
-        notebook = nbformat.read(temporary, 4)
+    with writing(executed(preset, name)) as temporary, TemporaryDirectory() as folder:
+        path = f"{folder}/{name}.ipynb"  # papermill writes after every cell: nobody is to meet a notebook half executed
+        papermill.execute_notebook(str(NOTEBOOKS / f"{name}.ipynb"), path, parameters, cwd=str(NOTEBOOKS))
+        notebook = nbformat.read(path, 4)
         notebook.metadata["provenance"] = {"fingerprint": provenance.digest_of(identity), **provenance.machine()}
         nbformat.write(notebook, temporary)
     return executed(preset, name)
@@ -105,14 +108,22 @@ def assemble(preset: presets.Preset) -> Path:
             shutil.copy(executed(preset, name), new)
         for figure in (preset.folder / "figures").glob("*.svg"):
             shutil.copy(figure, new / "_static")
-        command = [sys.executable, "-m", "jupyter_book", "build", "-W", "--keep-going", str(new)]
-        subprocess.run(command, check=True, cwd=preset.folder)
+        start = "from jupyter_book.cli.main import main; main()"  # not its script: that holds this environment's path
+        done = subprocess.run([sys.executable, "-c", start, "build", "-W", "--keep-going", str(new)], cwd=preset.folder)
+        if done.returncode:
+            raise InputError("the pages could not be built: jupyter-book says above why")
         write_json(new / _OWN, {"preset": preset.given})
         shutil.rmtree(book, ignore_errors=True)
         new.rename(book)
+        write_json(preset.folder / "book.json", {"preset": preset.given, "pages": sorted(p.name for p in book.glob(_HTML))})
     finally:
         shutil.rmtree(new, ignore_errors=True)
-    return book / "_build" / "html" / "index.html"
+    return first_page(preset)
+
+
+def first_page(preset: presets.Preset) -> Path:
+    """The first page of a preset's book."""
+    return preset.folder / "book" / "_build" / "html" / "index.html"
 
 
 @contextmanager
@@ -154,6 +165,10 @@ def stale(preset: presets.Preset) -> list[str]:
         if preset.study(task).results_stale():
             found.append(preset.folder / task / "faithfulness.json")
     found += [executed(preset, n) for n in notebooks(preset) if executed(preset, n).exists() and not is_executed(preset, n)]
+    record = preset.folder / "book.json"
+    if record.exists():
+        pages = {page.name for page in (preset.folder / "book").glob(_HTML)}
+        found += [record] if set(read_json(record, "delete it, and the book is built again").get("pages", [])) - pages else []
     return [str(path.relative_to(preset.folder)) for path in found]
 
 
@@ -174,7 +189,7 @@ def build(preset: presets.Preset, cores: str = "all", extra: tuple[str, ...] = (
             raise InputError(f"the book was not built: a step above failed (snakemake ended with {done.returncode})")
         if left := stale(preset):
             raise ArtifactError(f"the book is not current: {', '.join(left)}; run the same command again")
-    return preset.folder / "book" / "_build" / "html" / "index.html"
+    return first_page(preset)
 
 
 def _absolute(preset: str) -> str:
@@ -194,3 +209,16 @@ def publish(preset: presets.Preset) -> None:
     for figure in (preset.folder / "figures").glob("*.svg"):
         with writing(PAGES / "_static" / figure.name) as temporary:
             shutil.copy(figure, temporary)
+
+
+def clean(preset: presets.Preset) -> None:
+    """Remove the results of a preset, and what else is its own; files that somebody else put there stay."""
+    if not preset.folder.exists():
+        return
+    with _alone(preset.folder):
+        for name in (*preset.experiments, "notebooks", "figures", ".snakemake"):
+            shutil.rmtree(preset.folder / name, ignore_errors=True)
+        if (preset.folder / "book" / _OWN).exists():
+            shutil.rmtree(preset.folder / "book")
+        for leftover in preset.folder.glob("book.*.part"):
+            shutil.rmtree(leftover)

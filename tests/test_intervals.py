@@ -477,7 +477,6 @@ def test_the_rank_correlation_is_spearmans_mean_over_seeds():
     assert (found.seeds, found.positions) == (2, 160)
 
 
-@kernels
 @pytest.mark.parametrize("sign", [1, -1])
 def test_the_rank_correlation_has_the_sign_of_what_was_planted(sign):
     rng = np.random.default_rng(20)

@@ -224,6 +224,7 @@ def test_random_subspaces_have_their_rank_follow_from_the_seed_and_lie_in_those_
     again, other, larger = (
         PROXIES["random_subspace"].fit(head_of(fitter, seed=seed), r).queries for seed, r in ((5, rank), (6, rank), (5, 8))
     )
+    torch.testing.assert_close(proxy.keys.basis, proxy.queries.basis)
     torch.testing.assert_close(again.basis, proxy.queries.basis)
     assert not torch.allclose(other.basis, proxy.queries.basis)
     torch.testing.assert_close(larger.basis[:, :rank], proxy.queries.basis)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
 import os
 import shlex
 import shutil
@@ -17,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from processes import exit_code, fork, fresh
 from pydantic import ValidationError
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -207,22 +207,22 @@ def train_until_killed(experiment: Experiment, folder: Path, point: int) -> None
     run_of(experiment, folder).train()
 
 
-def test_killing_it_at_any_point_changes_nothing(small_experiment, tmp_path):
+def kill_at_every_point(experiment: Experiment, folder: Path) -> None:
     """Before and after each checkpoint is put in place, each run going on from the last one; then with each of the results."""
-    experiment, folder = other(small_experiment, checkpoint_every=15), tmp_path / "killed"
-    run_of(experiment, tmp_path / "whole").train()
-    processes = multiprocessing.get_context("forkserver")  # each run is a fresh process, but PyTorch is imported only once
-    processes.set_forkserver_preload(["lib.studies", "lib.tasks.dyck.splits", "torch._dynamo"])
+    run_of(experiment, folder)  # reads the code, which the copies then need not do
     left = []
     for point in (0, 1, 0, 1, 0, 1, 2, 3, 4, 5, 6, 7, 8):
-        process = processes.Process(target=train_until_killed, args=(experiment, folder, point))
-        process.start()
-        process.join()
-        assert process.exitcode == -signal.SIGKILL
+        assert exit_code(fork(train_until_killed, experiment, folder, point)) == -signal.SIGKILL
         left.append((step_of(folder / CHECKPOINT), sum((folder / name).exists() for name in RESULTS)))
     assert left == [(0, 0), (15, 0), (15, 0), (30, 0), (30, 0), *[(40, n) for n in (0, 0, 1, 1, 2, 2, 3, 3)]]
+
+
+def test_killing_it_at_any_point_changes_nothing(small_experiment, tmp_path):
+    experiment, folder = other(small_experiment, checkpoint_every=15), tmp_path / "killed"
+    assert fresh(kill_at_every_point, experiment, folder) == 0
     assert not (folder / "config.json").exists(), "what says that a run is complete comes last"
     assert run_of(experiment, folder).train()
+    run_of(experiment, tmp_path / "whole").train()
     assert contents(folder) == contents(tmp_path / "whole")
 
 

@@ -126,6 +126,12 @@ class Simplification:
         return f"{label}, rank {self.complexity}" if parameter == "rank" else f"{label}, {self.complexity} {parameter}"
 
     @property
+    def phrase(self) -> str:
+        """How it is called in a sentence: `SVD of rank 8`, `k-means with 64 clusters`."""
+        name, _, complexity = self.label.partition(", ")
+        return f"{name} {'of' if complexity.startswith('rank') else 'with'} {complexity}" if complexity else name
+
+    @property
     def place(self) -> str:
         """Where it is: `all layers`, `layer 1`, `L1H0`."""
         if self.layer < 0:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 
 import pandas as pd
+from IPython.display import Markdown
 from matplotlib.figure import Figure
 
 from lib import figures, prose
@@ -121,6 +122,14 @@ class CompletionChapter:
         note = f"all layers at once; bands: {self.note}"
         return figures.curves(table, self.looks(splits), x="rank, or number of clusters", y=AGREEMENT, note=note, log=True)
 
+    def chosen_text(self) -> str:
+        """Which complexity stands for a proxy."""
+        return (
+            f"The *generalization gap* is agreement on `id` minus agreement elsewhere. For each proxy the simplest setting is "
+            f"shown that agrees with the model in at least {100 * FAITHFUL:.0f} % of cases on `seen_package`, or the closest "
+            f"one. (The gap to `seen_package` is shown for comparison; no claim is about it.)"
+        )
+
     def gaps(self) -> Figure:
         """Gaps from `id` to each split, in points; one row per proxy, at the complexity that stands for it."""
         splits = ["seen_package", *self.unseen]
@@ -162,8 +171,8 @@ class CompletionChapter:
 
     def faithful(self) -> str:
         """How faithful each proxy is in distribution, and its gap."""
-        inside = {s.label: self.estimates.estimate(s, "id", "same_prediction") for s in self.chosen.values()}
-        gaps = {s.label: self.gap(s) for s in self.chosen.values()}
+        inside = {s.phrase: self.estimates.estimate(s, "id", "same_prediction") for s in self.chosen.values()}
+        gaps = {s.phrase: self.gap(s) for s in self.chosen.values()}
         return prose.paragraph(*(say.faithful_sentence(label, inside[label], gaps[label]) for label in gaps))
 
     @cached_property
@@ -189,12 +198,11 @@ class CompletionChapter:
 
     # Language or domain, kinds of characters, heads
 
-    def domains(self) -> Figure | str:
-        """Agreement on HumanEval-X, where it is at hand."""
+    def domains(self) -> Figure | Markdown:
+        """Agreement on HumanEval-X; where it is not at hand, what to do about it."""
         if not self.humaneval:
-            return (
-                "*Not measured: HumanEval-X is not at hand. Set `LIB_HUMANEVAL_X` to a folder with its files, and run again.*"
-            )
+            remedy = "set `LIB_HUMANEVAL_X` to a folder with its files, and run again"
+            return Markdown(f"*Not measured: HumanEval-X is not at hand; {remedy}.*")
         splits = ["id", *self.humaneval]
         table = figures.tabulate(
             ({"row": s.label, "series": split}, self.estimates.estimate(s, split, "same_prediction"))
@@ -212,7 +220,7 @@ class CompletionChapter:
         s = self.chosen["svd"]
         domain = self.estimates.gap(s, here, "id")
         language = mean_of([self.estimates.gap(s, split, here) for split in others])
-        return say.domain_sentence(s.label, self.own, domain, language, len(self.run.data.splits[here]))
+        return say.domain_sentence(s.phrase, self.own, domain, language, len(self.run.data.splits[here]))
 
     def classes(self) -> Figure:
         """The gap by kind of the character to be predicted, one series per proxy."""
@@ -234,7 +242,7 @@ class CompletionChapter:
         """Gaps on repeated and on new words."""
         s = self.chosen["svd"]
         pair = [class_gap(self.study, s, CLASSES[kind]) for kind in (REPEATED, NEW)]
-        return say.words_sentence(s.label, *pair, repeated_less_new(self.study, s))
+        return say.words_sentence(s.phrase, *pair, repeated_less_new(self.study, s))
 
     @cached_property
     def _heads(self) -> pd.DataFrame:
@@ -267,7 +275,9 @@ class CompletionChapter:
         row = reading.median_sequence(self.run, block, self.example)
         found = reading.read(self.run, split, row, self.example)
         share = 100 * found.agrees.mean()
-        said = f"{self.task.look(split).label}; {self.example.label} in all heads of the model of the first seed. The two agree"
+        said = (
+            f"{self.task.look(split).label}; {self.example.phrase} in all heads of the model of the first seed. The two agree"
+        )
         return f"{reading.CSS}{found.to_html()}<p>{said} on {share:.0f} % of the {len(found.text)} characters.</p>"
 
     # Other training languages, and the end
@@ -307,14 +317,9 @@ class CompletionChapter:
         s = self.chosen["svd"]
         width, margins = self.study.experiment.model.head_width, self.controlled[s.label]["same margins"]
         return prose.paragraph(
-            f"On source code (preset {self.study.preset}, {prose.seeds(self.study.seeds)}): {s.label} of {width} in every head "
-            f"of a model trained on {self.own} makes the model's prediction on "
+            f"On source code (preset {self.study.preset}, {prose.seeds(self.study.seeds)}): {s.phrase} (of {width}) in every "
+            f"head of a model trained on {self.own} makes the model's prediction on "
             f"{percent(self.estimates.estimate(s, 'id', 'same_prediction'))} of characters in new packages of that language; "
             f"the gap to languages that it never saw is {points(self.gap(s))} percentage points on average, and "
             f"{points(margins)} where the model is equally certain."
         )
-
-    @property
-    def faithful_from(self) -> str:
-        """The agreement from which on a simplification would be trusted."""
-        return f"{100 * FAITHFUL:.0f} %"

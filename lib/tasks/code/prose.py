@@ -38,8 +38,8 @@ def faithful_sentence(label: str, inside: Estimate, gap: Estimate) -> str:
 def domain_sentence(label: str, own: str, domain: Estimate, language: Estimate, problems: int) -> str:
     """What a new domain and what another language cost, on HumanEval-X."""
     return paragraph(
-        f"Going from `id` to HumanEval-X in {own} costs {label} {points(domain)} points of agreement (below zero: it gains); "
-        f"going from there to the same functions in other languages costs {points(language)} points. "
+        f"From `id` to HumanEval-X in {own}, {label} loses {points(domain)} points of agreement (below zero: it gains); from "
+        f"there to the same functions in other languages it loses {points(language)} points. "
         f"({problems} problems whose function is usable in every language.)"
     )
 

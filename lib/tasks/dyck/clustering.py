@@ -152,7 +152,7 @@ class ClusteringChapter:
             of = {split: table[table["split"] == split] for split in PAIR}
             shares = [rows["outside"].mean() for rows in of.values()]
             correlations = [rank_correlation(rows, "outside", "disagreement") for rows in of.values()]
-            lines.append(say.dropped_sentence(s.label, shares, correlations))
+            lines.append(say.dropped_sentence(s.phrase, shares, correlations))
         return prose.paragraph(*lines)
 
     # The oracle, and controls
@@ -182,7 +182,7 @@ class ClusteringChapter:
             oracle = self._fitted_on(s, "unseen_depth")
             if self.estimates.has(oracle, "unseen_depth"):
                 pair = [self.estimates.estimate(x, "unseen_depth", "same_prediction") for x in (oracle, s)]
-                gains[s.label] = pair[0] - pair[1]
+                gains[s.phrase] = pair[0] - pair[1]
         said = prose.names(f"{label} gains {points(gain, sign=True)} points" for label, gain in gains.items())
         return f"Fitted on `unseen_depth` itself, {said} of agreement there." if gains else ""
 
@@ -197,7 +197,7 @@ class ClusteringChapter:
     @cached_property
     def controlled(self) -> dict[str, dict[str, Estimate]]:
         """Gaps to unseen depth, as they are and with length, distance and depth matched, by simplification."""
-        return {s.label: self._controls(s) for s in (self.svd, self.kmeans, self.one_hot)}
+        return {s.phrase: self._controls(s) for s in (self.svd, self.kmeans, self.one_hot)}
 
     def _controls(self, s: Simplification) -> dict[str, Estimate]:
         gaps = {
@@ -236,4 +236,4 @@ class ClusteringChapter:
     def headline(self) -> str:
         """The chapter in a paragraph, for the first page of the book."""
         sentence = say.comparison_sentence(self.level, self.kept["svd"], self.kept["kmeans"])
-        return prose.paragraph(sentence, say.controls_sentence(self.svd.label, self.controlled[self.svd.label]))
+        return prose.paragraph(sentence, say.controls_sentence(self.svd.phrase, self.controlled[self.svd.phrase]))

@@ -193,8 +193,8 @@ class DepthChapter:
         higher = [s for s in self.study.family("svd", self.layer) if s.complexity > self.example.complexity][:2]
         gap = {s: self.estimates.gap(s, "unseen_depth", "iid") for s in (self.example, *higher)}
         inside, outside = (self.agreement(self.example, split) for split in ("iid", "unseen_depth"))
-        others = {s.label: gap[s] for s in higher}
-        return say.gap_sentence(f"{self.example.label} in {self.place}", inside, outside, gap[self.example], others)
+        others = {s.phrase: gap[s] for s in higher}
+        return say.gap_sentence(f"{self.example.phrase} in {self.place}", inside, outside, gap[self.example], others)
 
     def better(self) -> str:
         """Whether one-hot attention is better than the model at unseen depth."""
@@ -240,7 +240,7 @@ class DepthChapter:
         """How much attention is on the right bracket."""
         weight = self._attention[0].estimate
         pairs = [[weight(s, split, "opener_weight") for split in ("iid", "unseen_depth")] for s in (MODEL, self.example)]
-        return say.attention_sentence(self.example.label, *pairs)
+        return say.attention_sentence(self.example.phrase, *pairs)
 
     def hardest(self) -> Figure:
         """A deep sentence, at the closing bracket on which the example does worst."""
@@ -272,7 +272,7 @@ class DepthChapter:
                 self.gap(),
                 f"The model itself closes {percent(model, interval=True)} of the scored brackets correctly at unseen depth. "
                 f"{self.better()}",
-                f"At unseen depth it puts {percent(pair[0])} of its attention on the right bracket; {self.example.label} puts "
+                f"At unseen depth it puts {percent(pair[0])} of its attention on the right bracket; {self.example.phrase} puts "
                 f"{percent(pair[1])} there.",
                 f"Measured on {self.measured_on}; {figures.interval_note(self.study)}.",
             )
@@ -285,7 +285,7 @@ class DepthChapter:
         return prose.paragraph(
             f"On Dyck (preset {self.study.preset}, {prose.seeds(self.study.seeds)}), the model closes {percent(model)} of the "
             f"scored brackets correctly on sentences nested deeper than any in training. A picture of its {self.place} by "
-            f"{self.example.label} predicts what the model predicts in {percent(inside)} of cases in distribution, and in "
+            f"{self.example.phrase} predicts what the model predicts in {percent(inside)} of cases in distribution, and in "
             f"{percent(outside)} at unseen depth. One-hot attention, a picture that uses no data, is right there in "
             f"{percent(one_hot)}."
         )

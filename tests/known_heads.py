@@ -1,0 +1,60 @@
+"""Models whose attention is known: each head attends to one place, which a function of the query says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from lib.split import Dataset, Sequences, Split
+from lib.tasks.code.splits import START, VOCABULARY
+
+
+class Known:
+    """One layer of heads, each of which attends to the position `attends(query)` and nowhere else."""
+
+    layers, head_width, device = 1, 4, torch.device("cpu")
+
+    def __init__(self, *attends: Callable[[int], int]):
+        self.attends, self.heads = attends, len(attends)
+
+    def embed(self, tokens):
+        return torch.zeros(*tokens.shape, self.heads * self.head_width)
+
+    def run(self, residual, rules=None, start=0, stop=None, positions=None):
+        batch, length, _ = residual.shape
+        pattern = torch.zeros(batch, self.heads, length, length)
+        for head, attends in enumerate(self.attends):
+            for query in range(length):
+                pattern[:, head, query, attends(query)] = 1
+        nothing = torch.zeros(batch, self.heads, length, self.head_width)
+        rules[0](nothing, nothing, lambda queries, keys: pattern)
+        return residual
+
+
+def to_start(query: int) -> int:
+    return 0
+
+
+def to_itself(query: int) -> int:
+    return query
+
+
+def to_previous(query: int) -> int:
+    return max(0, query - 1)
+
+
+def induction(length: int) -> Callable[[int], int]:
+    """In the second of two equal strings of a length, after START: to what followed the same token in the first."""
+    return lambda query: query - length + 1 if query > length else 0
+
+
+def text_of(context: int, lines: Sequence[Sequence[int]] = ((2, 3),)) -> Dataset:
+    """A data set of short texts, of which all but the first token is predicted."""
+    tokens = np.array([[START, *line, *[0] * (context - 1 - len(line))] for line in lines])
+    lengths = (tokens != 0).sum(1)
+    scored = np.arange(context) < lengths[:, None] - 1
+    candidates = np.arange(2, len(VOCABULARY))
+    split = Split(name="id", tokens=tokens, lengths=lengths, scored=scored, candidates=candidates)
+    return Dataset(VOCABULARY, context, Sequences(tokens=tokens, lengths=lengths), {"id": split})
