@@ -78,6 +78,9 @@ def execute(preset: presets.Preset, name: str) -> Path:
         path = f"{folder}/{name}.ipynb"  # papermill writes after every cell: nobody is to meet a notebook half executed
         papermill.execute_notebook(str(NOTEBOOKS / f"{name}.ipynb"), path, parameters, cwd=str(NOTEBOOKS))
         notebook = nbformat.read(path, 4)
+        for cell in notebook.cells:  # the page shows the parameters that were used, not those that were replaced
+            if "parameters" in cell.metadata.get("tags", []):
+                cell.metadata.tags = [*cell.metadata.tags, "remove-cell"]
         notebook.metadata["provenance"] = {"fingerprint": provenance.digest_of(identity), **provenance.machine()}
         nbformat.write(notebook, temporary)
     return executed(preset, name)

@@ -181,7 +181,8 @@ def test_where_there_is_nothing_to_compare_induction_heads_with_a_finding_says_s
     assert says in finding.reason
 
 
-def test_every_proxy_on_data_joins_and_controls_do_not(planted, experiment):
-    statements = [finding.statement for finding in (made := planted()).task.findings(made)]
+def test_every_proxy_on_data_joins_and_no_other(planted):
+    made = planted()
+    statements = [finding.statement for finding in made.task.findings(made)]
     assert {statement.split(":")[0].removesuffix(" in single heads") for statement in statements} == {"SVD"}
     assert len(statements) == 3 + 1 + 2 + 1  # languages, HumanEval-X, characters and words, heads

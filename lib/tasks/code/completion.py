@@ -102,7 +102,7 @@ class CompletionChapter:
         model = {split: self._scores.estimate(MODEL, split, "accuracy") for split in ("id", *self.unseen)}
         better = {split: model[split] - self._scores.estimate(heads.BASELINE, split, "accuracy") for split in model}
         elsewhere = [mean_of([of[split] for split in self.unseen]) for of in (model, better)]
-        return f"({self.note}.) " + say.learned(self.languages, model["id"], better["id"], *elsewhere)
+        return f"{say.learned(self.languages, model['id'], better['id'], *elsewhere)} (Measured on {self.note}.)"
 
     # Faithfulness by language
 

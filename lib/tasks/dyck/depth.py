@@ -70,9 +70,9 @@ class DepthChapter:
         }
         deep = self.estimates.estimate(MODEL, "unseen_depth", "accuracy", depth=list(deepest))
         return prose.paragraph(
-            f"({self.measured_on}; {self.study.task.training_sentences:,} training sentences; in square brackets "
-            f"{figures.interval_note(self.study)}.)",
             say.learned(by_split["iid"], by_split["unseen_depth"], deep, by_split["unseen_length"]),
+            f"(Measured on {self.measured_on}, trained on {self.study.task.training_sentences:,}; in square brackets "
+            f"{figures.interval_note(self.study)}.)",
         )
 
     # Along training
