@@ -1,7 +1,11 @@
 # `make book` and `make test` need nothing but Python 3.11 or newer; both set up .venv first.
 
-PYTHON ?= python3
+export PYTHON ?= python3
 export PRESET ?= quick
+# The shell gets both from its environment and takes nothing in them for a command; make itself would, here:
+literal = $(if $(and $(filter command,$(origin $1)),$(findstring $$,$(value $1))),\
+	$(error $1 holds a dollar sign, which make would expand: give it through the environment, as in $1=... make book))
+$(call literal,PRESET)$(call literal,PYTHON)
 # Whatever the name of this folder, no recipe holds it: the environment is found by a relative path.
 VENV = .venv/bin/python
 
@@ -28,8 +32,8 @@ publish: .venv/installed  ## put the executed notebooks of PRESET into book/, fo
 environment: .venv/installed-test  ## only set up .venv, with what the tests need
 
 .venv/installed: pyproject.toml constraints.txt
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; choose another one with: make PYTHON=python3.12 ...")'
-	"$(PYTHON)" -m venv .venv
+	@"$$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; choose another one with: make PYTHON=python3.12 ...")'
+	"$$PYTHON" -m venv .venv
 	$(VENV) -m pip install -q -c constraints.txt -e .
 	@touch $@
 

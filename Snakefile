@@ -1,17 +1,16 @@
 """What depends on what, from data to the book. `python -m lib book` calls it, in the folder of a preset's results.
 
-    snakemake --snakefile Snakefile --directory artifacts/quick --cores all --config preset=quick
-
-All outputs are relative to that folder, and every value that reaches a shell is quoted. What is out of date although its file
-is there, `python -m lib book` finds out by fingerprints and checksums, and has it made again.
+All files are relative to that folder, and every value that reaches a shell is quoted. What is out of date although its file is
+there, `python -m lib book` finds out by fingerprints and checksums, and has it made again: so no source is listed here.
 """
 
+import os
 import sys
 
 from lib import presets
 from lib import workflow as steps  # Snakemake calls something of its own `workflow`
 
-PRESET = presets.load(config.get("preset", "quick"))
+PRESET = presets.load(os.environ["PRESET"])
 PYTHON = sys.executable
 TASKS = PRESET.available()
 NOTEBOOKS = steps.notebooks(PRESET)
@@ -32,14 +31,13 @@ rule all:  # every part, so that one that went missing is made again
     input:
         [path for task in TASKS for file in ("config.json", "measurements.json") for path in seeds(task, file)],
         expand("{task}/faithfulness.json", task=TASKS),
-        expand("notebooks/{notebook}.ipynb", notebook=NOTEBOOKS),
+        expand("notebooks/{notebook}.json", notebook=NOTEBOOKS),
         "book.json",
 
 
 rule book:
     input:
-        expand("notebooks/{notebook}.ipynb", notebook=NOTEBOOKS),
-        lambda wildcards: [str(path) for path in steps.pages()],
+        expand("notebooks/{notebook}.json", notebook=NOTEBOOKS),
     output:
         "book.json",  # written at the end; the folder itself is replaced as a whole
     shell:
@@ -48,9 +46,9 @@ rule book:
 
 rule notebook:
     input:
-        lambda wildcards: str(steps.NOTEBOOKS / f"{wildcards.notebook}.ipynb"),
         lambda wildcards: [f"{task}/faithfulness.json" for task in NOTEBOOKS[wildcards.notebook]],
     output:
+        "notebooks/{notebook}.json",
         "notebooks/{notebook}.ipynb",
     resources:
         mem_mb=MEMORY,

@@ -1,18 +1,19 @@
 """Do simplified pictures of a Transformer still describe it out of distribution?
 
-The package reads bottom up; arrows between modules point down only:
+The package reads bottom up. What stands in a row uses what stands above it, or before it in the row, and nothing else:
 
-    errors, artifacts, split            what goes wrong, where results are kept, what a model is tested on
-    dyck/, code/                        the two tasks: nested brackets, source code
-    presets                             what may be asked for
-    transformer, training               the model
-    measures, proxies                   how alike two predictions are; simplifications of the model
-    faithfulness, intervals             how well a simplification predicts the model
-    runs                                train and evaluate, reusing what is already there
-    mechanism, code_analysis, claims    why, and what the results say
-    figures, dyck_figures               what the notebooks show
-    code_figures, explorers
-    bench, cli                          `python -m lib`
+    errors, artifacts, config           messages for whoever typed the input; whole files; configurations
+    provenance                          what a result depends on; checksums
+    split                               what a model is trained and tested on
+    tasks/                              what is tested: a protocol, a registry, and what makes each domain's data
+    models/                             what is looked at
+    proxies/                            how it is simplified
+    measuring/                          how alike two predictions are; over splits; means with intervals
+    studies                             what is done; one seed of it; several
+    presets/                            the sizes
+    prose, figures/, claims, scorecard  sentences and plots from estimates; what is claimed, tested
+    tasks/<domain>/                     what its chapters show and say: the rest of a domain's folder
+    workflow, cli                       the whole way to a book; `python -m lib`
 
 Modules are imported where they are used, so that `python -m lib --help` answers before PyTorch would have loaded.
 """

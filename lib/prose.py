@@ -6,12 +6,13 @@ Numbers stand in plain text with real minus signs; what was not measured is said
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import isnan
 
 import pandas as pd
 
 from lib.measuring.intervals import Estimate
 
-NOT_MEASURED = "not measured"
+NOT_MEASURED = "not measured"  # in a table, or where a number would be the whole statement
 
 
 def minus(text: str) -> str:
@@ -29,6 +30,16 @@ def points(estimate: Estimate, digits: int = 1, sign: bool = False, interval: bo
     return _number(estimate.scaled(100), f"{'+' if sign else ''}.{digits}f", "", interval)
 
 
+def in_percent(estimate: Estimate, interval: bool = False) -> str:
+    """A share within a sentence: `95.4 %`, or `an unknown share`."""
+    return percent(estimate, interval=interval) if estimate.measured else "an unknown share"
+
+
+def in_points(estimate: Estimate, unit: str = "points", sign: bool = False) -> str:
+    """A difference within a sentence: `15.0 [13.1, 17.0] points`, or `an unknown number of points`."""
+    return f"{points(estimate, sign=sign) if estimate.measured else 'an unknown number of'} {unit}"
+
+
 def number(estimate: Estimate, spec: str = ".2f") -> str:
     """A number with its interval."""
     return _number(estimate, spec, "", True)
@@ -38,7 +49,7 @@ def _number(estimate: Estimate, spec: str, unit: str, interval: bool) -> str:
     if not estimate.measured:
         return NOT_MEASURED
     value, low, high = (_rounded(number, spec) for number in (estimate.value, *estimate.interval))
-    return f"{value}{unit}" + (f" [{low}, {high}]" if interval else "")
+    return f"{value}{unit}" + (f" [{low}, {high}]" if interval and not isnan(estimate.interval[0]) else "")
 
 
 def _rounded(value: float, spec: str) -> str:
@@ -66,6 +77,11 @@ def names(words: Iterable[str]) -> str:
     if not words:
         return "none"
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def begin(label: str) -> str:
+    """A label at the beginning of a sentence: `One-hot`."""
+    return label[:1].upper() + label[1:]
 
 
 def paragraph(*sentences: str) -> str:

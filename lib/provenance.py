@@ -75,7 +75,17 @@ def _module(name: str) -> tuple[str, str, tuple[str, ...]]:
         elif isinstance(node, ast.Import):
             imported += [alias.name for alias in node.names]
     label = name if name.startswith("lib.") else Path(origin).name
-    return label, digest_of(_plain(tree))[:16], tuple(n for n in dict.fromkeys(imported) if n.startswith("lib."))
+    return label, _digest(tree), tuple(n for n in dict.fromkeys(imported) if n.startswith("lib."))
+
+
+@cache
+def code_in(file: Path) -> str:
+    """Digest of the code of a Python file, as in `code_of`; nothing is imported for it."""
+    return _digest(ast.parse(file.read_text(encoding="utf-8")))
+
+
+def _digest(tree: ast.AST) -> str:
+    return digest_of(_plain(tree))[:16]
 
 
 def _plain(node: object) -> object:
@@ -102,7 +112,12 @@ def _is_module(name: str) -> bool:
 
 def versions(packages: Iterable[str] = NUMERIC) -> dict[str, str]:
     """Versions of libraries whose numbers enter a result; without the suffix that says for which processor they were built."""
-    return {package: metadata.version(package).partition("+")[0] for package in packages}
+    return {package: _version(package) for package in packages}
+
+
+@cache
+def _version(package: str) -> str:
+    return metadata.version(package).partition("+")[0]
 
 
 @dataclass(frozen=True)

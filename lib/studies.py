@@ -275,7 +275,7 @@ class Run:
     def model_at(self, step: int) -> Transformer:
         """The model as it was after `step` training steps, one of those in `history`."""
         snapshots = self._weights("snapshots.safetensors")
-        one_of("step", step, dict.fromkeys(int(name.partition(".")[0]) for name in snapshots))
+        one_of("step", step, sorted({int(name.partition(".")[0]) for name in snapshots}))
         return self._model(training.with_prefix(snapshots, f"{step}."))
 
     @cached_property

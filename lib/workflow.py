@@ -6,10 +6,12 @@ Snakemake orders and parallelizes the work (`Snakefile`); what is current is dec
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
@@ -22,7 +24,7 @@ from lib.errors import ArtifactError, InputError
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS, PAGES = ROOT / "notebooks", ROOT / "book"
 _OWN = ".made-by-the-workflow"  # in a folder that may be replaced
-_HTML = "_build/html/*.html"
+_HTML = Path("book", "_build", "html")  # in the folder of a preset
 
 
 def notebooks(preset: presets.Preset) -> dict[str, list[str]]:
@@ -47,15 +49,21 @@ def pages() -> list[Path]:
 
 def notebook_identity(preset: presets.Preset, name: str) -> dict:
     """What an executed notebook depends on: its source, its parameters, what was measured, and the code of the package."""
-    modules = [path.relative_to(ROOT).with_suffix("") for path in sorted((ROOT / "lib").rglob("*.py"))]
     shown = {task: preset.study(task) for task in notebooks(preset)[name]}
     return {
         "source": provenance.checksum(NOTEBOOKS / f"{name}.ipynb"),
-        "preset": preset.given,
-        "measured": {
-            task: [study.experiment.measuring_identity(run.seed) for run in study.runs] for task, study in shown.items()
-        },
-        "code": provenance.code_of(*(".".join(m.parts).removesuffix(".__init__") for m in modules)),
+        "preset": preset.name,
+        "measured": {task: [run.measuring_identity() for run in study.runs] for task, study in shown.items()},
+        "code": {str(path.relative_to(ROOT)): provenance.code_in(path) for path in sorted((ROOT / "lib").rglob("*.py"))},
+    }
+
+
+def book_identity(preset: presets.Preset) -> dict:
+    """What a built book depends on: pages, executed notebooks, and what makes HTML of them."""
+    sources = {str(path.relative_to(ROOT)): path for path in pages()} | {n: executed(preset, n) for n in notebooks(preset)}
+    return {
+        "sources": {name: provenance.checksum(path) for name, path in sources.items() if path.exists()},
+        "versions": provenance.versions(("jupyter-book", "myst-nb", "sphinx")),
     }
 
 
@@ -65,34 +73,48 @@ def executed(preset: presets.Preset, name: str) -> Path:
 
 
 def execute(preset: presets.Preset, name: str) -> Path:
-    """Execute a notebook with papermill; what it was executed with stands in its metadata. Returns its path."""
+    """Execute a notebook with papermill, once all that it shows is measured. Returns its path; a record beside it vouches."""
     import nbformat
     import papermill
 
-    shown = notebooks(preset)
+    shown, path = notebooks(preset), executed(preset, name)
     if name not in shown:
         raise InputError(f"notebook is {name!r}, but must be one of: {', '.join(shown)}")
+    for task in shown[name]:
+        preset.study(task).save()
     identity = notebook_identity(preset, name)
     parameters = {"preset": preset.given, "seeds": preset.experiment(shown[name][0]).seeds}
-    with writing(executed(preset, name)) as temporary, TemporaryDirectory() as folder:
-        path = f"{folder}/{name}.ipynb"  # papermill writes after every cell: nobody is to meet a notebook half executed
-        papermill.execute_notebook(str(NOTEBOOKS / f"{name}.ipynb"), path, parameters, cwd=str(NOTEBOOKS))
-        notebook = nbformat.read(path, 4)
-        for cell in notebook.cells:  # the page shows the parameters that were used, not those that were replaced
-            if "parameters" in cell.metadata.get("tags", []):
-                cell.metadata.tags = [*cell.metadata.tags, "remove-cell"]
-        notebook.metadata["provenance"] = {"fingerprint": provenance.digest_of(identity), **provenance.machine()}
+    with TemporaryDirectory() as folder:
+        made = Path(folder, path.name)  # papermill writes after every cell: nobody is to meet a notebook half executed
+        from_to = [str(p).replace("{", "{{").replace("}", "}}") for p in (NOTEBOOKS / path.name, made)]  # it formats them
+        try:
+            papermill.execute_notebook(*from_to, parameters, cwd=str(NOTEBOOKS))
+        except papermill.PapermillExecutionError as error:
+            raise InputError(f"notebook {name} failed\n{error}") from None
+        notebook = nbformat.read(made, 4)
+    for cell in notebook.cells:  # the page shows the parameters that were used, not those that were replaced
+        if "parameters" in cell.metadata.get("tags", []):
+            cell.metadata.tags = [*cell.metadata.tags, "remove-cell"]
+    notebook.metadata["provenance"] = {"fingerprint": provenance.digest_of(identity), **provenance.machine()}
+    with writing(path) as temporary:
         nbformat.write(notebook, temporary)
-    return executed(preset, name)
+    _record(path.with_suffix(".json")).write(identity, [path.name], {})
+    return path
 
 
 def is_executed(preset: presets.Preset, name: str) -> bool:
-    """Whether a notebook was executed with what there is now."""
-    try:
-        metadata = read_json(executed(preset, name), "").get("metadata", {})
-    except ArtifactError:
-        return False
-    return metadata.get("provenance", {}).get("fingerprint") == provenance.digest_of(notebook_identity(preset, name))
+    """Whether a notebook was executed with what there is now, and is as it was then."""
+    return _is_whole(executed(preset, name).with_suffix(".json"), notebook_identity(preset, name))
+
+
+def _record(path: Path) -> provenance.Record:
+    """The record of what only this workflow reads, and makes again whatever is wrong with it."""
+    return provenance.Record(path, "run the same command again")
+
+
+def _is_whole(path: Path, identity: Mapping) -> bool:
+    record = _record(path)
+    return not record.damage() and record.is_current(identity)
 
 
 def assemble(preset: presets.Preset) -> Path:
@@ -103,6 +125,7 @@ def assemble(preset: presets.Preset) -> Path:
     book, new = preset.folder / "book", preset.folder / f"book.{os.getpid()}.part"
     if book.exists() and not (book / _OWN).exists():
         raise InputError(f"{book} is in the way: it was not made by this workflow, so it is not replaced; move it elsewhere")
+    identity = book_identity(preset)
     try:
         shutil.copytree(PAGES, new, ignore=shutil.ignore_patterns("_build", "*.ipynb", "_config.yml", "_toc.yml"))
         for name in ("_config.yml", "_toc.yml"):
@@ -118,7 +141,9 @@ def assemble(preset: presets.Preset) -> Path:
         write_json(new / _OWN, {"preset": preset.given})
         shutil.rmtree(book, ignore_errors=True)
         new.rename(book)
-        write_json(preset.folder / "book.json", {"preset": preset.given, "pages": sorted(p.name for p in book.glob(_HTML))})
+        html = sorted(path for path in (preset.folder / _HTML).rglob("*") if path.is_file())
+        files = [str(path.relative_to(preset.folder)) for path in html]
+        _record(preset.folder / "book.json").write(identity, files, {})
     finally:
         shutil.rmtree(new, ignore_errors=True)
     return first_page(preset)
@@ -126,7 +151,7 @@ def assemble(preset: presets.Preset) -> Path:
 
 def first_page(preset: presets.Preset) -> Path:
     """The first page of a preset's book."""
-    return preset.folder / "book" / "_build" / "html" / "index.html"
+    return preset.folder / _HTML / "index.html"
 
 
 @contextmanager
@@ -134,14 +159,18 @@ def _alone(folder: Path) -> Iterator[None]:
     """Keep everybody else from building in a folder; says who does, and waits for them."""
     from filelock import FileLock, Timeout
 
-    folder.mkdir(parents=True, exist_ok=True)
     lock, who = FileLock(folder / ".building"), folder / ".builder"
     try:
-        lock.acquire(timeout=0)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=1)  # by then, who has it has said so
     except Timeout:
         owner = who.read_text(encoding="utf-8") if who.exists() else "another process"
         print(f"{folder} is being built by {owner}; waiting until that is done", file=sys.stderr, flush=True)
         lock.acquire()
+    except OSError as error:
+        raise ArtifactError(
+            f"{folder} cannot be written to: {error.strerror}; make it writable, or set LIB_ARTIFACTS"
+        ) from error
     try:
         who.write_text(f"process {os.getpid()} on {os.uname().nodename}", encoding="utf-8")
         yield
@@ -161,42 +190,63 @@ def stale(preset: presets.Preset) -> list[str]:
             if problem := run.trained.damage():
                 raise ArtifactError(problem)
             if run.trained.read() and not run.trained.is_current(run.identity):
-                found.append(run.trained.path)
+                found += [preset.folder / task / "data.json", run.trained.path]
             measured = run.measured
             if measured.path.exists() and (measured.damage() or not measured.is_current(run.measuring_identity())):
                 found.append(measured.path)
         if preset.study(task).results_stale():
             found.append(preset.folder / task / "faithfulness.json")
-    found += [executed(preset, n) for n in notebooks(preset) if executed(preset, n).exists() and not is_executed(preset, n)]
-    record = preset.folder / "book.json"
-    if record.exists():
-        pages = {page.name for page in (preset.folder / "book").glob(_HTML)}
-        found += [record] if set(read_json(record, "delete it, and the book is built again").get("pages", [])) - pages else []
+    made = {executed(preset, n).with_suffix(".json"): notebook_identity(preset, n) for n in notebooks(preset)}
+    made[preset.folder / "book.json"] = book_identity(preset)
+    found += [path for path, identity in made.items() if path.exists() and not _is_whole(path, identity)]
     return [str(path.relative_to(preset.folder)) for path in found]
 
 
 def build(preset: presets.Preset, cores: str = "all", extra: tuple[str, ...] = ()) -> Path:
     """Make all that is missing or not current, and the book; returns its first page. `extra` options are for Snakemake."""
     folder = preset.folder.resolve()
-    variables = {name: value for name, value in os.environ.items() if name.startswith("LIB_")}
-    absolute = {name: str(Path(value).expanduser().resolve()) for name, value in variables.items() if value}
-    environment = {"OMP_NUM_THREADS": "1", **os.environ, **absolute, "LIB_ARTIFACTS": str(root().resolve())}
+    for name in (str(ROOT), str(folder), preset.given):
+        if not name.encode(errors="ignore").decode() == name:
+            raise InputError(f"{ascii(name)} is not UTF-8, which the book's pages are written in: choose another name")
+    if os.pathsep in str(ROOT):
+        raise InputError(f"{ROOT} holds {os.pathsep!r}, which for Python separates folders: move the project to another one")
+    given = {name: value for name, value in os.environ.items() if name.startswith("LIB_") and value}
+    os.environ |= {name: str(Path(value).expanduser().resolve()) for name, value in given.items()}
+    os.environ |= {"LIB_ARTIFACTS": str(root().resolve()), "PRESET": preset.given}
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder), "--cores", cores]
+    command += ["--resources", "mem_mb=6000", "--rerun-incomplete", "--rerun-triggers", "mtime", "--nolock"]
+    command += ["--quiet", "rules", "host", *extra]
     with _alone(folder):
-        forced = stale(preset)
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
-        command += ["--cores", cores, "--resources", "mem_mb=6000", "--rerun-incomplete", "--nolock", "--quiet", "rules"]
-        command += ["--rerun-triggers", "mtime", *extra, *(["--forcerun", *forced] if forced else [])]
-        command += ["--config", f"preset={_absolute(preset.given)}"]
-        done = subprocess.run(command, env=environment)
-        if done.returncode:
-            raise InputError(f"the book was not built: a step above failed (snakemake ended with {done.returncode})")
-        if left := stale(preset):
+        if forced := stale(preset):
+            command += ["--forcerun", *forced]
+        if failed := _snakemake(command):
+            raise InputError(f"the book was not built: a step above failed (Snakemake ended with {failed})")
+        if not extra and (left := stale(preset)):
             raise ArtifactError(f"the book is not current: {', '.join(left)}; run the same command again")
     return first_page(preset)
 
 
-def _absolute(preset: str) -> str:
-    return preset if preset in presets.NAMES else str(Path(preset).expanduser().resolve())
+def _snakemake(arguments: Sequence[str]) -> int:
+    """Run Snakemake in this process, which has loaded what the Snakefile needs; returns its exit status."""
+    from snakemake.cli import main
+
+    interrupts = []
+
+    def interrupted(*_):  # Snakemake lets jobs end, and then does not say why it stopped
+        interrupts.append(True)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        main([*arguments])
+    except SystemExit as ended:
+        if interrupts:
+            raise KeyboardInterrupt from None
+        return ended.code
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return 0
 
 
 def publish(preset: presets.Preset) -> None:
@@ -204,7 +254,7 @@ def publish(preset: presets.Preset) -> None:
     names = notebooks(preset)
     if left := [name for name in names if not is_executed(preset, name)]:
         raise ArtifactError(
-            f"not executed, or not with what there is now: {', '.join(left)}; run: make book PRESET={preset.given}"
+            f"not executed, or not with what there is now: {', '.join(left)}; run: make book PRESET={shlex.quote(preset.given)}"
         )
     for name in names:
         with writing(PAGES / f"{name}.ipynb") as temporary:

@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.request
 from contextlib import contextmanager
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -21,12 +22,14 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SNAKEMAKE = ["snakemake", "--cores", "2", "--nolock", "--config", "preset=smoke"]
+BUILD = [sys.executable, "-m", "lib", "book", "--cores", "2", "--preset"]
+CHAPTERS = ("dyck_depth", "svd_vs_clustering", "code_completion", "scorecard")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
-    """A copy of what is under version control, with the book of preset smoke built in it."""
+    """A copy of what is under version control, with the book of preset smoke built in it, and a proxy of a user's own."""
     folder = tmp_path_factory.mktemp("checkout") / "project"
     tracked = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
@@ -35,10 +38,20 @@ def checkout(tmp_path_factory):
         if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
+    page = (folder / "book/extend.md").read_text(encoding="utf-8")
+    (proxy,) = re.findall(r"```python\n# a proxy\n(.*?)```", page, re.DOTALL)
+    (folder / "mine.py").write_text(proxy, encoding="utf-8")
+    (folder / "mine.toml").write_text('inherits = "smoke"\nplugins = ["mine.py"]\n', encoding="utf-8")
     published = hashes(folder / "book")
-    run(folder, *SNAKEMAKE)
+    run(folder, *BUILD, "mine.toml")
     assert hashes(folder / "book") == published, "building a preset's book changed the published one"
     return folder
+
+
+@pytest.fixture(scope="module")
+def html(checkout) -> Path:
+    """The folder of the built pages."""
+    return checkout / "artifacts/mine/book/_build/html"
 
 
 def run(folder: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess:
@@ -53,6 +66,14 @@ def run(folder: Path, *command: str, check: bool = True) -> subprocess.Completed
 def hashes(folder: Path) -> dict[str, str]:
     files = sorted(p for p in folder.rglob("*") if p.is_file() and "_build" not in p.parts)
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def words_of(page: Path) -> str:
+    """What a reader sees of a page as text, code left out."""
+    source = page.read_text(encoding="utf-8")
+    for tag in ("script", "style", "pre", "code", "nav"):
+        source = re.sub(rf"<{tag}\b.*?</{tag}>", " ", source, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", source)))
 
 
 @contextmanager
@@ -86,10 +107,10 @@ class Links(HTMLParser):
         self.anchors |= {values["id"]} if values.get("id") else set()
 
 
-def test_every_link_and_image_of_the_book_is_there(checkout):
-    html = checkout / "artifacts/smoke/book/_build/html"
+def test_every_link_and_image_of_the_book_is_there(html):
     pages = {page: Links(page) for page in html.glob("*.html")}
-    assert {"index.html", "dyck_depth.html", "running.html", "structure.html", "references.html"} <= {p.name for p in pages}
+    written = {"index.html", "running.html", "extend.html", "structure.html", "references.html"}
+    assert written | {f"{chapter}.html" for chapter in CHAPTERS} <= {p.name for p in pages}
     for page, links in pages.items():
         for target in links.targets:
             parts = urlsplit(target)
@@ -102,31 +123,64 @@ def test_every_link_and_image_of_the_book_is_there(checkout):
                 assert parts.fragment in pages[file].anchors, f"{page.name} refers to {target}, but there is no such anchor"
 
 
-def test_the_book_is_made_of_executed_notebooks(checkout):
+def test_the_book_is_made_of_executed_notebooks(checkout, html):
     for source in (ROOT / "notebooks").glob("*.ipynb"):
-        executed = nbformat.read(checkout / "artifacts/smoke/notebooks" / source.name, 4)
+        executed = nbformat.read(checkout / "artifacts/mine/notebooks" / source.name, 4)
         cells = [cell for cell in executed.cells if cell.cell_type == "code"]
         assert all(cell.execution_count for cell in cells)
-        assert {"preset": "smoke", "seeds": 2}.items() <= executed.metadata.papermill.parameters.items()
-        html = (checkout / f"artifacts/smoke/book/_build/html/{source.stem}.html").read_text()
-        assert "preset smoke, 2 seeds" in json.dumps([c.get("outputs") for c in cells]) or "pasted-text" in html
-        assert "{glue" not in html, "a number in the text was not filled in"
+        assert executed.metadata.papermill.parameters.seeds == 2
+        assert "preset mine, 2 seeds" in json.dumps([cell.get("outputs") for cell in cells])
+        assert (html / f"{source.stem}.html").exists()
 
 
-def test_a_second_run_does_nothing_and_says_so(checkout):
-    html = checkout / "artifacts/smoke/book/_build/html/index.html"
-    before = html.stat().st_mtime_ns
-    assert "Nothing to be done" in run(checkout, *SNAKEMAKE).stderr
-    assert html.stat().st_mtime_ns == before
+def unfilled(text: str) -> list[str]:
+    """What a page must not show: numbers that are none, objects, roles, sentences without their middle."""
+    pattern = r".{0,30}(?:\bnan\b|\bNone\b|\binf\b|\{(?:glue|cite|doc)|<[A-Za-z.]+ object| ,|\(\)|\[\]|  |\. \.).{0,30}"
+    return re.findall(pattern, text)
 
 
-def test_the_published_book_builds_without_artifacts_and_runs_nothing(checkout, tmp_path):
-    shutil.copytree(checkout / "book", tmp_path / "book", ignore=shutil.ignore_patterns("_build"))  # follows the links
-    published = hashes(tmp_path / "book")
-    run(tmp_path, "jupyter-book", "build", "-W", "--keep-going", "book")  # -W: a warning is an error
-    assert (tmp_path / "book/_build/html/index.html").exists()
-    assert not (tmp_path / "artifacts").exists()
-    assert hashes(tmp_path / "book") == published
+def test_no_page_shows_what_is_no_number_or_an_empty_sentence(html):
+    for page in html.glob("*.html"):
+        assert unfilled(words_of(page)) == [], page.name
+    first = words_of(html / "index.html")
+    assert all(f"{what} percentage points" in first or "%" in first for what in ("gap",))
+    assert "On Dyck (preset mine, 2 seeds), the model closes" in first
+    assert "On source code (preset mine, 2 seeds)" in first
+
+
+def test_the_published_pages_show_no_such_thing_either(published):
+    for page in published.glob("*.html"):
+        assert unfilled(words_of(page)) == [], page.name
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_proxy_in_one_file_joins_every_chapter(checkout, chapter):
+    """Figures are vectors that name in comments what they draw as shapes."""
+    executed = nbformat.read(checkout / f"artifacts/mine/notebooks/{chapter}.ipynb", 4)
+    outputs = json.dumps([cell.get("outputs") for cell in executed.cells])
+    assert "top coordinates" in outputs
+
+
+def test_a_second_run_does_nothing_and_says_so(checkout, html):
+    before = (html / "index.html").stat().st_mtime_ns
+    assert "Nothing to be done" in (done := run(checkout, *BUILD, "mine.toml")).stderr + done.stdout
+    assert (html / "index.html").stat().st_mtime_ns == before
+
+
+@pytest.fixture(scope="module")
+def published(checkout, tmp_path_factory) -> Path:
+    """The pages of the published book, built without artifacts."""
+    folder = tmp_path_factory.mktemp("published")
+    shutil.copytree(checkout / "book", folder / "book", ignore=shutil.ignore_patterns("_build"))  # follows the links
+    before = hashes(folder / "book")
+    run(folder, "jupyter-book", "build", "-W", "--keep-going", "book")  # -W: a warning is an error
+    assert not (folder / "artifacts").exists()
+    assert hashes(folder / "book") == before
+    return folder / "book/_build/html"
+
+
+def test_the_published_book_builds_without_artifacts_and_runs_nothing(published):
+    assert {f"{chapter}.html" for chapter in CHAPTERS} <= {page.name for page in published.glob("*.html")}
 
 
 @pytest.mark.parametrize(
@@ -134,24 +188,37 @@ def test_the_published_book_builds_without_artifacts_and_runs_nothing(checkout, 
     [
         ("preset", "fast", "preset is 'fast', but must be one of: smoke, quick, paper"),
         ("seeds", "0", "seeds is 0, but must be a whole number"),
-        ("layer", "7", "layer is 7, but must be one of: -1, 0, 1"),
-        ("ranks", "[3]", "is 3, but must be one of: 2, 4, 8, 16, 32"),
+        ("layer", "7", "layer is 7, but must be one of: 0, 1"),
+        ("ranks", "[33]", "rank of svd is 33, but must be a whole number, between 1 and 32"),
+        ("ranks", "'a, b'", "ranks is 'a, b', but must be a list of whole numbers"),
     ],
 )
 def test_a_wrong_parameter_is_refused_with_the_allowed_values(checkout, tmp_path, parameter, value, named):
-    settings = {"preset": "smoke", "seeds": "1"} | {parameter: value}
+    settings = {"preset": "../mine.toml", "seeds": "1"} | {parameter: value}
     options = [word for name, one in settings.items() for word in ("-y", f"{name}: {one}")]
-    notebook = str(checkout / "notebooks/dyck_depth.ipynb")
-    done = run(checkout, "papermill", notebook, str(tmp_path / "out.ipynb"), *options, check=False)
+    done = papermill(checkout, tmp_path, *options, check=False)
     assert done.returncode != 0
     assert named in done.stderr
     cells = [c for c in nbformat.read(tmp_path / "out.ipynb", 4).cells if c.cell_type == "code"]
     assert sum(bool(cell.execution_count) for cell in cells) <= 3, "the parameters are checked before anything else runs"
 
 
+def papermill(checkout: Path, folder: Path, *options: str, check: bool = True) -> subprocess.CompletedProcess:
+    notebook = str(checkout / "notebooks/dyck_depth.ipynb")
+    return run(checkout / "notebooks", "papermill", notebook, str(folder / "out.ipynb"), *options, check=check)
+
+
+def test_ranks_that_were_not_measured_are_measured_then_and_there(checkout, tmp_path):
+    """`-p` hands over text; and 3 and 5 are in no grid."""
+    shutil.copytree(checkout / "artifacts", tmp_path / "artifacts")
+    papermill(checkout, tmp_path, "-p", "preset", "../mine.toml", "-p", "seeds", "1", "-p", "ranks", "[3, 5]")
+    outputs = json.dumps([cell.get("outputs") for cell in nbformat.read(tmp_path / "out.ipynb", 4).cells])
+    assert "SVD, rank 3" in outputs
+    assert "SVD, rank 5" in outputs
+
+
 @pytest.mark.browser
-def test_the_book_needs_no_network_and_shows_every_picture(checkout):
-    html = checkout / "artifacts/smoke/book/_build/html"
+def test_the_book_needs_no_network_and_shows_every_picture(html):
     with open_browser() as browser:
         page = browser.new_page()
         elsewhere, errors = [], []
@@ -196,19 +263,32 @@ def jupyter_lab(folder: Path, artifacts: Path):
         server.wait(30)
 
 
-@pytest.mark.browser
-def test_the_explorer_redraws_when_its_controls_are_used(checkout, tmp_path):
-    notebook = nbformat.read(checkout / "notebooks/dyck_depth.ipynb", 4)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    code[0].source = re.sub(r'preset = "\w+"', 'preset = "smoke"', code[0].source)
-    notebook.cells = [*code[:2], *(cell for cell in code if "dyck_explorer" in cell.source)]
-    nbformat.write(notebook, tmp_path / "explore.ipynb")
-    with jupyter_lab(tmp_path, checkout / "artifacts") as address, open_browser() as browser:
+@contextmanager
+def opened_in_lab(folder: Path, artifacts: Path, notebook: str):
+    """A page of JupyterLab with a notebook of `folder` after Run All."""
+    with jupyter_lab(folder, artifacts) as address, open_browser() as browser:
         page = browser.new_page(viewport={"width": 1400, "height": 1200})
-        page.goto(f"{address}/lab/tree/explore.ipynb?reset")
+        page.goto(f"{address}/lab/tree/{notebook}?reset")
         page.locator(".jp-Notebook .jp-Cell").first.click(timeout=60_000)
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        yield page
+
+
+def shortened(checkout: Path, path: Path, *wanted: str) -> None:
+    """The chapter on depth at the built preset, with its text, its first cells and those that hold one of `wanted`."""
+    notebook = nbformat.read(checkout / "notebooks/dyck_depth.ipynb", 4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    code[0].source = re.sub(r'preset = "\w+"', f"preset = {str(checkout / 'mine.toml')!r}", code[0].source)
+    kept = [*code[:2], *(cell for cell in code if any(text in cell.source for text in wanted))]
+    notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "markdown" or cell in kept]
+    nbformat.write(notebook, path)
+
+
+@pytest.mark.browser
+def test_the_explorer_redraws_when_its_controls_are_used(checkout, tmp_path):
+    shortened(checkout, tmp_path / "explore.ipynb", "DyckExplorer(")
+    with opened_in_lab(tmp_path, checkout / "artifacts", "explore.ipynb") as page:
         picture = page.locator("img.widget-image")
         picture.wait_for(timeout=120_000)
 
@@ -222,8 +302,10 @@ def test_the_explorer_redraws_when_its_controls_are_used(checkout, tmp_path):
 
         redraws(lambda: slider("rank").press("ArrowRight"))
         redraws(lambda: slider("closes at").press("ArrowLeft"))
-        redraws(lambda: page.locator(".widget-dropdown", has_text="proxy").locator("select").select_option("one_hot"))
+        proxies = page.locator(".widget-dropdown", has_text="proxy").locator("select")
+        redraws(lambda: proxies.select_option(label="one-hot"))
         assert not slider("rank").is_visible(), "one_hot has no rank to choose"
+        assert "top coordinates" in proxies.inner_text(), "a user's proxy is among them"
         typed = page.get_by_placeholder("(a (b b) a)")
         redraws(lambda: (typed.fill("(a (b b) (c c) (d d) (e e) (f f) a)"), typed.press("Enter")))
         if folder := os.environ.get("SCREENSHOTS"):
@@ -234,3 +316,16 @@ def test_the_explorer_redraws_when_its_controls_are_used(checkout, tmp_path):
         message = page.locator(".widget-html-content", has_text="token 2")
         message.wait_for()
         assert "<b>" in message.inner_text(), "what was typed is shown as text, not as markup"
+
+
+@pytest.mark.browser
+def test_a_notebook_in_jupyterlab_reads_like_the_book(checkout, html, tmp_path):
+    """Sentences with numbers are there as outputs, and no role of the book's language is left as it is written."""
+    shortened(checkout, tmp_path / "chapter.ipynb", "chapter.learned()", "chapter.gap()", "chapter.better()")
+    with opened_in_lab(tmp_path, checkout / "artifacts", "chapter.ipynb") as page:
+        sentence = page.locator(".jp-OutputArea-output", has_text="One-hot attention closes")
+        sentence.wait_for(timeout=120_000)
+        shown = re.sub(r"\s+", " ", sentence.inner_text()).strip()
+        assert shown in words_of(html / "dyck_depth.html")
+        text = page.locator(".jp-Notebook").inner_text()
+        assert re.findall(r"\{\w+(?::\w+)?\}`", text) == []

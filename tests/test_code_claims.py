@@ -46,7 +46,9 @@ def planted(experiment) -> Callable[..., Study]:
 
     def make(agreement: Planted | None = None, splits: tuple = SPLITS, heads: tuple = (induction(10), to_previous)) -> Study:
         of = agreement or {}
-        same = {split: {(s, "same_prediction"): of.get((s, split), USUAL) for s in (SVD, HARD, FIRST, SECOND)} for split in splits}
+        same = {
+            split: {(s, "same_prediction"): of.get((s, split), USUAL) for s in (SVD, HARD, FIRST, SECOND)} for split in splits
+        }
         made = study(experiment, {x: {(MODEL, "accuracy"): 0.5, (SVD, "accuracy"): 0.5, **same[x]} for x in splits}, CLASSES)
         for run in made.runs:
             run.model, run.data = Known(*heads), DATA

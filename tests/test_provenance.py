@@ -190,7 +190,7 @@ def follow(message: str) -> None:
 def test_a_damaged_results_table_is_made_again(tiny, tiny_study, tiny_artifacts, file):
     path, study = tiny_study / file, load(tiny).study("dyck")
     whole = path.read_bytes()
-    for content in (*list(bits_of(whole))[10::20], b"", whole[: len(whole) // 2], whole + b"\0", None):
+    for content in (list(bits_of(whole))[30], whole[: len(whole) // 2], b"", None):
         if content is None:
             path.unlink()
         else:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -15,7 +12,7 @@ from lib.measuring.faithfulness import measure
 from lib.measuring.intervals import Estimates
 from lib.models.base import Capture, capture
 from lib.models.transformer import ModelConfig, attention_scores
-from lib.proxies import MODEL, PROXIES, TRAINING, Fitter, Head, Proxy, Simplification, base
+from lib.proxies import MODEL, PROXIES, TRAINING, Fitter, Head, Proxy, Simplification
 from lib.split import Sequences
 from lib.studies import Experiment, MeasuringConfig
 
@@ -390,19 +387,3 @@ def test_a_new_proxy_joins_an_experiment_wherever_something_is_measured(rounded,
     }
     assert Experiment.model_validate(wider) == wider
     assert MeasuringConfig(grid={"all": {"rounded": (2, 3)}}).grid == {"all": {"rounded": (2, 3)}}
-
-
-def test_the_proxy_that_the_book_shows_as_an_example_works_as_printed(fitter, small_dataset):
-    page = (Path(__file__).resolve().parent.parent / "book" / "structure.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```python\n([^`]*class \w+\(Proxy[^`]*)```", page)
-    before = {*PROXIES}
-    try:
-        exec(example, vars(base).copy())
-        (name,) = {*PROXIES} - before
-        few, all_of_it = simplifications = [Simplification(name, rank, 1) for rank in (2, CONFIG.head_width)]
-        estimates = Estimates({0: measure([small_dataset.splits["iid"]], simplifications, fitter)})
-        assert estimates.estimate(all_of_it, "iid", "same_prediction").value == 1
-        assert estimates.estimate(few, "iid", "same_prediction").value < 1
-    finally:
-        for name in {*PROXIES} - before:
-            del PROXIES[name]

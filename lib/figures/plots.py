@@ -140,7 +140,7 @@ def forest(
         for row in range(1, len(rows), 2):
             ax.axhspan(row - 0.5, row + 0.5, color="#F4F4F4", lw=0, zorder=0)
         ax.set_yticks(range(len(rows)), rows, fontsize=7.5 if small else None)
-        ax.set_ylim(len(rows) - 0.5, -0.5)
+        ax.set_ylim(max(1, len(rows)) - 0.5, -0.5)
         ax.grid(axis="y", visible=False)
         if percent:
             ax.set_xlim(0, 1.02)
@@ -188,7 +188,7 @@ def heat(table: pd.DataFrame, *, x: str, y: str, note: str, fewest: float = 20, 
 
     Rows that count fewer than `fewest` stay grey.
     """
-    size = int(max(table["x"].max(), table["y"].max())) + 1
+    size = 1 + int(max(table["x"].max(), table["y"].max())) if len(table) else 2
     figure, panels = _panels(_parts(table, "panel"), columns, 1.9)
     for panel, ax in panels.items():
         counts = np.zeros((size, size))

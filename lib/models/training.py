@@ -10,6 +10,7 @@ import json
 import math
 import shlex
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -132,9 +133,7 @@ def train(
     if checkpoint := _checkpoint(folder / CHECKPOINT, belongs_to, replace):
         run.resume(*checkpoint)
 
-    batches = length_batches(training.lengths, settings.batch_size, seed)
-    for _ in range(run.step):
-        next(batches)
+    batches = islice(length_batches(training.lengths, settings.batch_size, seed), run.step, None)
     evaluate_after = evaluation_steps(settings)
     with tqdm(total=settings.steps, initial=run.step, desc=title, unit="step", mininterval=1) as bar:
         tokens_seen = 0

@@ -30,7 +30,9 @@ from lib.tasks import task_class
 
 _FOLDER = Path(__file__).parent
 NAMES = ("smoke", "quick", "paper")
+_TAKEN = (*NAMES, ".", "..", "corpora")  # in the artifacts folder
 _NAME = re.compile(r"\w[\w.-]*")  # of an experiment
+_OTHERS = ("notebooks", "figures", "book")  # in the folder of a preset
 _SECTIONS = {"model": ModelConfig, "training": TrainingConfig, "measuring": MeasuringConfig}
 
 
@@ -39,7 +41,7 @@ class Preset:
     """A size of the whole study: its experiments by name."""
 
     name: str  # of its folder of results, and in captions
-    given: str  # what it was asked for by: a name or a path
+    given: str  # what it is asked for by: a name or an absolute path
     experiments: Mapping[str, Experiment]
 
     @property
@@ -91,15 +93,20 @@ def load(preset: str) -> Preset:
     if path.suffix != ".toml":
         one_of("preset", preset, (*NAMES, "the path of a file of your own, which ends in .toml"))
         path = _FOLDER / f"{preset}.toml"
-    elif path.stem in NAMES and path.resolve().parent != _FOLDER:
-        raise InputError(f"preset {preset!r} is called as one of the project's own, {path.stem}: give the file another name")
-    tables, plugins = _read(path.absolute())
+    else:
+        path = path.absolute()
+        preset = str(path)  # from here on, wherever it is used
+        if path.stem in _TAKEN and path.resolve().parent != _FOLDER:
+            raise InputError(f"preset {preset!r} is called {path.stem!r}, which is taken: give the file another name")
+    tables, plugins = _read(path)
     own = sorted(set().union(*map(_import, plugins)))
     experiments = {}
     for name in tables:
         where = f"{path}, [{name}]"
         if not _NAME.fullmatch(name):
             raise InputError(f"{where}: an experiment's name is that of a folder: use letters, digits, '_', '.' and '-'")
+        if name in _OTHERS:
+            raise InputError(f"{where}: an experiment cannot be called {name!r}: its folder is that of something else")
         experiment = _experiment(name, tables, where)
         named = {p for grid in experiment.measuring.grid.values() for p in grid}
         with naming(where):

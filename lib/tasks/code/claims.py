@@ -45,7 +45,7 @@ def _language(study: Study, label: str, s: Simplification) -> list[Finding]:
     statement = f"{label}: on HumanEval-X, another language costs more agreement than the new domain"
     if own in study.splits and others:
         return [*found, test(study, LANGUAGE, statement, s, lambda s: language_less_domain(study, s, own, others))]
-    reason = "HumanEval-X is not at hand in the training language: set LIB_HUMANEVAL_X to its folder"
+    reason = "HumanEval-X is not at hand in the training language and another: set LIB_HUMANEVAL_X to its folder"
     return [*found, Finding(LANGUAGE, statement, None, reason)]
 
 

@@ -180,7 +180,7 @@ class CompletionChapter:
         """The gap of every proxy as it is, and with kinds of characters or margins matched."""
         names = {"same kinds of characters": "character", "same margins": "margin"}
         return {
-            s.label: {"gap": self.gap(s), **{name: self._matched(s, covariate) for name, covariate in names.items()}}
+            s.phrase: {"gap": self.gap(s), **{name: self._matched(s, covariate) for name, covariate in names.items()}}
             for s in self.chosen.values()
         }
 
@@ -193,7 +193,7 @@ class CompletionChapter:
 
     def controls(self) -> pd.DataFrame:
         """Gaps in percentage points with controls, one row per proxy."""
-        rows = {label: {name: points(gap) for name, gap in gaps.items()} for label, gaps in self.controlled.items()}
+        rows = {phrase: {name: points(gap) for name, gap in gaps.items()} for phrase, gaps in self.controlled.items()}
         return prose.table(rows, "gap, points")
 
     # Language or domain, kinds of characters, heads
@@ -299,14 +299,13 @@ class CompletionChapter:
 
     def summary(self) -> str:
         """The chapter in a few lines."""
-        margins = {label: gaps["same margins"] for label, gaps in self.controlled.items()}
-        matched = prose.names(f"{points(gap)} with {label}" for label, gap in margins.items())
+        margins = {phrase: gaps["same margins"] for phrase, gaps in self.controlled.items()}
         model = [self._scores.estimate(MODEL, split, "accuracy") for split in ("id", *self.unseen)]
         lines = (
             f"The model predicts {percent(model[0])} of characters in new packages of {self.own}, and "
             f"{percent(mean_of(model[1:]))} in languages that it never saw.",
             self.faithful(),
-            f"Where the model is equally certain, the gap is {matched} points.",
+            say.margins_sentence(margins),
             self.words(),
             f"Measured on {self.note}.",
         )
@@ -315,7 +314,7 @@ class CompletionChapter:
     def headline(self) -> str:
         """The chapter in a paragraph, for the first page of the book."""
         s = self.chosen["svd"]
-        width, margins = self.study.experiment.model.head_width, self.controlled[s.label]["same margins"]
+        width, margins = self.study.experiment.model.head_width, self.controlled[s.phrase]["same margins"]
         return prose.paragraph(
             f"On source code (preset {self.study.preset}, {prose.seeds(self.study.seeds)}): {s.phrase} (of {width}) in every "
             f"head of a model trained on {self.own} makes the model's prediction on "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from lib.measuring.intervals import Estimate
-from lib.prose import paragraph, percent, points, tell
+from lib.prose import begin, in_percent, in_points, names, paragraph, points, tell
 
 
 def learned(languages: str, inside: Estimate, better: Estimate, outside: Estimate, better_outside: Estimate) -> str:
@@ -16,9 +18,10 @@ def learned(languages: str, inside: Estimate, better: Estimate, outside: Estimat
         missing="",
     )
     return paragraph(
-        f"In distribution (`id`) the model predicts {percent(inside, interval=True)} of characters, "
-        f"{points(better, sign=True)} percentage points against the n-gram model; in languages that it never saw ({languages}) "
-        f"{percent(outside, interval=True)} on average, {points(better_outside, sign=True)} points against the n-gram model.",
+        f"In distribution (`id`) the model predicts {in_percent(inside, True)} of characters, "
+        f"{in_points(better, 'percentage points', sign=True)} against the n-gram model; in languages that it never saw "
+        f"({languages}) {in_percent(outside, True)} on average, {in_points(better_outside, sign=True)} against the n-gram "
+        f"model.",
         verdict,
     )
 
@@ -28,18 +31,20 @@ def faithful_sentence(label: str, inside: Estimate, gap: Estimate) -> str:
     verdict = tell(
         gap,
         above=f"{points(gap)} percentage points less in other languages",
-        below=f"{points(gap.scaled(-1))} points more in other languages",
+        below=f"{points(gap.scaled(-1))} percentage points more in other languages",
         unclear=f"and in other languages no more and no less that could be told ({points(gap)} points)",
         missing="and was not measured elsewhere",
     )
-    return f"{label} in every head agrees with the model on {percent(inside)} of characters in distribution, {verdict}."
+    return (
+        f"{begin(label)} in every head agrees with the model on {in_percent(inside)} of characters in distribution, {verdict}."
+    )
 
 
 def domain_sentence(label: str, own: str, domain: Estimate, language: Estimate, problems: int) -> str:
     """What a new domain and what another language cost, on HumanEval-X."""
     return paragraph(
-        f"From `id` to HumanEval-X in {own}, {label} loses {points(domain)} points of agreement (below zero: it gains); from "
-        f"there to the same functions in other languages it loses {points(language)} points. "
+        f"From `id` to HumanEval-X in {own}, {label} loses {in_points(domain)} of agreement (below zero: it gains); from "
+        f"there to the same functions in other languages it loses {in_points(language)}. "
         f"({problems} problems whose function is usable in every language.)"
     )
 
@@ -55,6 +60,12 @@ def words_sentence(label: str, repeated: Estimate, new: Estimate, difference: Es
     )
     by = f" (a difference of {points(difference, sign=True)})" if difference.measured else ""
     return (
-        f"With {label}, the gap on later characters of repeated words is {points(repeated)} points and on those of new words "
+        f"With {label}, the gap on later characters of repeated words is {in_points(repeated)} and on those of new words "
         f"{points(new)}: {verdict}{by}."
     )
+
+
+def margins_sentence(gaps: Mapping[str, Estimate]) -> str:
+    """Gaps of proxies where the model is equally certain."""
+    gap = names(f"{points(gap)} with {label}" for label, gap in gaps.items())
+    return f"Where the model is equally certain, the gap in percentage points is {gap}."

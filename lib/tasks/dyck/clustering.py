@@ -64,7 +64,8 @@ class ClusteringChapter:
                 chosen = points[points["kind"] == kind]
                 scaled = (chosen[of] - chosen[of].min()) / max(1, np.ptp(chosen[of]))
                 parts.append(chosen.assign(panel=f"{kind} by {of}", colour=scaled))
-        note = f"layer {layer} of seed 0, {len(points) // 2:,} tokens of iid; axes and clusters: fitted on training sentences"
+        shown = f"preset {self.study.preset}, layer {layer} of seed 0, {len(points) // 2:,} tokens of iid"
+        note = f"{shown}; axes and clusters: fitted on training sentences"
         x, y, colour = "first singular direction", "second", "lowest to highest, or one type or cluster to the next"
         return figures.scatter(pd.concat(parts), x=x, y=y, colour=colour, note=note)
 
@@ -72,7 +73,7 @@ class ClusteringChapter:
         """Queries and keys in and out of distribution on the same axes, coloured by depth."""
         points = self._points[self.layer]
         table = points.assign(panel=points["kind"] + ", " + points["split"], colour=points["depth"])
-        note = f"{self.place} of seed 0; axes fitted on training sentences"
+        note = f"preset {self.study.preset}, {self.place} of seed 0; axes fitted on training sentences"
         limits = (0, self.study.task.unseen_depth)
         return figures.scatter(table, x="first singular direction", y="second", colour="depth", note=note, limits=limits)
 

@@ -206,7 +206,8 @@ class DepthChapter:
     @cached_property
     def compared(self) -> list[Simplification]:
         """The simplifications whose attention is looked at: the example, and the finest of every other proxy of claims."""
-        finest = {s.proxy: s for s in self.claimed if s.proxy != self.example.proxy and PROXIES[s.proxy].fitted}
+        claimed = sorted(self.claimed, key=lambda s: s.complexity or 0)
+        finest = {s.proxy: s for s in claimed if s.proxy != self.example.proxy and PROXIES[s.proxy].fitted}
         return [self.example, *finest.values(), self.one_hot]
 
     @cached_property
@@ -249,7 +250,7 @@ class DepthChapter:
         return sentence_comparison_figure(comparison, comparison.hardest(), self.run.data.vocabulary)
 
     def encodings(self, studies: Mapping[str, Study]) -> pd.DataFrame:
-        """Accuracy of the model and agreement of simplifications with each position encoding, one row per encoding."""
+        """Accuracy of the model and agreement of simplifications with each position encoding, one column per encoding."""
         rows = {}
         for encoding, study in studies.items():
             row = rows[f"{encoding} ({prose.seeds(study.seeds)})"] = {}

@@ -30,7 +30,7 @@ class DyckExplorer:
         layers = [(f"layer {i}", i) for i in range(run.model.layers)]
         self.layer = _control(widgets.Dropdown, "layer", options=layers, value=layers[-1][1])
         labels = [(proxy.label, name) for name, proxy in PROXIES.items()]
-        self.proxy = _control(widgets.Dropdown, "proxy", options=labels, value=next(iter(PROXIES)))
+        self.proxy = _control(widgets.Dropdown, "proxy", options=labels, value="svd")
         self.complexity = _wide(widgets.SelectionSlider, "", options=[1], value=1, continuous_update=False)
         self.position = _wide(widgets.SelectionSlider, "closes at", options=[1], value=1, continuous_update=False)
         self.message, self.picture = widgets.HTML(), widgets.Image(format="png", layout=widgets.Layout(max_width="100%"))
@@ -70,6 +70,8 @@ class DyckExplorer:
         comparison = self.current()
         if comparison is None:
             return
+        if list(self.position.options) != comparison.closers:  # a sentence that came when nothing could be shown of it
+            self._offer(self.position, comparison.closers, comparison.hardest())
         figure = sentence_comparison_figure(comparison, self.position.value, self.run.data.vocabulary)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=120)

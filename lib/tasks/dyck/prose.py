@@ -5,34 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lib.measuring.intervals import Estimate
-from lib.prose import names, number, paragraph, percent, points, tell
+from lib.prose import begin, in_percent, in_points, names, number, paragraph, percent, points, tell
 
 
 def learned(inside: Estimate, deep: Estimate, deepest: Estimate, long: Estimate) -> str:
     """How well the model closes brackets in distribution, in deep sentences, on deep levels, in long sentences."""
     return paragraph(
-        f"At the end of training the model closes {percent(inside, interval=True)} of the scored brackets correctly in "
-        f"distribution, and {percent(deep, interval=True)} on sentences deeper than any it has seen; of the brackets that "
-        f"themselves lie deeper than any in training, {percent(deepest, interval=True)}. On sentences longer than any in "
-        f"training it is right on {percent(long, interval=True)}."
+        f"At the end of training the model closes {in_percent(inside, True)} of the scored brackets correctly in "
+        f"distribution, and {in_percent(deep, True)} on sentences deeper than any it has seen; of the brackets that "
+        f"themselves lie deeper than any in training, {in_percent(deepest, True)}. On sentences longer than any in training it "
+        f"is right on {in_percent(long, True)}."
     )
 
 
 def gap_sentence(what: str, inside: Estimate, outside: Estimate, gap: Estimate, others: Mapping[str, Estimate]) -> str:
     """What a simplification loses from `iid` to unseen depth; `others` has the gaps of finer ones."""
-    size = points(gap if gap.value >= 0 else gap.scaled(-1))
+    size = in_points(gap.scaled(-1 if gap.value < 0 else 1), "percentage points")
     finer = names(f"{points(estimate)} with {label}" for label, estimate in others.items())
     return paragraph(
-        f"{what} makes the model's prediction at {percent(inside)} of the scored brackets in distribution, and at "
-        f"{percent(outside)} at unseen depth.",
+        f"{begin(what)} makes the model's prediction at {in_percent(inside)} of the scored brackets in distribution, and at "
+        f"{in_percent(outside)} at unseen depth.",
         tell(
             gap,
-            above=f"That is a gap of {size} percentage points.",
-            below=f"So it agrees with the model more often there, by {size} percentage points.",
+            above=f"That is a gap of {size}.",
+            below=f"So it agrees with the model more often there, by {size}.",
             unclear=f"The gap, {points(gap)} percentage points, cannot be told from none.",
             missing="So there is no gap to tell of.",
         ),
-        f"It depends on the rank: {finer}." if others else "",
+        f"At higher ranks the gap is {finer}." if others else "",
     )
 
 
@@ -43,17 +43,17 @@ def better_sentence(accuracy: Estimate, difference: Estimate) -> str:
         above="better than the model itself",
         below="worse than the model",
         unclear="neither clearly better nor clearly worse than the model",
-        missing="which cannot be compared with the model",
+        missing="it cannot be compared with the model",
     )
     by = f" (a difference of {points(difference, sign=True)} points)" if difference.measured else ""
-    return f"One-hot attention closes {percent(accuracy)} of the brackets correctly at unseen depth: {verdict}{by}."
+    return f"One-hot attention closes {in_percent(accuracy)} of the brackets correctly at unseen depth: {verdict}{by}."
 
 
 def attention_sentence(label: str, model: Sequence[Estimate], example: Sequence[Estimate]) -> str:
     """How much attention model and example put on the right bracket, each in distribution and at unseen depth."""
     return paragraph(
-        f"The model itself puts {percent(model[0])} of its attention on the right bracket in distribution and "
-        f"{percent(model[1])} at unseen depth; {label} puts {percent(example[0])} and {percent(example[1])} there."
+        f"The model itself puts {in_percent(model[0])} of its attention on the right bracket in distribution and "
+        f"{in_percent(model[1])} at unseen depth; {label} puts {in_percent(example[0])} and {in_percent(example[1])} there."
     )
 
 
@@ -79,8 +79,9 @@ def comparison_sentence(level: float, svd: Estimate, kmeans: Estimate) -> str:
 
 def dropped_sentence(label: str, shares: Sequence[float], correlations: Sequence[Estimate]) -> str:
     """What a proxy drops and how that goes with disagreement, each in distribution and at unseen depth."""
+    inside, outside = (f"{100 * share:.1f} %" if share == share else "an unknown share" for share in shares)
     return (
-        f"{label} drops {shares[0]:.1%} of the variance in distribution and {shares[1]:.1%} at unseen depth; the rank "
+        f"{begin(label)} drops {inside} of the variance in distribution and {outside} at unseen depth; the rank "
         f"correlation over sentences between what it drops and how often it disagrees is {number(correlations[0])} in "
         f"distribution and {number(correlations[1])} at unseen depth."
     )
@@ -90,4 +91,4 @@ def controls_sentence(label: str, gaps: Mapping[str, Estimate]) -> str:
     """A gap, and what is left of it with controls."""
     whole, *controlled = gaps.items()
     left = names(f"{points(gap)} with {name}" for name, gap in controlled)
-    return f"The gap of {label} at unseen depth is {points(whole[1])} percentage points; {left}."
+    return f"The gap of {label} at unseen depth is {in_points(whole[1], 'percentage points')}; it is {left}."

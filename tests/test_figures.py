@@ -1,0 +1,301 @@
+"""Figures: marks stand where the table says, look as they are said to look, and every figure has a caption."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter
+
+from lib import figures
+from lib.figures import FIGURES, crosses, curves, forest, heat, scatter, tabulate
+from lib.tasks import Look
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+RED, BLUE, LINE = (
+    Look("the red one", "#ff0000", "o"),
+    Look("the blue one", "#0000ff", "s"),
+    Look("without marker", "#000000", ""),
+)
+LOOKS = {"red": RED, "blue": BLUE, "line": LINE, "absent": Look("nowhere", "#00ff00", "D")}
+AXES = {"x": "across", "y": "upwards"}
+NOTE = "what it was measured on"
+
+
+@pytest.fixture(autouse=True)
+def style():
+    """The project's own, and no figure stays open."""
+    with mpl.rc_context():
+        figures.set_style()
+        yield
+    plt.close("all")
+
+
+def marks(ax: Axes, look: Look) -> list[Line2D]:
+    """The lines of a look that have a marker, or those without one if the look has none."""
+    return [line for line in ax.lines if to_hex(line.get_color()) == look.colour and line.get_marker() in (look.marker, "")]
+
+
+def points(ax: Axes, look: Look) -> list[tuple[float, float]]:
+    return [at for line in marks(ax, look) if line.get_marker() == look.marker for at in zip(*line.get_data(), strict=True)]
+
+
+def bands(ax: Axes, look: Look) -> set[tuple[float, float]]:
+    """The corners of what is filled in a look's colour."""
+    of = [c for c in ax.collections if len(c.get_facecolor()) and to_hex(c.get_facecolor()[0]) == look.colour]
+    return {tuple(map(float, corner)) for collection in of for path in collection.get_paths() for corner in path.vertices}
+
+
+def legend(figure: plt.Figure) -> list[str]:
+    return [text.get_text() for of in figure.legends for text in of.texts]
+
+
+def panels(figure: plt.Figure) -> dict[str, Axes]:
+    return {ax.get_title("left"): ax for ax in figure.axes if ax.get_visible() and ax.get_label() != "<colorbar>"}
+
+
+# Curves
+
+
+CURVES = pd.DataFrame(
+    [
+        ("one", "red", 4, 0.5, 0.4, 0.7), ("one", "red", 2, 0.25, 0.2, 0.3), ("one", "line", 2, 0.9, 0.8, 0.95),
+        ("two", "red", 2, 0.75, 0.6, 0.8), ("two", "line", 8, 0.1, 0.0, 0.2),
+    ],
+    columns=["panel", "series", "x", "value", "low", "high"],
+)  # fmt: skip
+
+
+def test_curves_are_a_line_with_its_band_for_each_series_in_each_panel():
+    figure = curves(CURVES, LOOKS, **AXES, note=NOTE, boundary=3)
+    assert list(panels(figure)) == ["one", "two"]
+    one, two = panels(figure).values()
+    assert points(one, RED) == [(2, 0.25), (4, 0.5)], "in the order of x"
+    assert bands(one, RED) >= {(2, 0.2), (2, 0.3), (4, 0.4), (4, 0.7)}
+    assert points(one, LINE) == [(2, 0.9)]
+    assert points(two, RED) == [(2, 0.75)]
+    assert bands(two, RED) == {(2, 0.6), (2, 0.8)}
+    assert points(two, LINE) == [(8, 0.1)]
+    assert [marks(one, look)[0].get_linestyle() for look in (RED, LINE)] == ["-", "--"], "what has no marker is dashed"
+    for ax in (one, two):
+        assert [line.get_xdata() for line in ax.lines if line.get_linestyle() == ":"] == [[3, 3]]
+    assert legend(figure) == ["the red one", "without marker"], "in the order of looks, and of those that occur"
+
+
+def test_shares_have_an_axis_in_per_cent_from_nothing_to_all():
+    figure = curves(CURVES, LOOKS, **AXES, note=NOTE)
+    (ax, _) = panels(figure).values()
+    assert isinstance(ax.yaxis.get_major_formatter(), PercentFormatter)
+    assert ax.yaxis.get_major_formatter()(0.5) == "50%"
+    assert ax.get_ylim() == (0, 1.04)
+    (other, _) = panels(curves(CURVES, LOOKS, **AXES, note=NOTE, percent=False)).values()
+    assert not isinstance(other.yaxis.get_major_formatter(), PercentFormatter)
+    assert other.get_ylim()[0] == 0
+
+
+def test_a_logarithmic_axis_has_its_ticks_where_something_was_measured():
+    one, two = panels(curves(CURVES, LOOKS, **AXES, note=NOTE, log=True)).values()
+    assert one.get_xscale() == "log"
+    assert [label.get_text() for label in one.get_xticklabels()] == ["2", "4"]
+    assert two.get_xticks().tolist() == [2, 8], "each panel has its own"
+
+
+def test_many_ticks_are_thinned_out():
+    many = pd.DataFrame({"series": "red", "x": 2 ** np.arange(20), "value": 0.5, "low": 0.4, "high": 0.6})
+    (ax,) = panels(curves(many, LOOKS, **AXES, note=NOTE, log=True)).values()
+    assert 5 <= len(ax.get_xticks()) <= 10
+
+
+def test_a_single_series_needs_no_legend():
+    assert legend(curves(CURVES[CURVES["series"] == "red"], LOOKS, **AXES, note=NOTE)) == []
+
+
+# Forests
+
+
+FOREST = pd.DataFrame(
+    [
+        ("one", "first", "red", 0.5, 0.4, 0.7), ("one", "first", "blue", 0.2, 0.1, 0.3),
+        ("one", "second", "blue", 0.9, 0.8, 1.0), ("two", "second", "red", -0.25, -0.5, -0.125),
+    ],
+    columns=["panel", "row", "series", "value", "low", "high"],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("percent", [True, False])
+def test_a_forest_has_a_point_and_an_interval_for_each_row_and_series(percent):
+    figure = forest(FOREST, LOOKS, x="across", note=NOTE, percent=percent)
+    one, two = panels(figure).values()
+    red, blue = -0.7 / 4, 0.7 / 4  # side by side on their row
+    assert points(one, RED) == [(0.5, pytest.approx(red))]
+    assert points(one, BLUE) == [(0.2, pytest.approx(blue)), (0.9, pytest.approx(1 + blue))]
+    assert points(two, RED) == [(-0.25, pytest.approx(1 + red))]
+    of_blue = [line for line in one.lines if to_hex(line.get_color()) == BLUE.colour and line.get_marker() == "None"]
+    assert [line.get_xdata().tolist() for line in of_blue] == [[0.1, 0.3], [0.8, 1.0]]
+    assert [label.get_text() for label in one.get_yticklabels()] == ["first", "second"]
+    assert one.get_ylim() == (1.5, -0.5), "the first row is on top"
+    assert legend(figure) == ["the red one", "the blue one"]
+    zero = [line for line in two.lines if list(line.get_xdata()) == [0, 0]]
+    if percent:
+        assert (one.get_xlim(), zero) == ((0, 1.02), [])
+        assert isinstance(one.xaxis.get_major_formatter(), PercentFormatter)
+    else:
+        assert len(zero) == 1, "what may be negative has zero marked"
+        assert two.get_xlim()[0] < -0.5
+
+
+def test_a_mark_without_a_marker_still_is_a_point():
+    (ax,) = panels(forest(FOREST.assign(series="line").drop(columns="panel"), LOOKS, x="across", note=NOTE)).values()
+    assert [line.get_marker() for line in ax.lines if len(line.get_xdata()) == 1] == ["o"] * 4
+
+
+# Crosses
+
+
+CROSSES = pd.DataFrame(
+    [("one", "red", 0.6, 0.5, 0.7, 0.3, 0.2, 0.4, 8), ("one", "blue", 0.9, 0.8, 1.0, 0.5, 0.4, 0.6, "")],
+    columns=["panel", "series", "x", "x_low", "x_high", "value", "low", "high", "label"],
+)
+
+
+def test_crosses_have_an_interval_each_way_and_a_diagonal():
+    figure = crosses(CROSSES, LOOKS, **AXES, note=NOTE)
+    (ax,) = panels(figure).values()
+    assert set(points(ax, RED)) == {(0.6, 0.3)}
+    assert set(points(ax, BLUE)) == {(0.9, 0.5)}
+    segments = {tuple(map(tuple, path.vertices.tolist())) for of in ax.collections for path in of.get_paths()}
+    assert segments == {
+        ((0.5, 0.3), (0.7, 0.3)), ((0.6, 0.2), (0.6, 0.4)), ((0.8, 0.5), (1.0, 0.5)), ((0.9, 0.4), (0.9, 0.6)),
+    }  # fmt: skip
+    assert [(text.get_text(), text.xy) for text in ax.texts] == [("8", (0.6, 0.3)), ("", (0.9, 0.5))]
+    (diagonal,) = [line for line in ax.lines if line.get_linestyle() == ":"]
+    assert diagonal.get_xydata().tolist() == [[0, 0], [1, 1]]
+    assert all(isinstance(axis.get_major_formatter(), PercentFormatter) for axis in (ax.xaxis, ax.yaxis))
+    assert legend(figure) == ["the red one", "the blue one"]
+
+
+# Heat maps
+
+
+HEAT = pd.DataFrame(
+    [
+        ("one", 1, 1, 15.0),
+        ("one", 2, 1, 5.0),
+        ("one", 0, 2, 10.0),
+        ("one", 2, 2, 30.0),
+        ("one", 3, 3, 19.0),
+        ("two", 3, 3, 40.0),
+    ],
+    columns=["panel", "x", "y", "n"],
+)
+
+
+def test_a_heat_map_shares_out_each_row_and_leaves_rare_ones_empty():
+    one, two = panels(heat(HEAT, **AXES, note=NOTE, fewest=20)).values()
+    shares = np.ma.filled(one.collections[0].get_array(), np.nan).reshape(3, 4)  # rows 1 to 3, columns 0 to 3
+    np.testing.assert_allclose(shares, [[0, 0.75, 0.25, 0], [0.25, 0, 0.75, 0], [np.nan] * 4])
+    assert one.collections[0].get_clim() == (0, 1)
+    of_two = np.ma.filled(two.collections[0].get_array(), np.nan).reshape(3, 4)
+    np.testing.assert_allclose(of_two, [[np.nan] * 4, [np.nan] * 4, [0, 0, 0, 1]])
+    labels = [[label.get_text() for label in labels] for labels in (one.get_xticklabels(), one.get_yticklabels())]
+    assert labels == [["1", "2", "3"]] * 2
+
+
+def test_on_the_dotted_line_of_a_heat_map_both_agree():
+    (ax,) = panels(heat(HEAT[HEAT["panel"] == "two"], **AXES, note=NOTE)).values()
+    x, y = (ticks[-1] for ticks in (ax.get_xticks(), ax.get_yticks()))  # where 3 is, in cells of the drawing
+    (line,) = ax.lines
+    (x0, x1), (y0, y1) = line.get_data()
+    assert (y - y0) / (y1 - y0) == pytest.approx((x - x0) / (x1 - x0))
+
+
+def test_a_tie_adds_a_part_of_a_count():
+    table = pd.DataFrame([(1, 1, 12.5), (1, 1, 0.5), (2, 1, 13.0)], columns=["x", "y", "n"])
+    (ax,) = panels(heat(table, **AXES, note=NOTE)).values()
+    assert np.ma.filled(ax.collections[0].get_array(), np.nan).reshape(2, 3)[0].tolist() == [0, 0.5, 0.5]
+
+
+# Scatter
+
+
+SCATTER = pd.DataFrame(
+    [("one", "red", 1.0, 2.0, 0.5), ("one", "blue", 3.0, 4.0, 1.0), ("two", "red", -1.0, 5.0, 0.0)],
+    columns=["panel", "series", "x", "y", "colour"],
+)
+
+
+def test_points_are_coloured_on_a_scale():
+    figure = scatter(SCATTER, **AXES, note=NOTE, colour="how far", limits=(0, 2), lines=(0.5, 0))
+    one, two = panels(figure).values()
+    assert one.collections[0].get_offsets().tolist() == [[1, 2], [3, 4]]
+    assert one.collections[0].get_array().tolist() == [0.5, 1]
+    assert two.collections[0].get_offsets().tolist() == [[-1, 5]]
+    assert {ax.collections[0].get_clim() for ax in (one, two)} == {(0, 2)}
+    assert [ax.get_ylabel() for ax in figure.axes if ax.get_label() == "<colorbar>"] == ["how far"]
+    upright, level = one.lines
+    assert upright.get_xdata() == [0.5, 0.5]
+    assert level.get_ydata() == [0, 0]
+
+
+def test_or_they_look_as_their_series_does():
+    figure = scatter(SCATTER, **AXES, note=NOTE, looks=LOOKS)
+    one, two = panels(figure).values()
+    assert (points(one, RED), points(one, BLUE)) == ([(1, 2)], [(3, 4)])
+    assert (points(two, RED), points(two, BLUE)) == ([(-1, 5)], [])
+    assert len(figure.axes) == 2, "there is no scale to show"
+
+
+# All of them
+
+
+TABLES: dict[str, tuple[Callable, pd.DataFrame]] = {
+    "curves": (lambda table: curves(table, LOOKS, **AXES, note=NOTE), CURVES),
+    "curves, logarithmic": (lambda table: curves(table, LOOKS, **AXES, note=NOTE, log=True, percent=False), CURVES),
+    "forest": (lambda table: forest(table, LOOKS, x="across", note=NOTE), FOREST),
+    "crosses": (lambda table: crosses(table, LOOKS, **AXES, note=NOTE), CROSSES),
+    "heat": (lambda table: heat(table, **AXES, note=NOTE), HEAT),
+    "scatter": (lambda table: scatter(table, **AXES, note=NOTE, colour="how far"), SCATTER),
+    "scatter by series": (lambda table: scatter(table, **AXES, note=NOTE, looks=LOOKS), SCATTER),
+}
+
+
+def test_every_figure_is_tested_here():
+    assert {name.partition(",")[0].partition(" ")[0] for name in TABLES} == set(FIGURES)
+
+
+@pytest.mark.parametrize(("plot", "table"), TABLES.values(), ids=list(TABLES))
+def test_a_figure_has_a_caption_and_names_its_axes(plot, table):
+    figure = plot(table)
+    assert figure.texts[-1].get_text() == NOTE
+    assert figure.get_supxlabel() == "across"
+    assert figure.get_supylabel() in ("upwards", "")
+    assert list(panels(figure)) == list(dict.fromkeys(table["panel"]))
+    assert figure.get_size_inches()[0] == figures.PAGE_WIDTH
+
+
+@pytest.mark.parametrize(
+    ("plot", "table"),
+    [(plot, empty) for plot, table in TABLES.values() for empty in (table[:0], *([tabulate([])] if "low" in table else []))],
+)
+def test_an_empty_table_makes_an_empty_figure(plot, table):
+    figure = plot(table)
+    figure.canvas.draw()
+    assert len(panels(figure)) == 1
+    assert figure.texts[-1].get_text() == NOTE
+    assert legend(figure) == []
+
+
+@pytest.mark.parametrize(("count", "shape"), [(1, (1, 1)), (3, (1, 3)), (4, (2, 3))])
+def test_panels_are_set_in_rows(count, shape):
+    table = pd.concat([CURVES.assign(panel=f"panel {i}") for i in range(count)])
+    figure = curves(table, LOOKS, **AXES, note=NOTE, columns=3)
+    assert figure.axes[0].get_gridspec().get_geometry() == shape
+    assert len(panels(figure)) == count
