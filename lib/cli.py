@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 2 for unusable input, 130 when interrupted."""
     try:
         commands.main(arguments, prog_name="python -m lib", standalone_mode=False)
+        sys.stdout.flush()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -44,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         print("interrupted; the same command resumes from the last checkpoint", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever reads what is printed, such as `head`, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor is it told when Python ends
+        return 1
     return 0
 
 

@@ -123,8 +123,7 @@ def assemble(preset: presets.Preset) -> Path:
     It is built beside the old one, which it replaces if that was made here, too.
     """
     book, new = preset.folder / "book", preset.folder / f"book.{os.getpid()}.part"
-    if book.exists() and not (book / _OWN).exists():
-        raise InputError(f"{book} is in the way: it was not made by this workflow, so it is not replaced; move it elsewhere")
+    _check_that_it_may_be_replaced(book)
     identity = book_identity(preset)
     try:
         shutil.copytree(PAGES, new, ignore=shutil.ignore_patterns("_build", "*.ipynb", "_config.yml", "_toc.yml"))
@@ -147,6 +146,11 @@ def assemble(preset: presets.Preset) -> Path:
     finally:
         shutil.rmtree(new, ignore_errors=True)
     return first_page(preset)
+
+
+def _check_that_it_may_be_replaced(book: Path) -> None:
+    if os.path.lexists(book) and not (book / _OWN).exists():
+        raise InputError(f"{book} is in the way: it was not made by this workflow, so it is not replaced; move it elsewhere")
 
 
 def first_page(preset: presets.Preset) -> Path:
@@ -205,11 +209,7 @@ def stale(preset: presets.Preset) -> list[str]:
 def build(preset: presets.Preset, cores: str = "all", extra: tuple[str, ...] = ()) -> Path:
     """Make all that is missing or not current, and the book; returns its first page. `extra` options are for Snakemake."""
     folder = preset.folder.resolve()
-    for name in (str(ROOT), str(folder), preset.given):
-        if not name.encode(errors="ignore").decode() == name:
-            raise InputError(f"{ascii(name)} is not UTF-8, which the book's pages are written in: choose another name")
-    if os.pathsep in str(ROOT):
-        raise InputError(f"{ROOT} holds {os.pathsep!r}, which for Python separates folders: move the project to another one")
+    _check_before_building(preset, folder)
     given = {name: value for name, value in os.environ.items() if name.startswith("LIB_") and value}
     os.environ |= {name: str(Path(value).expanduser().resolve()) for name, value in given.items()}
     os.environ |= {"LIB_ARTIFACTS": str(root().resolve()), "PRESET": preset.given}
@@ -218,6 +218,7 @@ def build(preset: presets.Preset, cores: str = "all", extra: tuple[str, ...] = (
     command += ["--resources", "mem_mb=6000", "--rerun-incomplete", "--rerun-triggers", "mtime", "--nolock"]
     command += ["--quiet", "rules", "host", *extra]
     with _alone(folder):
+        _clear(folder)
         if forced := stale(preset):
             command += ["--forcerun", *forced]
         if failed := _snakemake(command):
@@ -225,6 +226,21 @@ def build(preset: presets.Preset, cores: str = "all", extra: tuple[str, ...] = (
         if not extra and (left := stale(preset)):
             raise ArtifactError(f"the book is not current: {', '.join(left)}; run the same command again")
     return first_page(preset)
+
+
+def _check_before_building(preset: presets.Preset, folder: Path) -> None:
+    """Refuse what would not become a book, before hours are spent on it."""
+    for name in (str(ROOT), str(folder), preset.given):
+        if any("\ud800" <= character <= "\udfff" for character in name):
+            raise InputError(f"{name!a} is not UTF-8, so no page could name it: choose another name")
+    if os.pathsep in str(ROOT):
+        raise InputError(f"{ROOT} holds {os.pathsep!r}, which for Python separates folders: move the project to another one")
+    if left_out := sorted({path.stem for path in NOTEBOOKS.glob("*.ipynb")} - {*notebooks(preset)}):
+        raise InputError(
+            f"preset {preset.given!r} has no experiment that can be done here for {', '.join(left_out)}, to which other pages "
+            f"of the book refer: have it inherit from another preset"
+        )
+    _check_that_it_may_be_replaced(folder / "book")
 
 
 def _snakemake(arguments: Sequence[str]) -> int:
@@ -269,9 +285,24 @@ def clean(preset: presets.Preset) -> None:
     if not preset.folder.exists():
         return
     with _alone(preset.folder):
-        for name in (*preset.experiments, "notebooks", "figures", ".snakemake"):
-            shutil.rmtree(preset.folder / name, ignore_errors=True)
-        if (preset.folder / "book" / _OWN).exists():
-            shutil.rmtree(preset.folder / "book")
-        for leftover in preset.folder.glob("book.*.part"):
-            shutil.rmtree(leftover)
+        folders = [path for path in preset.folder.iterdir() if path.is_dir() and not path.is_symlink()]
+        for path in folders:
+            if path.name in ("notebooks", "figures", ".snakemake") or (path / _OWN).exists() or _is_of(preset, path.name):
+                shutil.rmtree(path)
+        (preset.folder / "book.json").unlink(missing_ok=True)
+        _clear(preset.folder)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what builds that were killed left behind."""
+    for leftover in folder.glob("book.*.part"):
+        shutil.rmtree(leftover)
+
+
+def _is_of(preset: presets.Preset, folder: str) -> bool:
+    """Whether a folder of results is called after an experiment of a preset, a variant of one, or one with options."""
+    try:
+        preset.experiment(folder.partition("@")[0])
+    except InputError:
+        return False
+    return True

@@ -14,11 +14,11 @@ import pytest
 import torch
 from hypothesis import settings
 
+from lib.experiment import Experiment, MeasuringConfig
 from lib.models.training import TrainingConfig
 from lib.models.transformer import ModelConfig, Transformer
 from lib.presets import load
 from lib.split import Dataset
-from lib.studies import Experiment, MeasuringConfig
 from lib.tasks.dyck.task import DyckTask
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40, database=None)

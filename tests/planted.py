@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from lib.experiment import Experiment
 from lib.measuring.intervals import Estimate
 from lib.measuring.table import Block
 from lib.proxies import Simplification
-from lib.studies import Experiment, Study
+from lib.studies import Study
 
 Rates = Mapping[tuple[Simplification, str], float | Mapping[str, float]]
 

@@ -18,10 +18,10 @@ import pandas as pd
 import pytest
 import torch
 from conftest import ROOT
+from lib.faithfulness import COLUMNS
 from safetensors.torch import load_file, save_file
 
 from lib.cli import main
-from lib.faithfulness import COLUMNS
 
 SENTENCES = "(a (b (c (d (e (f f) e) d) c) b) a)\n(a (b (b (b (b (b b) b) b) b) b) a) (c c)\n(a a) (b b)\n"
 

@@ -12,21 +12,21 @@ import pandas as pd
 import pytest
 import torch
 from code_samples import function, write_tree
-
-from lib.claims import code_findings, representative
 from lib.code.corpora import corpus
 from lib.code.languages import CLASSES, NEW
 from lib.code.splits import START, VOCABULARY, CodeConfig
 from lib.code_analysis import Reading, copying_heads, median_sequence, pooled_heads, read, scores, single_heads
 from lib.code_figures import composition_table, examples_html, induction_figure, single_heads_figure, split_name
-from lib.errors import InputError
 from lib.faithfulness import METRICS, with_margin
 from lib.intervals import Estimate, mean_of
+from lib.transformer import Transformer
+
+from lib.claims import code_findings, representative
+from lib.errors import InputError
 from lib.presets import PRESETS, ModelConfig, Preset, StudyConfig, TaskPreset, TrainingConfig
 from lib.proxies import MODEL, Setting
 from lib.runs import Run, Study
 from lib.split import Split, Task
-from lib.transformer import Transformer
 
 EVIL = "<script>alert(1)</script> & \"double\" 'single' &lt;"
 

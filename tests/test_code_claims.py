@@ -10,10 +10,11 @@ from known_heads import Known, induction, text_of, to_previous
 from planted import study
 
 from lib.claims import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED, Claim, Finding
+from lib.experiment import Experiment, MeasuringConfig
 from lib.models.training import TrainingConfig
 from lib.models.transformer import ModelConfig
 from lib.proxies import MODEL, Simplification
-from lib.studies import Experiment, MeasuringConfig, Study
+from lib.studies import Study
 from lib.tasks.code.claims import LANGUAGE, PREDICTED, class_gap, induction_less_other
 from lib.tasks.code.languages import CLASSES, CLOSING, KEYWORD, NEW, NUMBER, REPEATED
 from lib.tasks.code.task import CodeTask

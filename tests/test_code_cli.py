@@ -10,11 +10,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from code_samples import function, write_tree
+from lib.code.splits import CodeConfig, load
+from lib.faithfulness import COLUMNS
 
 from lib.cli import main
-from lib.code.splits import CodeConfig, load
 from lib.errors import ArtifactError
-from lib.faithfulness import COLUMNS
 from lib.presets import PRESETS, ModelConfig, Preset, StudyConfig, TaskPreset, TrainingConfig, preset, with_corpus
 from lib.runs import Run, Study
 

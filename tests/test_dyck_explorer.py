@@ -10,7 +10,7 @@ import pytest
 from lib.errors import InputError
 from lib.presets import load
 from lib.proxies import PROXIES, Proxy, Simplification
-from lib.studies import Run
+from lib.runs import Run
 from lib.tasks.dyck.explorer import DyckExplorer
 
 TYPED = "(a (b b) (c (a a) c) a)"  # with closing brackets, START first, at 3, 6, 7 and 8

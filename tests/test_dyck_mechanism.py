@@ -16,7 +16,8 @@ from lib.errors import InputError
 from lib.models.base import TIE, Capture
 from lib.presets import load
 from lib.proxies import MODEL, Simplification
-from lib.studies import Run, Study
+from lib.runs import Run
+from lib.studies import Study
 from lib.tasks.dyck import mechanism
 from lib.tasks.dyck.drawings import GREEN, VERMILION, attention_figure, sentence_figure
 from lib.tasks.dyck.language import FIRST_BRACKET, annotate

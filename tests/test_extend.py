@@ -26,12 +26,13 @@ from torch import Tensor
 
 from lib import presets, workflow
 from lib.cli import main
+from lib.experiment import simplifications_of
 from lib.measuring.measures import MEASURES
 from lib.models.base import Capture, attend_as_usual
 from lib.proxies import MODEL, PROXIES, TRAINING, Fitter, Simplification
 from lib.scorecard import Scorecard
 from lib.split import Sequences
-from lib.studies import Study, simplifications_of
+from lib.studies import Study
 from lib.tasks import TASKS
 
 pytestmark = pytest.mark.slow

@@ -24,12 +24,14 @@ import lib
 from lib import cli, provenance
 from lib.artifacts import write_tensors
 from lib.errors import ArtifactError, InputError
+from lib.experiment import Experiment
 from lib.measuring.table import read
 from lib.models import training
 from lib.presets import load
 from lib.provenance import Record, digest_of
 from lib.proxies import PROXIES, Proxy
-from lib.studies import Experiment, Run, Study
+from lib.runs import Run
+from lib.studies import Study
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lib.errors import InputError
+from lib.experiment import Experiment, MeasuringConfig
 from lib.measuring import table
 from lib.measuring.faithfulness import measure
 from lib.measuring.intervals import Estimates
@@ -14,7 +15,6 @@ from lib.models.base import Capture, capture
 from lib.models.transformer import ModelConfig, attention_scores
 from lib.proxies import MODEL, PROXIES, TRAINING, Fitter, Head, Proxy, Simplification
 from lib.split import Sequences
-from lib.studies import Experiment, MeasuringConfig
 
 pytestmark = pytest.mark.kernels
 

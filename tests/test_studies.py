@@ -14,13 +14,15 @@ from pydantic import Field, ValidationError
 from lib import cli
 from lib.artifacts import root
 from lib.errors import InputError
+from lib.experiment import Experiment, MeasuringConfig, simplifications_of
 from lib.measuring.measures import MEASURES
 from lib.measuring.table import COLUMNS
 from lib.models.transformer import ModelConfig
 from lib.presets import load
 from lib.proxies import PROXIES, Proxy, Simplification
+from lib.runs import Run
 from lib.split import Dataset, Sequences, Split
-from lib.studies import Experiment, MeasuringConfig, Run, Study, simplifications_of
+from lib.studies import Study
 from lib.tasks import TASKS, Look, Task
 from lib.tasks.dyck.text import write_sentences
 

@@ -23,11 +23,12 @@ from safetensors.torch import load_file, save_file
 
 from lib.config import checked
 from lib.errors import ArtifactError, InputError
+from lib.experiment import Experiment
 from lib.models.machine import resolve_device
 from lib.models.training import CHECKPOINT, TrainingConfig, evaluation_steps, learning_rate, length_batches
 from lib.models.transformer import ModelConfig, Transformer
+from lib.runs import Run
 from lib.split import Dataset
-from lib.studies import Experiment, Run
 
 RESULTS = ["config.json", "model.safetensors", "snapshots.safetensors", "training.csv"]
 

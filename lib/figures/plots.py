@@ -62,6 +62,14 @@ def _legend(figure: Figure, looks: Mapping[str, Look], shown: Sequence[str], lin
         figure.legend(handles, labels, loc="outside upper center", ncols=columns, columnspacing=1.2, handletextpad=0.5)
 
 
+def _finish(figure: Figure, x: str, y: str, note: str) -> Figure:
+    """Label the axes that panels share, and say below what was measured on what."""
+    figure.supxlabel(x, fontsize=10)
+    figure.supylabel(y, fontsize=10)
+    footnote(figure, note)
+    return figure
+
+
 def _line(look: Look) -> str:
     return "-" if look.marker else "--"
 
@@ -105,11 +113,8 @@ def curves(
             ax.yaxis.set_major_formatter(PercentFormatter(1))
         else:
             ax.set_ylim(bottom=0)
-    figure.supxlabel(x, fontsize=10)
-    figure.supylabel(y, fontsize=10)
     _legend(figure, looks, _shown(table, looks), lines=True)
-    footnote(figure, note)
-    return figure
+    return _finish(figure, x, y, note)
 
 
 @_figure
@@ -147,10 +152,8 @@ def forest(
             ax.xaxis.set_major_formatter(PercentFormatter(1))
         else:
             ax.axvline(0, color=ZERO, lw=0.9)
-    figure.supxlabel(x, fontsize=10)
     _legend(figure, looks, shown, lines=False)
-    footnote(figure, note)
-    return figure
+    return _finish(figure, x, "", note)
 
 
 @_figure
@@ -175,11 +178,8 @@ def crosses(table: pd.DataFrame, looks: Mapping[str, Look], *, x: str, y: str, n
         ax.set(xlim=(0, 1.03), ylim=(0, 1.03), xticks=[0, 0.5, 1], aspect="equal")
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter(PercentFormatter(1))
-    figure.supxlabel(x, fontsize=10)
-    figure.supylabel(y, fontsize=10)
     _legend(figure, looks, _shown(table, looks), lines=True)
-    footnote(figure, note)
-    return figure
+    return _finish(figure, x, y, note)
 
 
 @_figure
@@ -206,10 +206,7 @@ def heat(table: pd.DataFrame, *, x: str, y: str, note: str, fewest: float = 20, 
     drawn = next(iter(panels.values())).collections[0]
     bar = figure.colorbar(drawn, ax=list(panels.values()), shrink=0.6, aspect=18, format=PercentFormatter(1))
     bar.set_label("share of the row", size=9)
-    figure.supxlabel(x, fontsize=10)
-    figure.supylabel(y, fontsize=10)
-    footnote(figure, note)
-    return figure
+    return _finish(figure, x, y, note)
 
 
 @_figure
@@ -244,9 +241,6 @@ def scatter(
             part, look = _of(of, series=series), looks[series]
             ax.plot(part["x"], part["y"], look.marker, color=look.colour, ms=4, mew=0, alpha=0.75)
         ax.title.set_fontsize(9)
-    figure.supxlabel(x, fontsize=10)
-    figure.supylabel(y, fontsize=10)
     if drawn is not None:
         figure.colorbar(drawn, ax=list(panels.values()), shrink=0.7, aspect=18, label=colour)
-    footnote(figure, note)
-    return figure
+    return _finish(figure, x, y, note)

@@ -21,11 +21,12 @@ from pathlib import Path
 from lib.artifacts import root
 from lib.config import checked
 from lib.errors import InputError, naming, one_of
+from lib.experiment import Experiment, MeasuringConfig
 from lib.models.training import TrainingConfig
 from lib.models.transformer import ModelConfig
 from lib.provenance import digest_of
 from lib.proxies import PROXIES
-from lib.studies import Experiment, MeasuringConfig, Study
+from lib.studies import Study
 from lib.tasks import task_class
 
 _FOLDER = Path(__file__).parent

@@ -9,9 +9,10 @@ import pandas as pd
 
 from lib.claims import Claim, Finding, conclude, proxies_of, representative, test
 from lib.errors import InputError
+from lib.experiment import simplifications_of
 from lib.measuring.intervals import Estimate, mean_of
 from lib.proxies import PROXIES, Simplification
-from lib.studies import Study, simplifications_of
+from lib.studies import Study
 from lib.tasks.code.heads import INDUCTION, copying_heads, pooled_heads
 from lib.tasks.code.humaneval import PREFIX
 from lib.tasks.code.languages import CLASSES, NEW, REPEATED

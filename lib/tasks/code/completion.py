@@ -20,6 +20,7 @@ from lib.studies import Study
 from lib.tasks import Look
 from lib.tasks.code import heads, reading
 from lib.tasks.code import prose as say
+from lib.tasks.code.by_head import ByHead
 from lib.tasks.code.claims import ALL, class_gap, repeated_less_new
 from lib.tasks.code.humaneval import PREFIX
 from lib.tasks.code.languages import CLASSES, LANGUAGES, NEW, REPEATED
@@ -28,7 +29,7 @@ FEWEST = 20  # predictions that a mean within a category must rest on to be show
 AGREEMENT = "same prediction as the model"
 
 
-class CompletionChapter:
+class CompletionChapter(ByHead):
     """A study of code with all heads simplified at once; `example` is the rank of the SVD in the worked example."""
 
     def __init__(self, study: Study, example: int):
@@ -47,11 +48,6 @@ class CompletionChapter:
     def estimates(self) -> Estimates:
         """What was measured."""
         return self.study.estimates
-
-    @property
-    def languages(self) -> str:
-        """The languages that were not trained on, in words."""
-        return prose.names(self.task.look(split).label for split in self.unseen)
 
     def looks(self, splits: Iterable[str]) -> dict[str, Look]:
         """How splits look."""
@@ -152,23 +148,6 @@ class CompletionChapter:
                 rows[f"{s.place}: {s.label}"] = {"agreement on id": percent(inside), "gap, points": points(self.gap(s))}
         return prose.table(rows)
 
-    def single_heads(self) -> Figure:
-        """Every head of every seed simplified on its own: agreement on `id` (above) and the gap (below), by layer."""
-        table = heads.single_heads(self.study, self.unseen)
-        beside = (table["head"] - (self.study.experiment.model.heads - 1) / 2) * 0.14 + (table["seed"] % 5) * 0.02
-        labels, proxies = zip(*((s.label, s.proxy) for s in table["simplification"]), strict=True)
-        table = table.assign(x=table["layer"] + beside, label=labels, series=proxies)
-        parts = [
-            table.assign(panel=table["label"] + f"\n{name}", y=100 * table[of])
-            for name, of in (("agreement on id, %", "inside"), ("gap, points", "gap"))
-        ]
-        note = f"{self.measured_on}; a point a head and seed; gap: mean over {self.languages}; no intervals"
-        looks = {p: Look(PROXIES[p].label, PROXIES[p].colour, PROXIES[p].marker) for p in dict.fromkeys(proxies)}
-        columns = len(set(labels))
-        return figures.scatter(
-            pd.concat(parts), x="layer", y="", note=note, looks=looks, columns=columns, sharey="row", lines=(None, 0)
-        )
-
     def faithful(self) -> str:
         """How faithful each proxy is in distribution, and its gap."""
         inside = {s.phrase: self.estimates.estimate(s, "id", "same_prediction") for s in self.chosen.values()}
@@ -243,30 +222,6 @@ class CompletionChapter:
         s = self.chosen["svd"]
         pair = [class_gap(self.study, s, CLASSES[kind]) for kind in (REPEATED, NEW)]
         return say.words_sentence(s.phrase, *pair, repeated_less_new(self.study, s))
-
-    @cached_property
-    def _heads(self) -> pd.DataFrame:
-        return pd.concat([heads.copying_heads(run) for run in self.study.runs], ignore_index=True)
-
-    def induction(self) -> Figure:
-        """Every head: its induction score against the gap that simplifying it alone opens on repeated words."""
-        table = heads.single_heads(self.study, self.unseen, CLASSES[REPEATED]).merge(self._heads, on=["seed", "layer", "head"])
-        table = table.assign(x=table["induction"], y=100 * table["gap"], colour=table["previous_token"])
-        table = table.assign(panel=[s.label for s in table["simplification"]])
-        y = f'gap on "{CLASSES[REPEATED]}" (points)'
-        note = f"{self.measured_on}; a point a head and seed, simplified on its own; right of the dotted line: induction heads"
-        scale = {"colour": "previous-token score", "limits": (0, 1), "lines": (heads.INDUCTION, 0)}
-        return figures.scatter(table, x="induction score", y=y, note=f"{note}; no intervals", columns=2, **scale)
-
-    def heads_text(self) -> str:
-        """The highest scores of each seed."""
-        best = self._heads.groupby("seed")[["induction", "previous_token"]].max()
-        induction, previous = (prose.names(f"{value:.3f}" for value in best[of]) for of in best)
-        return prose.paragraph(
-            f"The highest induction score of a head is, seed by seed, {induction} ({self._heads['chance'].iloc[0]:.3f} if "
-            f"attention were spread evenly), the highest previous-token score {previous}. From {heads.INDUCTION} on we speak "
-            f"of an induction head."
-        )
 
     def example_html(self) -> str:
         """A window of one function: where model and simplified model part."""

@@ -14,7 +14,8 @@ from lib.measuring.intervals import Estimates
 from lib.measuring.table import Block
 from lib.models.base import Capture
 from lib.proxies import MODEL, Simplification
-from lib.studies import Run, Study
+from lib.runs import Run
+from lib.studies import Study
 from lib.tasks.code.ngram import NGram
 from lib.tasks.code.splits import START
 
@@ -112,8 +113,8 @@ def single_heads(study: Study, splits: Sequence[str], kind: str = "") -> pd.Data
                 place = replace(s, layer=-1, head=-1)
                 rows.append((place, run.seed, s.layer, s.head, block.split, agreement))
     table = pd.DataFrame(rows, columns=["simplification", "seed", "layer", "head", "split", "agreement"])
+    table = table.astype({"seed": int, "layer": int, "head": int, "agreement": float})
     keys = ["simplification", "seed", "layer", "head"]
     wide = table.pivot_table(index=keys, columns="split", values="agreement", sort=False)
-    outside = wide.reindex(columns=list(splits)).mean(axis=1)
-    inside = wide[study.task.reference]
-    return pd.DataFrame({"inside": inside, "gap": inside - outside}).reset_index()
+    inside, outside = wide.reindex(columns=[study.task.reference])[study.task.reference], wide.reindex(columns=list(splits))
+    return pd.DataFrame({"inside": inside, "gap": inside - outside.mean(axis=1)}).reset_index()

@@ -14,7 +14,7 @@ from lib.measuring.faithfulness import batches
 from lib.measuring.table import Block
 from lib.prose import paragraph, table
 from lib.proxies import Simplification
-from lib.studies import Run
+from lib.runs import Run
 from lib.tasks.code.corpora import FEWEST, MOST, Corpus
 from lib.tasks.code.languages import LANGUAGES
 from lib.tasks.code.splits import decode

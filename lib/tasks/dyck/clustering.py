@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 
 from lib import figures, prose
 from lib.errors import InputError, one_of, share
+from lib.experiment import simplifications_of
 from lib.measuring.intervals import Estimate, nothing, rank_correlation, share_interval
 from lib.prose import percent, points
 from lib.proxies import PROXIES, TRAINING, Simplification
-from lib.studies import Study, simplifications_of
+from lib.studies import Study
 from lib.tasks import Look
 from lib.tasks.dyck import mechanism
 from lib.tasks.dyck import prose as say

@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 
 from lib import figures, prose
 from lib.errors import one_of
+from lib.experiment import simplifications_of
 from lib.figures.training import training_figure
 from lib.measuring.intervals import Estimate, Estimates
 from lib.prose import percent, points, tell
 from lib.proxies import MODEL, PROXIES, Simplification
-from lib.studies import Study, simplifications_of
+from lib.studies import Study
 from lib.tasks.dyck import mechanism
 from lib.tasks.dyck import prose as say
 from lib.tasks.dyck.drawings import sentence_figure

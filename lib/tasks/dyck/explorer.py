@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 
 from lib.errors import InputError
 from lib.proxies import PROXIES, Simplification
-from lib.studies import Run
+from lib.runs import Run
 from lib.tasks.dyck.sentences import SentenceComparison, compare_sentence, deepest_sentences, sentence_comparison_figure
 from lib.tasks.dyck.text import parse_sentences
 

@@ -12,8 +12,8 @@ from lib.measuring.faithfulness import batches, block_of
 from lib.measuring.table import Block
 from lib.models.base import capture, most_attended
 from lib.proxies import MODEL, PROXIES, Simplification, Subspace, nearest
+from lib.runs import Run
 from lib.split import Split
-from lib.studies import Run
 from lib.tasks.dyck.language import FIRST_BRACKET, annotate
 
 

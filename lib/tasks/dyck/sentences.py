@@ -12,7 +12,7 @@ from lib.errors import InputError
 from lib.figures.style import footnote
 from lib.models.base import Capture
 from lib.proxies import Simplification
-from lib.studies import Run
+from lib.runs import Run
 from lib.tasks.dyck.drawings import attention_figure
 from lib.tasks.dyck.language import FIRST_BRACKET, START, Brackets, annotate
 
