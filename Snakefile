@@ -82,16 +82,7 @@ rule measure:
         "{PYTHON:q} -m lib evaluate {wildcards.task:q} --preset {PRESET.given:q} --seed {wildcards.seed:q}"
 
 
-rule data:  # once, before the seeds of a task would all make it at the same time
-    output:
-        "{task}/data.json",
-    shell:
-        "{PYTHON:q} -m lib data {wildcards.task:q} --preset {PRESET.given:q} > {output:q}"
-
-
 rule train:
-    input:
-        ancient("{task}/data.json"),
     output:
         "{task}/seed-{seed}/config.json",
         "{task}/seed-{seed}/model.safetensors",

@@ -9,7 +9,7 @@ The package reads bottom up. What stands in a row uses what stands above it, or 
     models/                             what is looked at
     proxies/                            how it is simplified
     measuring/                          how alike two predictions are; over splits; means with intervals
-    studies                             what is done; one seed of it; several
+    experiment, runs, studies           what is done; one seed of it; several
     presets/                            the sizes
     prose, figures/, claims, scorecard  sentences and plots from estimates; what is claimed, tested
     tasks/<domain>/                     what its chapters show and say: the rest of a domain's folder

@@ -194,7 +194,7 @@ def stale(preset: presets.Preset) -> list[str]:
             if problem := run.trained.damage():
                 raise ArtifactError(problem)
             if run.trained.read() and not run.trained.is_current(run.identity):
-                found += [preset.folder / task / "data.json", run.trained.path]
+                found.append(run.trained.path)
             measured = run.measured
             if measured.path.exists() and (measured.damage() or not measured.is_current(run.measuring_identity())):
                 found.append(measured.path)
@@ -219,6 +219,9 @@ def build(preset: presets.Preset, cores: str = "all", extra: tuple[str, ...] = (
     command += ["--quiet", "rules", "host", *extra]
     with _alone(folder):
         _clear(folder)
+        for task in preset.available():  # once, before all seeds would make the same corpus at the same time
+            if not all(run.trained.is_current(run.identity) for run in preset.study(task).runs):
+                preset.experiment(task).task.describe()
         if forced := stale(preset):
             command += ["--forcerun", *forced]
         if failed := _snakemake(command):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,9 @@ def code_study(
         assert study.estimates
         assert all(run.data for run in study.runs)
     return study
+
+
+@cache
+def small_study(folder: Path) -> Study:
+    """The study without HumanEval-X in a subfolder, made once for all test files. Read only."""
+    return code_study(folder / "small-code", humaneval=False)

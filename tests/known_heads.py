@@ -22,14 +22,17 @@ class Known:
     def embed(self, tokens):
         return torch.zeros(*tokens.shape, self.heads * self.head_width)
 
-    def run(self, residual, rules=None, start=0, stop=None, positions=None):
-        batch, length, _ = residual.shape
+    def pattern(self, batch, length):
         pattern = torch.zeros(batch, self.heads, length, length)
         for head, attends in enumerate(self.attends):
             for query in range(length):
                 pattern[:, head, query, attends(query)] = 1
+        return pattern
+
+    def run(self, residual, rules=None, start=0, stop=None, positions=None):
+        batch, length, _ = residual.shape
         nothing = torch.zeros(batch, self.heads, length, self.head_width)
-        rules[0](nothing, nothing, lambda queries, keys: pattern)
+        rules[0](nothing, nothing, lambda queries, keys: self.pattern(batch, length))
         return residual
 
 

@@ -59,8 +59,9 @@ class Proxy(ABC):
         marker: str = "P",
     ):
         super().__init_subclass__()
-        if name in PROXIES and PROXIES[name].__module__ != cls.__module__:
-            raise InputError(f"a proxy is called {name!r} already, in {PROXIES[name].__module__}: give yours another name")
+        taken = PROXIES.get(name, cls).__module__
+        if taken.startswith("lib.") and taken != cls.__module__:
+            raise InputError(f"a proxy of this package is called {name!r} already: give yours another name")
         cls.name, cls.label, cls.parameter, cls.fitted, cls.control = name, label or name, parameter, fitted, control
         cls.colour, cls.marker = colour, marker
         PROXIES[name] = cls

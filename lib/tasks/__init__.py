@@ -45,8 +45,9 @@ class Task(Config, ABC):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs):
         super().__pydantic_init_subclass__(**kwargs)
-        if cls.kind in TASKS and TASKS[cls.kind].__module__ != cls.__module__:
-            raise InputError(f"a task is of kind {cls.kind!r} already, in {TASKS[cls.kind].__module__}: choose another")
+        taken = TASKS.get(cls.kind, cls).__module__
+        if taken.startswith("lib.") and taken != cls.__module__:
+            raise InputError(f"a task of this package is of kind {cls.kind!r} already: choose another")
         TASKS[cls.kind] = cls
 
     @abstractmethod
