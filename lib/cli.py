@@ -141,7 +141,7 @@ def claims(preset: str, task: str | None, as_json: bool) -> None:
         return
     for study in studies:
         print(f"{study.name}, preset {loaded.name}, {study.seeds} seeds; effects in percentage points with 95 % intervals\n")
-        print(to_text(found[study.name]), end="\n\n")
+        print(to_text(found[study.name]) or "nothing is claimed about this task", end="\n\n")
 
 
 @commands.command()

@@ -31,7 +31,8 @@ def checked(config: type[C], values: Mapping, where: str) -> C:
     try:
         return config.model_validate(_tuples(values))
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
+        problems = error.errors(include_url=False)
+        problem = min(problems, key=lambda one: one["type"] != "extra_forbidden")  # a misspelt key is missing, too
         path = [part for part in problem["loc"] if not (isinstance(part, str) and part.startswith(("function-", "tuple[")))]
         key = ".".join(map(str, path))
         if problem["type"] == "extra_forbidden":

@@ -168,7 +168,7 @@ class Run:
         torch.set_num_threads(self.experiment.training.threads)
         blocks = self.compare(list(self.data.splits.values()), self.experiment.simplifications())
         for file, made in (("measurements.parquet", blocks), ("along_training.parquet", self._along_training())):
-            table.write(self.folder / file, made, {})
+            table.write(self.folder / file, made)
         self.measured.write(identity, ("measurements.parquet", "along_training.parquet"), {"device": self.on.type})
         return True
 

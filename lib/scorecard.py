@@ -25,8 +25,8 @@ class Scorecard:
     """The findings of studies."""
 
     def __init__(self, studies: Sequence[Study]):
-        self.studies = list(studies)
-        self.findings: dict[str, list[Finding]] = {study.name: study.task.findings(study) for study in self.studies}
+        self.findings: dict[str, list[Finding]] = {study.name: study.task.findings(study) for study in studies}
+        self.studies = [study for study in studies if self.findings[study.name]]  # those of whose task something is claimed
 
     def figure(self, study: Study) -> Figure:
         """Every finding of a study: its effect with its interval, coloured by verdict."""

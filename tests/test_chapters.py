@@ -223,7 +223,7 @@ def test_lines_by_depth_are_means_over_brackets_of_that_depth(study, depth):
 def test_attention_on_the_right_bracket_is_the_mean_over_seeds(study, depth):
     found = [mechanism.opener_attention(run, ["iid", "unseen_depth"], [SVD])[0] for run in study.runs]
     means = [
-        percent(np.mean([of[split].sums[s, "opener_weight"].sum() / of[split].columns["n"].sum() for of in found]))
+        percent(np.mean([of[split].sums[s, "opener_weight"].sum(dtype=float) / of[split].columns["n"].sum() for of in found]))
         for s in (MODEL, SVD)
         for split in (0, 1)
     ]

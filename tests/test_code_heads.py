@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from code_samples import write_tree
 from code_study import small_study
 from known_heads import Known, induction, text_of, to_itself, to_previous, to_start
 
@@ -201,10 +202,7 @@ def test_a_study_whose_heads_were_not_simplified_has_an_empty_table(study):
 
 def test_a_corpus_without_another_language_is_refused(tmp_path, study):
     """So no chapter and no claim has to do without."""
-    task = study.task.model_copy(update={"location": str(tmp_path / "only")})
-    (tmp_path / "only").mkdir()
-    for package in range(12):
-        source = study.folder.parents[2] / "tree" / f"python_{package}"
-        (tmp_path / "only" / source.name).symlink_to(source)
+    only = write_tree(tmp_path / "only", {"python": 12}, functions=8)
+    task = study.task.model_copy(update={"location": str(only)})
     with pytest.raises(InputError, match="a corpus with a second language"):
         task.sample(0)

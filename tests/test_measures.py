@@ -466,7 +466,7 @@ def test_a_new_measure_joins_every_table(certainty, model, fitter, splits, tmp_p
     blocks = measure(splits, SIMPLIFICATIONS[:2], fitter)
     assert blocks[0].measures == [*NAMES, "certainty"]
     assert LABELS["certainty"] == "certainty"
-    table.write(tmp_path / "measurements.parquet", blocks, {})
+    table.write(tmp_path / "measurements.parquet", blocks)
     for block, stored, split in zip(blocks, table.read(tmp_path / "measurements.parquet"), splits, strict=True):
         probabilities = model(torch.from_numpy(split.tokens.astype(np.int64))).softmax(-1).amax(-1)  # [n, T]
         expected = probabilities[torch.from_numpy(split.scored)].sum().item()

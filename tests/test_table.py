@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from lib.errors import ArtifactError, InputError
 from lib.measuring.faithfulness import block_of
-from lib.measuring.table import COLUMNS, Block, metadata_of, read, tidy, write
+from lib.measuring.table import COLUMNS, Block, read, tidy, write
 from lib.proxies import MODEL, Simplification
 from lib.split import Split
 
@@ -149,7 +149,7 @@ def blocks() -> list[Block]:
 
 @pytest.fixture
 def file(blocks, tmp_path) -> Path:
-    write(tmp_path / "measurements.parquet", blocks, {"made": {"by": "a test"}})
+    write(tmp_path / "measurements.parquet", blocks)
     return tmp_path / "measurements.parquet"
 
 
@@ -164,7 +164,6 @@ def test_what_is_written_is_read_back(blocks, file):
             np.testing.assert_array_equal(one.columns[name], column)
         for key, sums in other.sums.items():
             np.testing.assert_array_equal(one.sums[key], sums)
-    assert metadata_of(file) == {"made": {"by": "a test"}}
 
 
 def test_what_was_not_measured_on_a_split_is_not_in_its_block(file):
@@ -210,7 +209,6 @@ def test_a_truncated_file_is_refused(file, kept):
     file.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
     with pytest.raises(ArtifactError, match=f"{file} cannot be read as measurements.*delete it"):
         read(file)
-    assert metadata_of(file) == {}
 
 
 def test_what_is_no_table_of_measurements_is_refused(tmp_path):
@@ -219,7 +217,6 @@ def test_what_is_no_table_of_measurements_is_refused(tmp_path):
     for path in (other, missing):
         with pytest.raises(ArtifactError, match=f"{path} cannot be read as measurements"):
             read(path)
-        assert metadata_of(path) == {}
 
 
 # The published table

@@ -108,7 +108,7 @@ class Block:
         return replace(self, sums=ChainMap(other.sums, self.sums))
 
 
-def write(path: Path, blocks: Sequence[Block], metadata: Mapping[str, object]) -> None:
+def write(path: Path, blocks: Sequence[Block]) -> None:
     """Write blocks as parquet: a row group a block, a column a simplification and measure, empty where not measured."""
     simplifications = list(dict.fromkeys(s for block in blocks for s in block.simplifications))
     measures = list(dict.fromkeys(m for block in blocks for m in block.measures))
@@ -118,7 +118,7 @@ def write(path: Path, blocks: Sequence[Block], metadata: Mapping[str, object]) -
     fields += [pa.field(f"{i}:{m}", pa.float32()) for i in number.values() for m in measures]
     described = [{"split": b.split, "sequences": b.sequences, "labels": dict(b.labels), "step": b.step} for b in blocks]
     content = {"simplifications": [asdict(s) for s in simplifications], "measures": measures, "blocks": described}
-    schema = pa.schema(fields, {"content": json.dumps(content), "metadata": json.dumps(dict(metadata))})
+    schema = pa.schema(fields, {"content": json.dumps(content)})
     with writing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as file:
         for block in blocks:
             known = {**block.columns, **{f"{number[s]}:{m}": values for (s, m), values in block.sums.items()}}
@@ -176,14 +176,6 @@ class _Columns(Mapping):
 
     def __len__(self) -> int:
         return len(self.names)
-
-
-def metadata_of(path: Path) -> dict:
-    """What `write` was given as `metadata`; empty where there is no such file or it cannot be read."""
-    try:
-        return json.loads(pq.read_schema(path).metadata[b"metadata"])
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
-        return {}
 
 
 def tidy(blocks: Sequence[Block], task: str, seed: int) -> pd.DataFrame:

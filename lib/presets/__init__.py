@@ -69,7 +69,7 @@ class Preset:
             task = self.experiments[base].task.variant(variant)
             if task is not None:
                 return self.experiments[base].model_copy(update={"task": task})
-        variants = {f"{base}-{v}" for base, e in self.experiments.items() for v in e.task.variants()}
+        variants = {f"{base}-{v}" for base, e in self.experiments.items() if "-" not in base for v in e.task.variants()}
         one_of("task", name, [*self.experiments, *sorted(variants - {*self.experiments})])
         return self.experiments[name]
 

@@ -14,6 +14,7 @@ from lib.claims import FAITHFUL, representative
 from lib.errors import InputError
 from lib.figures.training import training_figure
 from lib.measuring.intervals import Estimate, Estimates, mean_of, nothing
+from lib.measuring.measures import LABELS
 from lib.prose import percent, points
 from lib.proxies import MODEL, PROXIES, Simplification
 from lib.studies import Study
@@ -26,7 +27,7 @@ from lib.tasks.code.humaneval import PREFIX
 from lib.tasks.code.languages import CLASSES, LANGUAGES, NEW, REPEATED
 
 FEWEST = 20  # predictions that a mean within a category must rest on to be shown
-AGREEMENT = "same prediction as the model"
+AGREEMENT = LABELS["same_prediction"]
 
 
 class CompletionChapter(ByHead):

@@ -13,6 +13,7 @@ from lib import figures, prose
 from lib.errors import InputError, one_of, share
 from lib.experiment import simplifications_of
 from lib.measuring.intervals import Estimate, nothing, rank_correlation, share_interval
+from lib.measuring.measures import LABELS
 from lib.prose import percent, points
 from lib.proxies import PROXIES, TRAINING, Simplification
 from lib.studies import Study
@@ -92,7 +93,7 @@ class ClusteringChapter:
             for s in family
             if s.complexity is not None
         )
-        x, y = "rank, or number of clusters", "same prediction as the model"
+        x, y = "rank, or number of clusters", LABELS["same_prediction"]
         return figures.curves(table, self.proxy_looks, x=x, y=y, note=f"bands: {self.note}", log=True)
 
     def transfer(self) -> Figure:
@@ -175,7 +176,7 @@ class ClusteringChapter:
             TRAINING: Look("fitted on training sentences", "#0072B2", "o"),
             "the split itself": Look("fitted on the split itself", "#E69F00", "D"),
         }
-        return figures.forest(figures.tabulate(rows), looks, x="same prediction as the model", note=f"bars: {self.note}")
+        return figures.forest(figures.tabulate(rows), looks, x=LABELS["same_prediction"], note=f"bars: {self.note}")
 
     def oracle_gains(self) -> str:
         """What fitting on the deep sentences themselves gains there."""

@@ -13,6 +13,7 @@ from lib.errors import one_of
 from lib.experiment import simplifications_of
 from lib.figures.training import training_figure
 from lib.measuring.intervals import Estimate, Estimates
+from lib.measuring.measures import LABELS
 from lib.prose import percent, points, tell
 from lib.proxies import MODEL, PROXIES, Simplification
 from lib.studies import Study
@@ -23,7 +24,7 @@ from lib.tasks.dyck.sentences import compare_sentence, deepest_sentences, senten
 
 FEWEST = 20  # predictions that a mean within a category must rest on to be shown
 UNSEEN = ("unseen_structure", "unseen_length", "unseen_depth")
-MEASURES = {"accuracy": "accuracy", "same_prediction": "same prediction as the model"}
+MEASURES = {name: LABELS[name] for name in ("accuracy", "same_prediction")}
 
 
 class DepthChapter:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,37 +50,38 @@ def dyck_data(config: DyckTask, seed: int) -> Dataset:
         drawn = sample_structures(count, replace(automaton, max_length=config.unseen_structure_length), rng)
         return drawn[~np.isin(keys(drawn), known_structures)]
 
-    def deep_structures(count: int, rng: np.random.Generator) -> np.ndarray:
-        """As many sentences of each maximal depth as of any other: drawn naturally, the deepest would be too few to measure."""
-        depths = range(config.max_depth + 1, config.unseen_depth + 1)
-        limits = [replace(automaton, max_depth=d, min_depth=d) for d in depths]
-        drawn = np.stack([sample_structures(-(-count // len(limits)), limit, rng) for limit in limits], axis=1)
-        return drawn.reshape(-1, drawn.shape[-1])  # depths take turns, so any prefix is balanced too
-
-    def matched_structures(count: int, rng: np.random.Generator) -> np.ndarray:
-        """No deeper than in training, and sentence by sentence as long as those of `unseen_depth`."""
-        lengths = np.resize(splits["unseen_depth"].lengths - 2, count)
-        drawn = np.zeros((count, config.max_length), np.int8)
-        for length in np.unique(lengths):
-            rows = lengths == length
-            limits = replace(automaton, shortest=int(length), max_length=int(length))
-            drawn[rows, :length] = sample_structures(int(rows.sum()), limits, rng)
-        return drawn
-
     longer = replace(automaton, shortest=config.max_length + 1, max_length=config.unseen_length)
     sources = {
         "iid": structures(automaton),
         "seen_structure": seen_structures,
         "unseen_structure": unseen_structures,
         "unseen_length": structures(longer),
-        "unseen_depth": deep_structures,
-        "iid_matched": matched_structures,
+        "unseen_depth": partial(_deep, config),
+        "iid_matched": lambda count, rng: _as_long_as(np.resize(splits["unseen_depth"].lengths - 2, count), config, rng),
     }
     for (name, source), rng in zip(sources.items(), streams[1:], strict=True):
         with naming(f"dyck, split {name!r}"):
             sentences = _new_sentences(source, config, known_sentences, rng)
         splits[name] = dyck_split(name, sentences, config)
     return Dataset(vocabulary(config.bracket_types), config.unseen_length + 2, Sequences.padded(training.tokens), splits)
+
+
+def _deep(config: DyckTask, count: int, rng: np.random.Generator) -> np.ndarray:
+    """As many sentences of each maximal depth as of any other: drawn naturally, the deepest would be too few to measure."""
+    depths = range(config.max_depth + 1, config.unseen_depth + 1)
+    limits = [replace(config.automaton, max_depth=d, min_depth=d) for d in depths]
+    drawn = np.stack([sample_structures(-(-count // len(limits)), limit, rng) for limit in limits], axis=1)
+    return drawn.reshape(-1, drawn.shape[-1])  # depths take turns, so any prefix is balanced too
+
+
+def _as_long_as(lengths: np.ndarray, config: DyckTask, rng: np.random.Generator) -> np.ndarray:
+    """No deeper than in training, and sentence by sentence of the given lengths, in brackets."""
+    drawn = np.zeros((len(lengths), config.max_length), np.int8)
+    for length in np.unique(lengths):
+        rows = lengths == length
+        limits = replace(config.automaton, shortest=int(length), max_length=int(length))
+        drawn[rows, :length] = sample_structures(int(rows.sum()), limits, rng)
+    return drawn
 
 
 def _new_sentences(source: Callable, config: DyckTask, known: np.ndarray, rng: np.random.Generator) -> Brackets:

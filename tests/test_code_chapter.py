@@ -1,0 +1,238 @@
+"""The chapter on code: its figures, tables and sentences say what was measured, and a new proxy is in all of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from code_study import code_study, small_study
+from readable import flaw
+
+from lib import figures
+from lib.claims import representative
+from lib.proxies import MODEL, PROXIES, Proxy, Simplification
+from lib.studies import Study
+from lib.tasks.code.completion import CompletionChapter
+from lib.tasks.code.heads import BASELINE, copying_heads, scores
+from lib.tasks.code.languages import NEW, REPEATED
+
+NEW_PROXY = "rounded off, 16 steps"  # as figures and tables call it
+UNSEEN = ("c", "javascript")
+
+
+@pytest.fixture(scope="module")
+def rounded() -> Iterator[None]:
+    """A proxy of one's own."""
+
+    class Rounded(Proxy, name="rounded", label="rounded off", parameter="steps"):
+        """Queries and keys are rounded to so many steps a unit."""
+
+        def __init__(self, steps):
+            self.steps = steps
+
+        @classmethod
+        def fit(cls, head, complexity):
+            return cls(complexity)
+
+        def simplify(self, queries, keys):
+            return tuple((vectors * self.steps / 16).round() / self.steps * 16 for vectors in (queries, keys))
+
+    yield
+    del PROXIES["rounded"]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, rounded) -> Study:
+    """With HumanEval-X in two languages, and the new proxy."""
+    return code_study(tmp_path_factory.mktemp("chapter"), True, lambda experiment: experiment.with_proxies(["rounded"]))
+
+
+def chapter_of(study: Study) -> CompletionChapter:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIB_ARTIFACTS", str(study.folder.parents[1]))
+        return CompletionChapter(study, example=2)
+
+
+@pytest.fixture(scope="module")
+def chapter(study) -> CompletionChapter:
+    return chapter_of(study)
+
+
+@pytest.fixture(scope="module")
+def plain_chapter(tmp_path_factory) -> CompletionChapter:
+    """Of a study without HumanEval-X and without another proxy."""
+    return chapter_of(small_study(tmp_path_factory.getbasetemp()))
+
+
+@pytest.fixture(autouse=True)
+def style():
+    with plt.rc_context():
+        figures.set_style()
+        yield
+    plt.close("all")
+
+
+def mean(study: Study, s: Simplification, split: str, measure: str = "same_prediction", kind: int | None = None) -> float:
+    """A mean over seeds, from the blocks of each."""
+    means = []
+    for run in study.runs:
+        (block,) = [block for block in study.estimates.blocks(run.seed) if block.split == split]
+        chosen = slice(None) if kind is None else block.columns["character"] == kind
+        means.append(block.sums[s, measure][chosen].sum(dtype=float) / block.columns["n"][chosen].sum())
+    return float(np.mean(means))
+
+
+def gap(study: Study, s: Simplification, splits=UNSEEN, reference: str = "id", kind: int | None = None) -> float:
+    return float(np.mean([mean(study, s, reference, kind=kind) - mean(study, s, split, kind=kind) for split in splits]))
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.1f}".replace("-0.0", "0.0").replace("-", "−")
+
+
+def shown_in(figure: plt.Figure) -> str:
+    return "\n".join(text.get_text() for text in figure.findobj(plt.Text))
+
+
+FIGURES = ("training", "baseline", "complexity", "gaps", "single_heads", "domains", "classes", "induction")
+SENTENCES = (
+    "corpus_text", "learned", "chosen_text", "faithful", "domain_text", "words", "heads_text", "summary", "headline",
+)  # fmt: skip
+TABLES = ("composition", "by_layer", "controls")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_drawn_and_says_what_it_shows(chapter, name):
+    figure = getattr(chapter, name)()
+    figure.canvas.draw()
+    assert "preset tiny, 2 seeds" in figure.texts[-1].get_text()
+    assert not re.search(r"\bnan\b", shown_in(figure))
+
+
+@pytest.mark.parametrize("of", ["chapter", "plain_chapter"])
+@pytest.mark.parametrize("name", SENTENCES)
+def test_every_sentence_reads_well(request, of, name):
+    said = getattr(request.getfixturevalue(of), name)()
+    for line in said.split("\n"):
+        assert flaw(line.removeprefix("- ")) is None, line
+        assert line.startswith("- ") == (name == "summary")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_is_whole(chapter, name):
+    table = getattr(chapter, name)()
+    assert len(table)
+    assert table.index.is_unique
+    assert not table.isin(["", "nan"]).any(axis=None)
+
+
+def test_every_part_of_the_chapter_is_tested_here(chapter):
+    public = {name for name in dir(chapter) if not name.startswith("_") and callable(getattr(type(chapter), name, None))}
+    assert public - {"compared", "example_html", "gap", "looks"} == {*FIGURES, *SENTENCES, *TABLES}
+
+
+def test_the_simplification_that_stands_for_a_proxy_is_chosen_on_packages_seen_in_training(chapter, study):
+    for proxy, s in chapter.chosen.items():
+        assert s == representative(study, -1, proxy)
+        family = study.family(proxy, -1)
+        trusted = [member for member in family if mean(study, member, "seen_package") >= 0.9]
+        expected = (
+            min(trusted, key=lambda m: m.complexity or 0)
+            if trusted
+            else max(family, key=lambda m: mean(study, m, "seen_package"))
+        )
+        assert s == expected
+
+
+def test_sentences_have_the_numbers_that_were_measured(chapter, study):
+    for s in chapter.chosen.values():
+        begins = f"{s.phrase[0].upper()}{s.phrase[1:]} in every head agrees with the model on {percent(mean(study, s, 'id'))} %"
+        assert begins in chapter.faithful()
+        after = chapter.faithful().partition(begins)[2].partition(". ")[0]
+        assert percent(abs(gap(study, s))) in after
+    svd = chapter.chosen["svd"]
+    domain, language = (
+        gap(study, svd, ["humaneval_x/python"]),
+        gap(study, svd, ["humaneval_x/javascript"], "humaneval_x/python"),
+    )
+    assert re.findall(r"loses ([−\d.]+) \[", chapter.domain_text()) == [percent(domain), percent(language)]
+    repeated, new = (gap(study, svd, kind=kind) for kind in (REPEATED, NEW))
+    found = re.findall(r"([−+\d.]+) \[", chapter.words())
+    assert [number.lstrip("+") for number in found] == [percent(repeated), percent(new), percent(repeated - new)]
+    blocks = [{block.split: block for block in scores(run)} for run in study.runs]
+    model, other = (
+        [np.mean([of[x].sums[who, "accuracy"].sum() / of[x].columns["n"].sum() for of in blocks]) for x in ("id", *UNSEEN)]
+        for who in (MODEL, BASELINE)
+    )
+    expected = [model[0], model[0] - other[0], np.mean(model[1:]), np.mean(model[1:]) - np.mean(other[1:])]
+    found = re.findall(r"([−+\d.]+)(?: %)? \[", chapter.learned())
+    assert [number.lstrip("+") for number in found] == list(map(percent, expected))
+
+
+def test_figures_have_the_numbers_that_were_measured(chapter, study):
+    (ax,) = chapter.gaps().axes
+    drawn = sorted(line.get_xdata()[0] for line in ax.lines if len(line.get_xdata()) == 1)
+    expected = [100 * gap(study, s, [split]) for s in chapter.chosen.values() for split in ("seen_package", *UNSEEN)]
+    assert drawn == pytest.approx(sorted(expected), abs=1e-4)
+    domains = chapter.domains().axes[0]
+    drawn = sorted(line.get_xdata()[0] for line in domains.lines if len(line.get_xdata()) == 1)
+    shown = ("id", "humaneval_x/javascript", "humaneval_x/python")
+    assert drawn == pytest.approx(sorted(mean(study, s, x) for s in chapter.chosen.values() for x in shown), abs=1e-6)
+    scores = pd.concat([copying_heads(run) for run in study.runs])["induction"]
+    for ax in chapter.induction().axes[:3]:
+        assert sorted(ax.collections[0].get_offsets()[:, 0]) == pytest.approx(sorted(scores))
+
+
+def test_tables_have_one_row_for_each_layer_and_proxy(chapter, study):
+    table = chapter.by_layer()
+    simplifications = {f"{s.place}: {s.label}": s for layer in (0, 1) for s in study.simplifications(layer)}
+    assert set(table.index) == set(simplifications)
+    for row, s in simplifications.items():
+        assert table.loc[row, "agreement on id"] == f"{percent(mean(study, s, 'id'))} %"
+        assert table.loc[row, "gap, points"].split()[0] == percent(gap(study, s))
+    controls = chapter.controls()
+    assert list(controls.index) == [s.phrase for s in chapter.chosen.values()]
+    assert list(controls.columns) == ["gap", "same kinds of characters", "same margins"]
+    assert controls.loc[chapter.chosen["svd"].phrase, "gap"].split()[0] == percent(gap(study, chapter.chosen["svd"]))
+
+
+def test_other_training_languages_stand_side_by_side(chapter, study):
+    table = chapter.compared({"code": study, "code-again": study})
+    assert list(table.columns) == ["trained on code", "trained on code-again"]
+    svd = chapter.chosen["svd"]
+    assert table.loc["SVD rank"].tolist() == [str(svd.complexity)] * 2
+    assert table.loc["accuracy on id", "trained on code"].startswith(percent(mean(study, MODEL, "id", "accuracy")))
+    assert table.loc["agreement on id", "trained on code"].startswith(percent(mean(study, svd, "id")))
+    assert table.loc["gap to other languages, points", "trained on code"].startswith(percent(gap(study, svd)))
+
+
+def test_the_example_says_how_often_the_two_agree(chapter):
+    html = chapter.example_html()
+    assert "SVD of rank 2 in all heads of the model of the first seed" in html
+    share, characters = re.search(r"agree on (\d+) % of the (\d+) characters", html).groups()
+    assert share == f"{100 * (1 - html.count('<span class=') / int(characters)):.0f}"
+
+
+def test_without_humaneval_x_the_chapter_says_what_to_do(plain_chapter):
+    assert "set `LIB_HUMANEVAL_X`" in plain_chapter.domains().data
+    assert plain_chapter.domain_text().endswith("is left open in this run.")
+
+
+def test_a_new_proxy_is_in_every_figure_and_table(chapter, study):
+    for figure in (chapter.gaps(), chapter.single_heads(), chapter.domains(), chapter.classes(), chapter.induction()):
+        assert NEW_PROXY in shown_in(figure)
+    assert f"layer 0: {NEW_PROXY}" in chapter.by_layer().index
+    assert "rounded off with 16 steps" in chapter.controls().index
+    for sentence in (chapter.faithful(), chapter.summary()):
+        assert re.search("(?i)rounded off with 16 steps", sentence)
+
+
+def test_a_new_proxy_is_in_every_claim_on_code(study):
+    findings = [finding for finding in study.task.findings(study) if finding.statement.startswith("rounded off")]
+    assert [finding.claim.number for finding in findings] == [5] * 3 + [6] * 3
+    (language, *_) = [finding for finding in findings if finding.statement.endswith("on id than on C")]
+    assert language.effect.value == pytest.approx(gap(study, Simplification("rounded", 16), ["c"]))
