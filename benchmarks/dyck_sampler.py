@@ -6,6 +6,7 @@ import numpy as np
 from harness import ratios, run, said
 
 from lib.tasks.dyck.language import PAD, Brackets, sample_structures, with_types
+from lib.tasks.dyck.splits import automaton_of
 from lib.tasks.dyck.task import DyckTask
 
 TASK = DyckTask()
@@ -32,7 +33,7 @@ def plain_sentence(task: DyckTask, rng: np.random.Generator) -> Sentence:
 
 def at_once(sentences: int, rng: np.random.Generator) -> Brackets:
     """As many sentences as `lib` samples them."""
-    return with_types(sample_structures(sentences, TASK.automaton, rng), TASK.bracket_types, rng)
+    return with_types(sample_structures(sentences, automaton_of(TASK), rng), TASK.bracket_types, rng)
 
 
 def check(plain: list[Sentence], sampled: Brackets) -> None:

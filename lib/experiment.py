@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
@@ -143,4 +144,5 @@ class Experiment(Config):
         """Digests of the modules that measurements depend on, besides those of the model: of the proxies, those measured."""
         proxies = {PROXIES[simplification.proxy] for simplification in self._everything_measured()}
         defined = {part.__module__ for part in (*proxies, *MEASURES.values())}
-        return provenance.code_of("lib.measuring.faithfulness", *sorted(defined))
+        code = provenance.code_of("lib.measuring.faithfulness", *sorted(defined))
+        return {**code, "lib.runs": provenance.code_in(Path(__file__).with_name("runs.py"))}  # what is measured on what

@@ -216,7 +216,7 @@ def build(preset: presets.Preset, cores: str = "all", extra: tuple[str, ...] = (
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder), "--cores", cores]
     command += ["--resources", "mem_mb=6000", "--rerun-incomplete", "--rerun-triggers", "mtime", "--nolock"]
-    command += ["--quiet", "rules", "host", *extra]
+    command += [*extra, "--quiet", "rules", "host"]
     with _alone(folder):
         _clear(folder)
         for task in preset.available():  # once, before all seeds would make the same corpus at the same time
@@ -272,9 +272,8 @@ def publish(preset: presets.Preset) -> None:
     """Copy the executed notebooks and figures of a preset into the published book; refuses what is not current."""
     names = notebooks(preset)
     if left := [name for name in names if not is_executed(preset, name)]:
-        raise ArtifactError(
-            f"not executed, or not with what there is now: {', '.join(left)}; run: make book PRESET={shlex.quote(preset.given)}"
-        )
+        remedy = f"run: python -m lib book --preset {shlex.quote(preset.given)}"
+        raise ArtifactError(f"not executed, or not with what there is now: {', '.join(left)}; {remedy}")
     for name in names:
         with writing(PAGES / f"{name}.ipynb") as temporary:
             shutil.copy(executed(preset, name), temporary)

@@ -24,6 +24,7 @@ from lib.tasks.dyck.language import (
     structures_of,
     with_types,
 )
+from lib.tasks.dyck.splits import automaton_of
 from lib.tasks.dyck.task import DyckTask
 
 
@@ -168,7 +169,7 @@ def summary(depths: list[list[int]]) -> tuple[Counter, Counter, Counter]:
 def test_sentences_are_distributed_as_by_rejection_from_the_automaton(config):
     rng = np.random.default_rng(1)
     plain = [plain_depths(config, rng) for _ in range(4_000)]
-    drawn = sample(config.automaton, 2, 20_000, 2)
+    drawn = sample(automaton_of(config), 2, 20_000, 2)
     vectorized = [[d for d in row if d] for row in drawn.depth.tolist()]
     for observed, expected in zip(summary(vectorized), summary(plain), strict=True):
         frequencies_agree(observed, expected)

@@ -254,7 +254,7 @@ def test_training_depends_on_what_trains_and_what_makes_the_data_and_on_nothing_
 def test_measuring_depends_on_what_measures_and_on_the_proxies_that_are_measured(small_experiment):
     assert set(small_experiment.measuring_code()) == {
         "lib.measuring.faithfulness", "lib.measuring.measures", "lib.measuring.table", "lib.models.base", "lib.split",
-        "lib.proxies.base", "lib.proxies.svd", "lib.proxies.kmeans", "lib.proxies.one_hot",
+        "lib.proxies.base", "lib.proxies.svd", "lib.proxies.kmeans", "lib.proxies.one_hot", "lib.runs",
     }  # fmt: skip
 
 
@@ -414,7 +414,10 @@ def test_comments_docstrings_layout_and_what_only_shows_change_nothing(tiny_stud
             "proxies/svd.py": ('"""Queries and keys are projected', '"""Said in another way.\n\n    Queries and keys are'),
             "models/training.py": ("    steps: int", "\n    # a comment\n    steps: int"),
             "models/transformer.py": ('"""Of the residual stream;', '"""Said in another way: of the residual stream;'),
-            "tasks/dyck/splits.py": ("automaton = config.automaton", "automaton = (\n        config.automaton  # why\n    )"),
+            "tasks/dyck/splits.py": (
+                "automaton = automaton_of(config)",
+                "automaton = (\n        automaton_of(config)  # why\n    )",
+            ),
             "tasks/dyck/task.py": ('"#56B4E9"', '"#000000"'),
             "claims.py": ("import annotations\n", "import annotations\n\nADDED = 1\n"),
             "prose.py": ("import annotations\n", "import annotations\n\nADDED = 1\n"),

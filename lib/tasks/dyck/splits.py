@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from lib.tasks.dyck.task import DyckTask
 
 
+def automaton_of(config: DyckTask) -> Automaton:
+    """The distribution of training sentences."""
+    return Automaton(config.max_depth, config.p_end, config.min_length, config.max_length)
+
+
 def dyck_data(config: DyckTask, seed: int) -> Dataset:
     """Training sentences and the splits, all a function of `config` and `seed`.
 
@@ -32,7 +37,7 @@ def dyck_data(config: DyckTask, seed: int) -> Dataset:
     """
     whole_number("seed", seed, 0)
     streams = np.random.default_rng(seed).spawn(7)  # one a part, so that no part depends on how much another drew
-    automaton = config.automaton
+    automaton = automaton_of(config)
     with naming("dyck, training"):
         training_structures = sample_structures(config.training_sentences, automaton, streams[0])
     training = with_types(training_structures, config.bracket_types, streams[0])
@@ -69,7 +74,7 @@ def dyck_data(config: DyckTask, seed: int) -> Dataset:
 def _deep(config: DyckTask, count: int, rng: np.random.Generator) -> np.ndarray:
     """As many sentences of each maximal depth as of any other: drawn naturally, the deepest would be too few to measure."""
     depths = range(config.max_depth + 1, config.unseen_depth + 1)
-    limits = [replace(config.automaton, max_depth=d, min_depth=d) for d in depths]
+    limits = [replace(automaton_of(config), max_depth=d, min_depth=d) for d in depths]
     drawn = np.stack([sample_structures(-(-count // len(limits)), limit, rng) for limit in limits], axis=1)
     return drawn.reshape(-1, drawn.shape[-1])  # depths take turns, so any prefix is balanced too
 
@@ -79,7 +84,7 @@ def _as_long_as(lengths: np.ndarray, config: DyckTask, rng: np.random.Generator)
     drawn = np.zeros((len(lengths), config.max_length), np.int8)
     for length in np.unique(lengths):
         rows = lengths == length
-        limits = replace(config.automaton, shortest=int(length), max_length=int(length))
+        limits = replace(automaton_of(config), shortest=int(length), max_length=int(length))
         drawn[rows, :length] = sample_structures(int(rows.sum()), limits, rng)
     return drawn
 

@@ -14,7 +14,6 @@ from lib.tasks import Look, Task
 if TYPE_CHECKING:
     from lib.claims import Finding
     from lib.studies import Study
-    from lib.tasks.dyck.language import Automaton
 
 _LOOKS = {
     "iid": Look("iid", "#000000", "o"),
@@ -68,13 +67,6 @@ class DyckTask(Task):
         if self.unseen_structure_length > self.max_length:
             raise ValueError(f"unseen_structure_length is {self.unseen_structure_length}, above max_length = {self.max_length}")
         return self
-
-    @property
-    def automaton(self) -> Automaton:
-        """The distribution of training sentences."""
-        from lib.tasks.dyck.language import Automaton
-
-        return Automaton(self.max_depth, self.p_end, self.min_length, self.max_length)
 
     def sample(self, seed: int) -> Dataset:
         """Training sentences and splits."""

@@ -1,0 +1,535 @@
+"""From nothing to a book, whatever things are called: a success means that all behind the book is there, whole and current.
+
+The workflow is the real one, in a copy of the project with one small notebook, one page and an experiment that takes a second.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import runpy
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import ROOT
+from processes import fresh
+
+from lib import presets, workflow
+from lib.cli import main
+from lib.errors import ArtifactError, InputError
+
+# What a shell, make, Snakemake, papermill, YAML or TOML would make something of, and letters that not every system has.
+NASTY = "a;touch PWNED;b $HOME $(touch PWNED) `touch PWNED` 'q' \"q\" {x} {{y}} [z] * ? # & | < > % ~ ! = \\ é 🙂, - \n\tend"
+
+CHAPTER = """
+import os
+from pathlib import Path
+
+from lib import presets
+
+print("splits:", *presets.load(preset).study("dyck", seeds).splits)
+if pipe := os.environ.get("PIPE"):  # says who executes it, and waits
+    Path(pipe).write_text(str(os.getppid()))
+    Path(pipe).read_text()
+"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder with a project, a preset file, and a home with results."""
+
+    base: Path
+
+    @property
+    def project(self) -> Path:
+        return self.base / f"our {NASTY}"
+
+    @property
+    def preset(self) -> Path:
+        return self.base / f"their {NASTY}" / f"tiny {NASTY}.toml"
+
+    @property
+    def results(self) -> Path:
+        """Where the results of the preset are kept."""
+        return self.base / "home" / f"my {NASTY}" / self.preset.stem
+
+    @property
+    def html(self) -> Path:
+        return self.results / "book/_build/html"
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen:
+        """Start a command of this project, in a group of processes of its own; what it says goes into files."""
+        known = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PRESET")}
+        own = {"HOME": str(self.base / "home"), "LIB_ARTIFACTS": f"~/my {NASTY}"}
+        command = [sys.executable, "-m", "lib", *arguments, "--preset", os.path.relpath(self.preset, self.project)]
+        with (self.base / "stdout").open("w") as stdout, (self.base / "stderr").open("w") as stderr:
+            return subprocess.Popen(
+                command,
+                cwd=self.project,
+                env={**known, **own, **environment},
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # in the background, shells have it ignored
+            )
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        """Run a command of this project to its end: exit status, and what it said on stdout and stderr."""
+        return self.ended(self.start(*arguments))
+
+    def ended(self, process: subprocess.Popen) -> tuple[int, str, str]:
+        status = process.wait()
+        return status, (self.base / "stdout").read_text(), (self.base / "stderr").read_text()
+
+    def times(self) -> dict[str, int]:
+        """When each result was written last, but for what Snakemake keeps for itself."""
+        files = [path for path in self.results.rglob("*") if path.is_file()]
+        names = {str(path.relative_to(self.results)): path.stat().st_mtime_ns for path in files}
+        return {name: time for name, time in names.items() if not name.startswith(".")}
+
+
+def write_chapter(place: Place, source: str) -> None:
+    cells = [nbformat.v4.new_code_cell('preset = "quick"\nseeds = 2'), nbformat.v4.new_code_cell(source)]
+    cells[0].metadata["tags"] = ["parameters"]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = nbformat.v4.new_notebook(metadata={"experiments": ["dyck"], "kernelspec": kernel})
+    notebook.cells = [nbformat.v4.new_markdown_cell("# A chapter"), *cells]
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number}"
+    (place.project / "notebooks").mkdir(exist_ok=True)
+    nbformat.write(notebook, place.project / "notebooks/chapter.ipynb")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, small_experiment, write_preset) -> Place:
+    """A place where the book was built, among folders and files that no command may touch. Read only: copy it to change it."""
+    place = Place(tmp_path_factory.mktemp("built"))
+    for folder in (place.project, place.preset.parent, place.base / "home/my", place.base / "our"):
+        folder.mkdir(parents=True)
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    tracked = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+    for name in filter(None, tracked):
+        wanted = name.startswith(("lib/", "book/_static/")) or name in (
+            "Snakefile",
+            "Makefile",
+            "_config.yml",
+            "book/references.bib",
+        )
+        if wanted and (ROOT / name).exists():
+            (place.project / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, place.project / name)
+    (place.project / "_toc.yml").write_text("format: jb-book\nroot: index\nchapters:\n  - file: chapter\n")
+    (place.project / "book/index.md").write_text("# A book\n\nIt has {doc}`chapter`.\n")
+    write_chapter(place, CHAPTER)
+    write_preset(place.preset, {"dyck": small_experiment.model_copy(update={"seeds": 1})})
+    (place.base / "home/my/precious").write_text("kept")  # `rm -rf` of what is not quoted would remove its folder
+    (place.base / "our/precious").write_text("kept")
+    (place.base / "their").write_text("kept")  # and `>` would empty this
+    before = outside(place)
+    status, stdout, stderr = place.run("book")
+    assert status == 0, stderr
+    assert stdout.endswith(f"the book: {place.html / 'index.html'}\n")
+    assert outside(place) == before
+    return place
+
+
+def outside(place: Place) -> dict[str, bytes]:
+    """Everything in a place but results, and what its project and Jupyter keep for themselves."""
+    own = ("__pycache__", ".ipython", ".cache", ".config", ".jupyter", ".local")
+    files = [p for p in place.base.rglob("*") if p.is_file() and not p.is_relative_to(place.results) and p.parent != place.base]
+    return {str(p.relative_to(place.base)): p.read_bytes() for p in files if not {*own} & {*p.parts}} | {
+        p.name: p.read_bytes() for p in place.base.iterdir() if p.is_file() and p.name not in ("stdout", "stderr")
+    }
+
+
+@pytest.fixture
+def place(built, tmp_path) -> Place:
+    """A copy of it, to be changed."""
+    shutil.copytree(built.base, tmp_path / "place", symlinks=True)
+    return Place(tmp_path / "place")
+
+
+@pytest.fixture
+def here(place, monkeypatch) -> Place:
+    """A copy of it that this process takes for the project."""
+    monkeypatch.setattr(workflow, "ROOT", place.project)
+    monkeypatch.setattr(workflow, "NOTEBOOKS", place.project / "notebooks")
+    monkeypatch.setattr(workflow, "PAGES", place.project / "book")
+    monkeypatch.setenv("LIB_ARTIFACTS", str(place.results.parent))
+    return place
+
+
+def stale(place: Place) -> list[str]:
+    return workflow.stale(presets.load(str(place.preset)))
+
+
+# Building
+
+
+@pytest.mark.slow
+def test_a_book_is_built_whatever_things_are_called_and_a_second_run_does_nothing(built):
+    """That nothing else was touched, the fixture has seen to."""
+    page = (built.html / "chapter.html").read_text()
+    assert "splits: iid seen_structure" in page
+    assert not [path for path in built.base.rglob("*") if path.name.startswith("PWNED")]
+    made = {name for name in built.times() if not name.startswith("book/")}
+    seed = ["config.json", "model.safetensors", "snapshots.safetensors", "training.csv"]
+    seed += ["measurements.json", "measurements.parquet", "along_training.parquet"]
+    results = {"dyck/faithfulness.json", "dyck/faithfulness.parquet", "notebooks/chapter.json", "notebooks/chapter.ipynb"}
+    assert made == {*results, "book.json", *(f"dyck/seed-0/{name}" for name in seed)}, "no temporary files are left"
+    before = built.times()
+    status, _, stderr = built.run("book")
+    assert status == 0
+    assert "Nothing to be done" in stderr
+    assert built.times() == before
+
+
+@pytest.mark.slow
+def test_a_success_means_that_the_book_is_current(place, tmp_path):
+    old = (place.html / "chapter.html").read_text()
+    untouched = {name: time for name, time in place.times().items() if name.startswith("dyck/")}
+
+    write_chapter(place, "raise RuntimeError('a broken' + ' cell')")
+    for _ in range(2):
+        status, _, stderr = place.run("book")
+        assert status == 2, "broken, and broken still"
+        assert "RuntimeError: a broken cell" in stderr
+        assert stderr.splitlines()[-1].startswith("error: the book was not built: a step above failed")
+        assert "/lib/cli.py" not in stderr, "a traceback is that of the cell alone"
+
+    write_chapter(place, CHAPTER + "print('mended' + '!')\n")
+    pipes = [tmp_path / f"pipe-{number}" for number in range(3)]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    process = place.start("book", PIPE=str(pipes[0]))
+    pipes[0].read_text()  # once the notebook is being executed
+    os.killpg(process.pid, signal.SIGINT)
+    status, _, stderr = place.ended(process)
+    assert status == 130, stderr
+    assert stderr.splitlines()[-1] == "interrupted; the same command resumes from the last checkpoint"
+    assert (place.html / "chapter.html").read_text() == old, "the old book is there as long as there is no new one"
+
+    process = place.start("book", PIPE=str(pipes[1]))
+    os.kill(int(pipes[1].read_text()), signal.SIGKILL)  # the process that executes it
+    assert place.ended(process)[0] == 2
+
+    process = place.start("book", PIPE=str(pipes[2]))
+    pipes[2].read_text()
+    waiting = Place(place.base).start("book")
+    while not (said := (place.base / "stderr").read_text()).endswith("\n"):
+        assert waiting.poll() is None
+    assert f"is being built by process {process.pid} on {platform.node()}; waiting until that is done\n" in said
+    pipes[2].write_text("go on")
+    assert process.wait() == 0
+    status, _, stderr = place.ended(waiting)
+    assert status == 0
+    assert "Nothing to be done" in stderr
+    assert "mended!" in (place.html / "chapter.html").read_text()
+    assert {name: time for name, time in place.times().items() if name.startswith("dyck/")} == untouched
+    assert not [path for path in place.results.rglob("*") if path.name.endswith(".part")]
+
+
+@pytest.mark.slow
+def test_what_went_missing_is_made_again_and_nothing_else(place):
+    before, pages = place.times(), {path.name: path.read_bytes() for path in place.html.glob("*.html")}
+    for name in ("dyck/seed-0/measurements.parquet", "book/_build/html/index.html"):
+        (place.results / name).unlink()
+    status, _, stderr = place.run("book")
+    assert status == 0, stderr
+    after = place.times()
+    assert after.keys() == before.keys()
+    kept = {name for name in before if after[name] == before[name] and not name.startswith("book/")}
+    assert kept == {
+        f"dyck/seed-0/{name}" for name in ("config.json", "model.safetensors", "snapshots.safetensors", "training.csv")
+    }
+    assert {path.name: path.read_bytes() for path in place.html.glob("*.html")}.keys() == pages.keys()
+
+
+# What is stale
+
+MEASURED = ["dyck/seed-0/measurements.json", "dyck/faithfulness.json", "notebooks/chapter.json"]
+TRAINED = ["dyck/seed-0/config.json", *MEASURED]
+
+
+def test_nothing_is_stale_after_a_build_nor_after_sources_were_only_touched(here):
+    for path in [*here.project.rglob("*"), here.preset]:
+        path.touch()
+    assert stale(here) == []
+
+
+def replaced(file: Path, before: str, after: str) -> None:
+    text = file.read_text()
+    assert before in text
+    file.write_text(text.replace(before, after))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        pytest.param(lambda p: replaced(p.preset, '"steps" = 40', '"steps" = 41'), TRAINED, id="training"),
+        pytest.param(lambda p: replaced(p.preset, '"svd" = [2]', '"svd" = [3]'), MEASURED, id="what is measured"),
+        pytest.param(lambda p: replaced(p.preset, "claims = true", "claims = false"), [], id="what no number depends on"),
+        pytest.param(lambda p: write_chapter(p, "pass"), ["notebooks/chapter.json"], id="a notebook"),
+        pytest.param(lambda p: replaced(p.project / "book/index.md", "It", "That"), ["book.json"], id="a page"),
+        pytest.param(lambda p: replaced(p.project / "_config.yml", "title:", "title: My"), ["book.json"], id="settings"),
+        pytest.param(lambda p: (p.project / "book/_static/more.css").write_text("b {}"), ["book.json"], id="a static file"),
+    ],
+)
+def test_what_depends_on_a_change_is_stale_and_nothing_else(here, change, expected):
+    change(here)
+    assert stale(here) == expected
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 1)
+
+
+@pytest.mark.parametrize("damage", [flip, truncate, Path.unlink])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("dyck/seed-0/measurements.parquet", "dyck/seed-0/measurements.json"),
+        ("dyck/seed-0/along_training.parquet", "dyck/seed-0/measurements.json"),
+        ("dyck/faithfulness.parquet", "dyck/faithfulness.json"),
+        ("notebooks/chapter.ipynb", "notebooks/chapter.json"),
+        ("book/_build/html/chapter.html", "book.json"),
+        ("book/_build/html/_static/book.css", "book.json"),
+    ],
+)
+def test_what_is_damaged_or_missing_is_stale(here, name, expected, damage):
+    damage(here.results / name)
+    assert expected in stale(here)
+    assert {*stale(here)} <= {expected, "book.json"}
+
+
+@pytest.mark.parametrize("damage", [flip, truncate])
+@pytest.mark.parametrize(
+    "name", ["dyck/seed-0/measurements.json", "dyck/faithfulness.json", "notebooks/chapter.json", "book.json"]
+)
+def test_what_has_a_damaged_record_is_stale(here, name, damage):
+    damage(here.results / name)
+    assert name in stale(here)
+
+
+@pytest.mark.parametrize("damage", [flip, truncate, Path.unlink])
+@pytest.mark.parametrize("name", ["model.safetensors", "snapshots.safetensors", "training.csv", "config.json"])
+def test_a_damaged_model_is_for_its_owner_to_look_at(here, name, damage):
+    """To train it again may take hours, so nobody does unless told to."""
+    path = here.results / "dyck/seed-0" / name
+    damage(path)
+    if (damage, name) == (Path.unlink, "config.json"):
+        return  # there is no result without its record: it is trained
+    with pytest.raises(ArtifactError) as error:
+        stale(here)
+    assert str(path) in str(error.value)
+    assert "to train it anew: python -m lib train dyck --preset " in str(error.value)
+
+
+LOOK = """
+import json, os, sys
+sys.path.insert(0, {project!r})
+os.environ["LIB_ARTIFACTS"] = {artifacts!r}
+from lib import presets, workflow
+with open({said!r}, "w") as file:
+    json.dump(workflow.stale(presets.load({preset!r})), file)
+"""
+
+
+@pytest.mark.parametrize(
+    ("edits", "expected"),
+    [
+        pytest.param({"proxies/svd.py": ("complexity)", "1)")}, MEASURED, id="a proxy that is measured"),
+        pytest.param({"proxies/weight_svd.py": ("complexity", "rank")}, ["notebooks/chapter.json"], id="one that is not"),
+        pytest.param({"figures/style.py": ("import annotations\n", "import annotations\nA = 1\n")}, MEASURED[2:], id="figures"),
+        pytest.param({"models/training.py": ("2, 1_000", "2, 999")}, TRAINED, id="training")
+        if 0
+        else pytest.param({"models/training.py": ("clip_grad_norm_", "clip_grad_value_")}, TRAINED, id="training"),
+        pytest.param(
+            {
+                "models/training.py": ('"""AdamW', '"""Said in another way: AdamW'),
+                "proxies/svd.py": ("import annotations\n", "import annotations  # a comment\n"),
+                "workflow.py": ('"""The whole way', '"""All the way'),
+            },
+            [],
+            id="comments and docstrings",
+        ),
+    ],
+)
+def test_of_changed_code_that_counts_which_results_depend_on(place, tmp_path, edits, expected):
+    for file, (before, after) in edits.items():
+        replaced(place.project / "lib" / file, before, after)
+    script, said = tmp_path / "look.py", tmp_path / "said.json"
+    names = {"project": place.project, "artifacts": place.results.parent, "preset": place.preset, "said": said}
+    script.write_text(LOOK.format(**{name: str(path) for name, path in names.items()}))
+    assert fresh(runpy.run_path, str(script)) == 0
+    assert json.loads(said.read_text()) == expected
+
+
+# What is refused before anything is done
+
+
+@pytest.fixture
+def refused(here, capsys) -> Iterator[Callable[..., None]]:
+    """A function that checks that building is refused in one line with these parts, and that nothing was done."""
+
+    def check(*says: str, preset: Path = here.preset) -> None:
+        before = sorted(here.base.rglob("*"))
+        assert main(["book", "--preset", str(preset)]) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert printed.err.startswith("error: ")
+        for part in says:
+            assert part in printed.err
+        assert sorted(here.base.rglob("*")) == before
+
+    return check
+
+
+def test_a_book_that_the_workflow_did_not_make_is_never_removed(here, refused):
+    (here.results / "book/.made-by-the-workflow").unlink()
+    (here.results / "book/precious").write_text("kept")
+    refused(f"{here.results / 'book'} is in the way", "not made by this workflow", "move it elsewhere")
+    assert main(["clean", "--preset", str(here.preset)]) == 0
+    assert (here.results / "book/precious").read_text() == "kept"
+
+
+def test_a_preset_without_an_experiment_for_a_chapter_is_refused(here, refused):
+    path = here.base / "other.toml"
+    path.write_text(here.preset.read_text().replace('["dyck"]', "[other]"))
+    refused("has no experiment that can be done here for chapter", "inherit", preset=path)
+    assert not (here.results.parent / "other").exists()
+
+
+def test_names_that_no_page_could_write_are_refused(here, refused):
+    name = os.fsdecode(bytes(here.base / "tiny-") + b"\xff.toml")
+    shutil.copy(here.preset, name)
+    refused("tiny-\\udcff.toml' is not UTF-8", preset=Path(name))
+
+
+def test_a_project_in_a_folder_that_python_takes_for_two_is_refused(here, refused, monkeypatch):
+    monkeypatch.setattr(workflow, "ROOT", here.base / "a:b")
+    refused(f"{here.base / 'a:b'} holds ':'", "move the project")
+
+
+@pytest.mark.parametrize("name", ["..", ".", "corpora"])
+def test_a_preset_that_would_share_its_folder_with_something_else_is_refused(here, name):
+    """`...toml` would have its results above the artifacts folder, where `clean` would remove notebooks."""
+    path = here.base / f"{name}.toml"
+    shutil.copy(here.preset, path)
+    assert main(["clean", "--preset", str(path)]) == 2
+    assert (here.project / "notebooks/chapter.ipynb").exists()
+
+
+# Executing, publishing, cleaning
+
+
+def test_executed_notebooks_and_figures_are_published(here):
+    (here.results / "figures").mkdir()
+    (here.results / "figures/dyck-depth.svg").write_text("<svg/>")
+    published = here.project / "book"
+    assert main(["publish", "--preset", str(here.preset)]) == 0
+    assert (published / "chapter.ipynb").read_bytes() == (here.results / "notebooks/chapter.ipynb").read_bytes()
+    assert (published / "_static/dyck-depth.svg").read_text() == "<svg/>"
+    assert stale(here) == ["book.json"], "for a figure has changed"
+
+
+def test_what_is_not_current_is_not_published(here, capsys):
+    write_chapter(here, "pass")
+    assert main(["publish", "--preset", str(here.preset)]) == 2
+    assert "not executed, or not with what there is now: chapter; run: python -m lib book --preset " in capsys.readouterr().err
+    assert not (here.project / "book/chapter.ipynb").exists()
+
+
+def test_an_executed_notebook_says_with_what_it_was_executed(built):
+    notebook = nbformat.read(built.results / "notebooks/chapter.ipynb", 4)
+    assert notebook.metadata.papermill.parameters == {"preset": str(built.preset), "seeds": 1}
+    assert {"fingerprint", "python", "processor"} <= notebook.metadata.provenance.keys()
+    replaced_cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+    assert "remove-cell" in replaced_cell.metadata.tags, "the page shows the parameters that were used"
+
+
+def test_cleaning_removes_what_a_preset_has_and_nothing_else(here):
+    mine = ["mine.txt", "my folder/mine.txt", "dyck.txt"]
+    for name in (*mine, "dyck@other/seed-0/config.json", "book.123.part/index.md", "figures/a.svg"):
+        (here.results / name).parent.mkdir(exist_ok=True, parents=True)
+        (here.results / name).write_text("")
+    (here.results.parent / "other").mkdir()
+    assert main(["clean", "--preset", str(here.preset)]) == 0
+    assert {*here.times()} == {*mine}
+    assert (here.results.parent / "other").exists()
+    assert main(["clean", "--preset", str(here.preset)]) == 0, "once more does no harm"
+
+
+def test_cleaning_what_is_not_there_makes_nothing(tiny, tmp_path):
+    assert main(["clean", "--preset", tiny]) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_notebook_of_the_book_has_experiments_in_every_preset():
+    names = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+    for preset in map(presets.load, presets.NAMES):
+        assert sorted(workflow.notebooks(preset)) == names
+        assert {name for shown in workflow.notebooks(preset).values() for name in shown} == {*preset.available()}
+
+
+def test_a_damaged_notebook_source_is_refused(here):
+    (here.project / "notebooks/chapter.ipynb").write_text("{")
+    with pytest.raises(InputError, match=r"chapter.ipynb cannot be read"):
+        stale(here)
+
+
+# make
+
+
+@pytest.fixture
+def make(tmp_path) -> Callable[..., subprocess.CompletedProcess]:
+    """A function that runs make in a project whose environment has a Python that only says what it was asked for."""
+    project = tmp_path / f"project {NASTY}"
+    (project / ".venv/bin").mkdir(parents=True)
+    shutil.copy(ROOT / "Makefile", project)
+    for name in ("pyproject.toml", "constraints.txt", ".venv/installed"):
+        (project / name).touch()
+    python = project / ".venv/bin/python"
+    python.write_text('#!/bin/sh\nprintf "%s|" "$LIB_ARTIFACTS" "$@"\n')
+    python.chmod(0o755)
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+        known = {name: value for name, value in os.environ.items() if name not in ("PRESET", "MAKEFLAGS", "MAKELEVEL")}
+        done = subprocess.run(["make", *arguments], cwd=project, env={**known, **environment}, capture_output=True, text=True)
+        assert not [path for path in project.rglob("PWNED*")]
+        return done
+
+    return run
+
+
+@pytest.mark.parametrize("target", ["book", "publish", "clean"])
+def test_make_hands_preset_and_artifacts_over_as_they_are(make, target):
+    assert make(target, LIB_ARTIFACTS="/x/my results").stdout == f"/x/my results|-m|lib|{target}|--preset|quick|"
+    assert make(target, "PRESET=", LIB_ARTIFACTS="").stdout == f"|-m|lib|{target}|--preset||", "which is refused"
+    for preset in ("my preset.toml", "a;touch PWNED;b", "`touch PWNED`", "'\"{x}*"):
+        assert make(target, f"PRESET={preset}", LIB_ARTIFACTS="").stdout == f"|-m|lib|{target}|--preset|{preset}|"
+    assert make(target, PRESET=NASTY, LIB_ARTIFACTS="").stdout == f"|-m|lib|{target}|--preset|{NASTY}|"
+
+
+@pytest.mark.parametrize("name", ["PRESET", "PYTHON"])
+@pytest.mark.parametrize("value", ["$(shell touch PWNED)", "$HOME", "a$$b"])
+def test_make_refuses_what_it_would_expand_itself(make, name, value):
+    done = make("book", f"{name}={value}")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert f"{name} holds a dollar sign" in done.stderr
