@@ -8,12 +8,12 @@ import os
 import sys
 
 from lib import presets
-from lib import workflow as steps  # Snakemake calls something of its own `workflow`
+from lib.book import notebooks
 
 PRESET = presets.load(os.environ["PRESET"])
 PYTHON = sys.executable
 TASKS = PRESET.available()
-NOTEBOOKS = steps.notebooks(PRESET)
+NOTEBOOKS = notebooks(PRESET)
 MEMORY = 1_500  # megabytes that a job takes at most
 
 

@@ -13,7 +13,7 @@ The package reads bottom up. What stands in a row uses what stands above it, or 
     presets/                            the sizes
     prose, figures/, claims, scorecard  sentences and plots from estimates; what is claimed, tested
     tasks/<domain>/                     what its chapters show and say: the rest of a domain's folder
-    workflow, cli                       the whole way to a book; `python -m lib`
+    book, workflow, cli                 executing notebooks, building pages; the whole way; `python -m lib`
 
 Modules are imported where they are used, so that `python -m lib --help` answers before PyTorch would have loaded.
 """

@@ -161,40 +161,40 @@ def book(preset: str, cores: str, snakemake: tuple[str, ...]) -> None:
 @_preset
 def execute(notebook: str, preset: str) -> None:
     """Execute one notebook of the book with papermill, as a step of `book`."""
-    from lib import workflow
+    from lib.book import execute
     from lib.presets import load
 
-    print(workflow.execute(load(preset), notebook))
+    print(execute(load(preset), notebook))
 
 
 @commands.command()
 @_preset
 def assemble(preset: str) -> None:
     """Build the pages of a preset's book from its executed notebooks, as a step of `book`."""
-    from lib import workflow
+    from lib.book import assemble
     from lib.presets import load
 
-    print(workflow.assemble(load(preset)))
+    print(assemble(load(preset)))
 
 
 @commands.command()
 @_preset
 def publish(preset: str) -> None:
     """Put a preset's executed notebooks into book/, for the published book; commit them afterwards."""
-    from lib import workflow
+    from lib.book import publish
     from lib.presets import load
 
-    workflow.publish(load(preset))
+    publish(load(preset))
 
 
 @commands.command()
 @_preset
 def clean(preset: str) -> None:
     """Remove the results of a preset: models, measurements, executed notebooks, its book."""
-    from lib import workflow
     from lib.presets import load
+    from lib.workflow import clean
 
-    workflow.clean(load(preset))
+    clean(load(preset))
 
 
 def _study(task: str, preset: str, corpus: str, location: str, device: str) -> Study:

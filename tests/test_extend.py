@@ -24,7 +24,7 @@ import torch
 from conftest import ROOT
 from torch import Tensor
 
-from lib import presets, workflow
+from lib import book, presets
 from lib.cli import main
 from lib.experiment import simplifications_of
 from lib.measuring.measures import MEASURES
@@ -378,10 +378,10 @@ def test_a_notebook_with_that_cell_becomes_a_chapter(user, folder, tmp_path, mon
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook = nbformat.v4.new_notebook(cells=cells, metadata={**metadata, "kernelspec": kernel})
     nbformat.write(notebook, tmp_path / "mine.ipynb")
-    monkeypatch.setattr(workflow, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(book, "NOTEBOOKS", tmp_path)
     preset = presets.load(str(folder / "mine.toml"))
-    assert workflow.notebooks(preset) == {"mine": ["dyck"]}
-    assert not workflow.is_executed(preset, "mine")
-    executed = nbformat.read(workflow.execute(preset, "mine"), 4)
+    assert book.notebooks(preset) == {"mine": ["dyck"]}
+    assert not book.is_executed(preset, "mine")
+    executed = nbformat.read(book.execute(preset, "mine"), 4)
     assert re.fullmatch(SENTENCE, executed.cells[-1].outputs[-1].data["text/markdown"])
-    assert workflow.is_executed(preset, "mine")
+    assert book.is_executed(preset, "mine")

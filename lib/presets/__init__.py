@@ -95,7 +95,7 @@ def load(preset: str) -> Preset:
         one_of("preset", preset, (*NAMES, "the path of a file of your own, which ends in .toml"))
         path = _FOLDER / f"{preset}.toml"
     else:
-        path = path.absolute()
+        path = Path(os.path.abspath(path))
         preset = str(path)  # from here on, wherever it is used
         if path.stem in _TAKEN and path.resolve().parent != _FOLDER:
             raise InputError(f"preset {preset!r} is called {path.stem!r}, which is taken: give the file another name")

@@ -1,0 +1,169 @@
+"""Executing notebooks and building the pages of a book, each with a record of what it was made of."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from fnmatch import fnmatch
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from lib import presets, provenance
+from lib.artifacts import read_json, write_json, writing
+from lib.errors import ArtifactError, InputError
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS, PAGES = ROOT / "notebooks", ROOT / "book"
+OWN = ".made-by-the-workflow"  # in a folder that may be replaced
+_HTML = Path("book", "_build", "html")  # in the folder of a preset
+
+
+def notebooks(preset: presets.Preset) -> dict[str, list[str]]:
+    """The notebooks of the book by name, each with the experiments of the preset that it shows, the main one first.
+
+    A notebook's metadata names them as `experiments`: patterns. One of whose main experiment there is nothing is left out.
+    """
+    available, found = preset.available(), {}
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        patterns = read_json(path, "restore it").get("metadata", {}).get("experiments", ["*"])
+        shown = [name for pattern in patterns for name in available if fnmatch(name, pattern)]
+        if any(fnmatch(name, patterns[0]) for name in shown):
+            found[path.stem] = list(dict.fromkeys(shown))
+    return found
+
+
+def pages() -> list[Path]:
+    """What the book is made of beside notebooks: pages, settings, references, static files."""
+    files = [path for path in PAGES.rglob("*") if path.is_file() and "_build" not in path.parts and path.suffix != ".ipynb"]
+    return [*sorted(p for p in files if not p.name.startswith("_")), ROOT / "_config.yml", ROOT / "_toc.yml"]
+
+
+def notebook_identity(preset: presets.Preset, name: str) -> dict:
+    """What an executed notebook depends on: its source, its parameters, what was measured, and the code of the package."""
+    shown = {task: preset.study(task) for task in notebooks(preset)[name]}
+    return {
+        "source": provenance.checksum(NOTEBOOKS / f"{name}.ipynb"),
+        "preset": preset.name,
+        "measured": {task: [run.measuring_identity() for run in study.runs] for task, study in shown.items()},
+        "code": {str(path.relative_to(ROOT)): provenance.code_in(path) for path in sorted((ROOT / "lib").rglob("*.py"))},
+    }
+
+
+def book_identity(preset: presets.Preset) -> dict:
+    """What a built book depends on: pages, executed notebooks, and what makes HTML of them."""
+    sources = {str(path.relative_to(ROOT)): path for path in pages()} | {n: executed(preset, n) for n in notebooks(preset)}
+    return {
+        "sources": {name: provenance.checksum(path) for name, path in sources.items() if path.exists()},
+        "versions": provenance.versions(("jupyter-book", "myst-nb", "sphinx")),
+    }
+
+
+def executed(preset: presets.Preset, name: str) -> Path:
+    """Where a notebook of a preset is kept once it was executed."""
+    return preset.folder / "notebooks" / f"{name}.ipynb"
+
+
+def execute(preset: presets.Preset, name: str) -> Path:
+    """Execute a notebook with papermill, once all that it shows is measured. Returns its path; a record beside it vouches."""
+    import nbformat
+    import papermill
+
+    shown, path = notebooks(preset), executed(preset, name)
+    if name not in shown:
+        raise InputError(f"notebook is {name!r}, but must be one of: {', '.join(shown)}")
+    for task in shown[name]:
+        preset.study(task).save()
+    identity = notebook_identity(preset, name)
+    parameters = {"preset": preset.given, "seeds": preset.experiment(shown[name][0]).seeds}
+    with TemporaryDirectory() as folder:
+        made = Path(folder, path.name)  # papermill writes after every cell: nobody is to meet a notebook half executed
+        from_to = [str(p).replace("{", "{{").replace("}", "}}") for p in (NOTEBOOKS / path.name, made)]  # it formats them
+        try:
+            papermill.execute_notebook(*from_to, parameters, cwd=str(NOTEBOOKS))
+        except papermill.PapermillExecutionError as error:
+            raise InputError(f"notebook {name} failed\n{error}") from None
+        notebook = nbformat.read(made, 4)
+    for cell in notebook.cells:  # the page shows the parameters that were used, not those that were replaced
+        if "parameters" in cell.metadata.get("tags", []):
+            cell.metadata.tags = [*cell.metadata.tags, "remove-cell"]
+    notebook.metadata["provenance"] = {"fingerprint": provenance.digest_of(identity), **provenance.machine()}
+    with writing(path) as temporary:
+        nbformat.write(notebook, temporary)
+    _record(path.with_suffix(".json")).write(identity, [path.name], {})
+    return path
+
+
+def is_executed(preset: presets.Preset, name: str) -> bool:
+    """Whether a notebook was executed with what there is now, and is as it was then."""
+    return is_whole(executed(preset, name).with_suffix(".json"), notebook_identity(preset, name))
+
+
+def _record(path: Path) -> provenance.Record:
+    """The record of what only this workflow reads, and makes again whatever is wrong with it."""
+    return provenance.Record(path, "run the same command again")
+
+
+def is_whole(path: Path, identity: Mapping) -> bool:
+    """Whether what a record vouches for is of an identity, and as it was written."""
+    record = _record(path)
+    return not record.damage() and record.is_current(identity)
+
+
+def assemble(preset: presets.Preset) -> Path:
+    """Put pages and executed notebooks of a preset together and build the book; returns its first page.
+
+    It is built beside the old one, which it replaces if that was made here, too.
+    """
+    book, new = preset.folder / "book", preset.folder / f"book.{os.getpid()}.part"
+    check_that_it_may_be_replaced(book)
+    identity = book_identity(preset)
+    try:
+        shutil.copytree(PAGES, new, ignore=shutil.ignore_patterns("_build", "*.ipynb", "_config.yml", "_toc.yml"))
+        for name in ("_config.yml", "_toc.yml"):
+            shutil.copy(ROOT / name, new)
+        for name in notebooks(preset):
+            shutil.copy(executed(preset, name), new)
+        for figure in (preset.folder / "figures").glob("*.svg"):
+            shutil.copy(figure, new / "_static")
+        start = "from jupyter_book.cli.main import main; main()"  # not its script: that holds this environment's path
+        done = subprocess.run([sys.executable, "-c", start, "build", "-W", "--keep-going", str(new)], cwd=preset.folder)
+        if done.returncode:
+            raise InputError("the pages could not be built: jupyter-book says above why")
+        write_json(new / OWN, {"preset": preset.given})
+        shutil.rmtree(book, ignore_errors=True)
+        new.rename(book)
+        html = sorted(path for path in (preset.folder / _HTML).rglob("*") if path.is_file())
+        files = [str(path.relative_to(preset.folder)) for path in html]
+        _record(preset.folder / "book.json").write(identity, files, {})
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    return first_page(preset)
+
+
+def check_that_it_may_be_replaced(book: Path) -> None:
+    """Raise `InputError` for a folder of a book that was not made here."""
+    if os.path.lexists(book) and not (book / OWN).exists():
+        raise InputError(f"{book} is in the way: it was not made by this workflow, so it is not replaced; move it elsewhere")
+
+
+def first_page(preset: presets.Preset) -> Path:
+    """The first page of a preset's book."""
+    return preset.folder / _HTML / "index.html"
+
+
+def publish(preset: presets.Preset) -> None:
+    """Copy the executed notebooks and figures of a preset into the published book; refuses what is not current."""
+    names = notebooks(preset)
+    if left := [name for name in names if not is_executed(preset, name)]:
+        remedy = f"run: python -m lib book --preset {shlex.quote(preset.given)}"
+        raise ArtifactError(f"not executed, or not with what there is now: {', '.join(left)}; {remedy}")
+    for name in names:
+        with writing(PAGES / f"{name}.ipynb") as temporary:
+            shutil.copy(executed(preset, name), temporary)
+    for figure in (preset.folder / "figures").glob("*.svg"):
+        with writing(PAGES / "_static" / figure.name) as temporary:
+            shutil.copy(figure, temporary)
