@@ -42,7 +42,7 @@ class Scorecard:
         """Every finding with its numbers, a table a study."""
         parts = []
         for study in self.studies:
-            title = f"{study.task.title}: {study.name} (preset {study.preset}, {prose.seeds(study.seeds)})"
+            title = f"{prose.begin(study.task.title)}, study {study.name} (preset {study.preset}, {prose.seeds(study.seeds)})"
             parts.append(f"<h3>{escape(title)}</h3>{claims.to_html(self.findings[study.name])}")
         return "".join(parts)
 

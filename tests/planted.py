@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,3 +55,25 @@ def study(experiment: Experiment, rates: Mapping[str, Rates], kinds: Sequence[st
         }
     )
     return made
+
+
+def scrambled(
+    blocks: Sequence[Block], seed: int, fixed: Mapping[tuple[Simplification, str], float] | None = None
+) -> list[Block]:
+    """Blocks of one seed with other sums: shares that differ for every simplification, split and measure.
+
+    So a number that is shown gives away where it comes from. Shares depend on each covariate, too, and hardly on the seed.
+    `fixed` has agreement with the model, by simplification and split, where it is not to be just any.
+    """
+
+    def sums(block: Block, s: Simplification, measure: str) -> np.ndarray:
+        rng = np.random.default_rng(zlib.crc32(repr((block.split, block.step, s, measure)).encode()))
+        share = rng.uniform(0.2, 0.9)
+        if measure == "same_prediction":
+            share = (fixed or {}).get((s, block.split), share)
+        of_row = np.full(len(block.columns["n"]), share + 0.01 * seed)
+        for name in block.covariates:
+            of_row += rng.uniform(-0.04, 0.04, 200)[block.columns[name] % 200]
+        return (block.columns["n"] * of_row.clip(0, 1)).astype(np.float32)
+
+    return [replace(block, sums={key: sums(block, *key) for key in block.sums}) for block in blocks]

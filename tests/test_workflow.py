@@ -167,9 +167,10 @@ def place(built, tmp_path) -> Place:
 
 def taken_for_the_project(place: Place, patch: pytest.MonkeyPatch) -> Place:
     """Have this process take a place for where the project is."""
-    patch.setattr(workflow, "ROOT", place.project)
-    patch.setattr(workflow, "NOTEBOOKS", place.project / "notebooks")
-    patch.setattr(workflow, "PAGES", place.project / "book")
+    for module in (book, workflow):
+        patch.setattr(module, "ROOT", place.project)
+    patch.setattr(book, "NOTEBOOKS", place.project / "notebooks")
+    patch.setattr(book, "PAGES", place.project / "book")
     patch.setenv("LIB_ARTIFACTS", str(place.results.parent))
     return place
 

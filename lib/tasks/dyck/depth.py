@@ -233,7 +233,9 @@ class DepthChapter:
     def attended_depth(self) -> Figure:
         """At which depth the most-attended bracket lies, by the depth that has to be closed."""
         depths = self._attention[1]
-        panels = [f"{split}\n{s.label}" for split, s in zip(depths["split"], depths["simplification"], strict=True)]
+        panels = [
+            "\n".join([split, *s.label.split(", ")]) for split, s in zip(depths["split"], depths["simplification"], strict=True)
+        ]
         table = depths.assign(panel=panels, x=depths["attended"], y=depths["depth"]).sort_values("split", kind="stable")
         x, y = "depth of the bracket with most attention (0: START)", "depth to be closed"
         note = f"{self.measured_on}; {self.place}; each row sums to 100 %; grey: fewer than {FEWEST} brackets; no intervals"

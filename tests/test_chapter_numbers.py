@@ -1,0 +1,157 @@
+"""The chapters on Dyck: numbers in their figures and sentences are those that were measured."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from chapters import dyck_study, line, marks, mean, panel, percent
+
+from lib import figures
+from lib.proxies import MODEL, PROXIES, Simplification
+from lib.studies import Study
+from lib.tasks.dyck import mechanism
+from lib.tasks.dyck.clustering import ClusteringChapter
+from lib.tasks.dyck.depth import UNSEEN, DepthChapter
+
+SVD, KMEANS, ONE_HOT = Simplification("svd", 2, 1), Simplification("kmeans", 8, 1), Simplification("one_hot", None, 1)
+ROUNDED = Simplification("rounded", 16, 1)
+NEW = "rounded off, 16 steps"  # as figures and tables call it
+
+
+@pytest.fixture(scope="module")
+def study(small_experiment, tiny_artifacts, tmp_path_factory) -> Iterator[Study]:
+    with dyck_study(small_experiment, tiny_artifacts, tmp_path_factory.mktemp("chapters")) as study:
+        yield study
+
+
+@pytest.fixture(scope="module")
+def depth(study) -> DepthChapter:
+    return DepthChapter(study, layer=1, ranks=[1, 2, 3], example=2)
+
+
+@pytest.fixture(scope="module")
+def clustering(study) -> ClusteringChapter:
+    return ClusteringChapter(study, layer=1, rank=2, clusters=8, level=0.7)
+
+
+@pytest.fixture(autouse=True)
+def style():
+    with plt.rc_context():
+        figures.set_style()
+        yield
+    plt.close("all")
+
+
+def test_sentences_on_depth_have_the_numbers_that_were_measured(study, depth):
+    inside, outside = (percent(mean(study, SVD, split)) for split in ("iid", "unseen_depth"))
+    assert f"at {inside} % of the scored brackets in distribution, and at {outside} % at unseen depth" in depth.gap()
+    gap = mean(study, SVD, "iid") - mean(study, SVD, "unseen_depth")
+    assert percent(abs(gap)) in depth.gap()
+    others = [mean(study, (s := Simplification("svd", 4, 1)), "iid") - mean(study, s, "unseen_depth")]
+    assert re.search(rf"At higher ranks the gap is {percent(others[0])} \[.*\] with SVD of rank 4\.", depth.gap())
+    hard, model = (mean(study, s, "unseen_depth", "accuracy") for s in (ONE_HOT, MODEL))
+    assert f"One-hot attention closes {percent(hard)} %" in depth.better()
+    assert f"{percent(hard - model)} [" in depth.better().replace("+", "")
+    deep = mean(study, MODEL, "unseen_depth", "accuracy", lambda columns: columns["depth"] > study.task.max_depth)
+    numbers = [mean(study, MODEL, split, "accuracy") for split in ("iid", "unseen_depth", "unseen_length")]
+    expected = [percent(value) for value in (*numbers[:2], deep, numbers[2])]
+    assert re.findall(r"([\d.]+) % \[", depth.learned()) == expected
+    assert re.findall(r"([\d.]+) %", depth.headline()) == [expected[1], inside, outside, percent(hard)]
+
+
+def test_sentences_on_clustering_have_the_numbers_that_were_measured(study, clustering):
+    for s in (SVD, KMEANS, ONE_HOT):
+        row = clustering.controls().loc[s.phrase]
+        for column, control in (("gap", "iid"), ("length matched", "iid_matched")):
+            assert row[column].split()[0] == percent(mean(study, s, control) - mean(study, s, "unseen_depth"))
+    table = clustering.against_random()
+    assert list(table.index) == ["rank 2"]
+    pair = [mean(study, s, "iid") for s in (SVD, Simplification("random_subspace", 2, 1))]
+    found = [table.loc["rank 2", column].split()[0].removeprefix("+") for column in table]
+    assert found == [percent(pair[0]), percent(pair[1]), percent(pair[0] - pair[1])]
+
+
+def test_what_is_kept_is_read_off_where_families_have_the_level(study, clustering):
+    kept = []
+    for proxy, complexities in (("svd", (1, 2, 4)), ("kmeans", (4, 8))):
+        family = [Simplification(proxy, complexity, 1) for complexity in complexities]
+        inside, outside = ([mean(study, s, split) for s in family] for split in ("iid", "unseen_depth"))
+        kept.append(float(np.interp(0.7, inside, outside)))
+    said = clustering.comparison()
+    assert re.findall(r"([\d.]+) % at unseen depth and k-means on ([\d.]+) %", said) == [tuple(map(percent, kept))]
+    assert re.search(r"a difference of ([−+\d.]+) \[", said)[1].lstrip("+") == percent(kept[0] - kept[1])
+
+
+def test_the_split_itself_is_what_an_oracle_is_fitted_on(study, clustering):
+    figure, gains = clustering.oracle(), []
+    rows = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    for s in (SVD, KMEANS):
+        usual, oracle = (mean(study, x, "unseen_depth") for x in (s, replace(s, fit_on="unseen_depth")))
+        gains.append(oracle - usual)
+        shown = [marks(panel(figure, "unseen_depth"), colour)[rows.index(s.label)] for colour in ("#0072B2", "#E69F00")]
+        assert shown == pytest.approx([usual, oracle])
+    found = re.findall(r"gains ([−+\d.]+) \[", clustering.oracle_gains())
+    assert [gain.lstrip("+") for gain in found] == list(map(percent, gains))
+
+
+def test_transfer_has_agreement_in_distribution_across_and_elsewhere_up(study, clustering):
+    figure = clustering.transfer()
+    for split in UNSEEN:
+        found = line(panel(figure, split), PROXIES["svd"].colour)
+        for (across, up), rank in zip(found.items(), (1, 2, 4), strict=True):
+            s = Simplification("svd", rank, 1)
+            assert [across, up] == pytest.approx([mean(study, s, "iid"), mean(study, s, split)])
+    by_rank = line(panel(clustering.complexity(), "unseen_length"), PROXIES["svd"].colour)
+    assert by_rank == pytest.approx({rank: mean(study, Simplification("svd", rank, 1), "unseen_length") for rank in (1, 2, 4)})
+
+
+def test_lines_by_depth_are_means_over_brackets_of_that_depth(study, depth):
+    figure, deepest = depth.bracket_depth(), study.task.max_depth
+    for title, s, split, measure in (
+        ("iid: accuracy", MODEL, "iid", "accuracy"),
+        ("unseen_depth: same prediction as the model", ONE_HOT, "unseen_depth", "same_prediction"),
+    ):
+        colour = PROXIES["one_hot"].colour if s == ONE_HOT else figures.BLACK
+        expected = mean(study, s, split, measure, lambda columns: columns["depth"] == 2)
+        assert line(panel(figure, title), colour)[2] == pytest.approx(expected)
+    by_sentence = panel(depth.sentence_depth(), "accuracy")
+    for value, split in ((deepest, "iid"), (deepest + 1, "unseen_depth")):
+        expected = mean(study, MODEL, split, "accuracy", lambda columns, d=value: columns["sentence_depth"] == d)
+        assert line(by_sentence, figures.BLACK)[value] == pytest.approx(expected)
+    assert [of.get_xdata() for of in by_sentence.lines if of.get_linestyle() == ":"] == [[deepest + 0.5] * 2]
+    by_distance = line(panel(depth.distance(), "iid"), PROXIES["one_hot"].colour)
+    for value in list(by_distance)[:3]:
+        expected = mean(study, ONE_HOT, "iid", where=lambda columns, d=value: columns["distance"] == d)
+        assert by_distance[value] == pytest.approx(expected)
+
+
+def test_curves_along_training_are_those_of_each_step(study, depth):
+    found = line(panel(depth.along_training(), "unseen_depth"), PROXIES["one_hot"].colour)
+    assert list(found) == list(study.along_training) == sorted(set(study.history["step"]))
+    for step, value in found.items():
+        assert value == study.along_training[step].estimate(ONE_HOT, "unseen_depth", "accuracy").value
+
+
+def test_every_split_of_every_simplification_is_in_the_forest(study, depth):
+    (ax,) = depth.faithfulness().axes
+    for split in ("iid", "unseen_depth"):
+        expected = [mean(study, s, split) for s in study.simplifications(1) if s.proxy != "random_subspace"]
+        assert marks(ax, study.task.look(split).colour) == pytest.approx(expected)
+
+
+def test_attention_on_the_right_bracket_is_the_mean_over_seeds(study, depth):
+    found = [mechanism.opener_attention(run, ["iid", "unseen_depth"], [SVD])[0] for run in study.runs]
+    means = [
+        percent(np.mean([of[split].sums[s, "opener_weight"].sum(dtype=float) / of[split].columns["n"].sum() for of in found]))
+        for s in (MODEL, SVD)
+        for split in (0, 1)
+    ]
+    assert re.findall(r"([\d.]+) %", depth.attention()) == means
+    (ax,) = depth.opener().axes
+    assert [label.get_text() for label in ax.get_yticklabels()][:2] == ["model", "SVD, rank 2"]
+    assert list(map(percent, marks(ax)))[:4] == means
