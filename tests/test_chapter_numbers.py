@@ -19,8 +19,6 @@ from lib.tasks.dyck.clustering import ClusteringChapter
 from lib.tasks.dyck.depth import UNSEEN, DepthChapter
 
 SVD, KMEANS, ONE_HOT = Simplification("svd", 2, 1), Simplification("kmeans", 8, 1), Simplification("one_hot", None, 1)
-ROUNDED = Simplification("rounded", 16, 1)
-NEW = "rounded off, 16 steps"  # as figures and tables call it
 
 
 @pytest.fixture(scope="module")

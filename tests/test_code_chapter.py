@@ -9,46 +9,32 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from chapters import marks, mean, new_proxy, panel, percent, shown_in
 from code_study import code_study, small_study
+from planted import scrambled
 from readable import flaw
 
 from lib import figures
 from lib.claims import representative
-from lib.proxies import MODEL, PROXIES, Proxy, Simplification
+from lib.proxies import MODEL, PROXIES, Simplification
 from lib.studies import Study
 from lib.tasks.code.completion import CompletionChapter
-from lib.tasks.code.heads import BASELINE, copying_heads, scores
-from lib.tasks.code.languages import NEW, REPEATED
+from lib.tasks.code.heads import BASELINE, copying_heads, scores, single_heads
+from lib.tasks.code.languages import CLASSES, NEW, REPEATED
 
 NEW_PROXY = "rounded off, 16 steps"  # as figures and tables call it
 UNSEEN = ("c", "javascript")
 
 
 @pytest.fixture(scope="module")
-def rounded() -> Iterator[None]:
-    """A proxy of one's own."""
-
-    class Rounded(Proxy, name="rounded", label="rounded off", parameter="steps"):
-        """Queries and keys are rounded to so many steps a unit."""
-
-        def __init__(self, steps):
-            self.steps = steps
-
-        @classmethod
-        def fit(cls, head, complexity):
-            return cls(complexity)
-
-        def simplify(self, queries, keys):
-            return tuple((vectors * self.steps / 16).round() / self.steps * 16 for vectors in (queries, keys))
-
-    yield
-    del PROXIES["rounded"]
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory, rounded) -> Study:
-    """With HumanEval-X in two languages, and the new proxy."""
-    return code_study(tmp_path_factory.mktemp("chapter"), True, lambda experiment: experiment.with_proxies(["rounded"]))
+def study(tmp_path_factory) -> Iterator[Study]:
+    """With HumanEval-X in two languages, and the new proxy; every measured share differs from all others."""
+    with new_proxy():
+        study = code_study(tmp_path_factory.mktemp("chapter"), True, lambda experiment: experiment.with_proxies(["rounded"]))
+        fixed = {(Simplification("svd", rank), "seen_package"): share for rank, share in ((1, 0.5), (2, 0.93), (4, 0.95))}
+        blocks = {run.seed: scrambled(study.estimates.blocks(run.seed), run.seed, fixed) for run in study.runs}
+        study.estimates = study.estimates_of(blocks)
+        yield study
 
 
 def chapter_of(study: Study) -> CompletionChapter:
@@ -76,26 +62,10 @@ def style():
     plt.close("all")
 
 
-def mean(study: Study, s: Simplification, split: str, measure: str = "same_prediction", kind: int | None = None) -> float:
-    """A mean over seeds, from the blocks of each."""
-    means = []
-    for run in study.runs:
-        (block,) = [block for block in study.estimates.blocks(run.seed) if block.split == split]
-        chosen = slice(None) if kind is None else block.columns["character"] == kind
-        means.append(block.sums[s, measure][chosen].sum(dtype=float) / block.columns["n"][chosen].sum())
-    return float(np.mean(means))
-
-
 def gap(study: Study, s: Simplification, splits=UNSEEN, reference: str = "id", kind: int | None = None) -> float:
-    return float(np.mean([mean(study, s, reference, kind=kind) - mean(study, s, split, kind=kind) for split in splits]))
-
-
-def percent(value: float) -> str:
-    return f"{100 * value:.1f}".replace("-0.0", "0.0").replace("-", "−")
-
-
-def shown_in(figure: plt.Figure) -> str:
-    return "\n".join(text.get_text() for text in figure.findobj(plt.Text))
+    of_kind = lambda columns: True if kind is None else columns["character"] == kind  # noqa: E731
+    inside = mean(study, s, reference, where=of_kind)
+    return float(np.mean([inside - mean(study, s, split, where=of_kind) for split in splits]))
 
 
 FIGURES = ("training", "baseline", "complexity", "gaps", "single_heads", "domains", "classes", "induction")
@@ -117,9 +87,9 @@ def test_every_figure_is_drawn_and_says_what_it_shows(chapter, name):
 @pytest.mark.parametrize("name", SENTENCES)
 def test_every_sentence_reads_well(request, of, name):
     said = getattr(request.getfixturevalue(of), name)()
-    for line in said.split("\n"):
-        assert flaw(line.removeprefix("- ")) is None, line
-        assert line.startswith("- ") == (name == "summary")
+    for item in said.split("\n"):
+        assert flaw(item.removeprefix("- ")) is None, item
+        assert item.startswith("- ") == (name == "summary")
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -175,16 +145,37 @@ def test_sentences_have_the_numbers_that_were_measured(chapter, study):
 
 def test_figures_have_the_numbers_that_were_measured(chapter, study):
     (ax,) = chapter.gaps().axes
-    drawn = sorted(line.get_xdata()[0] for line in ax.lines if len(line.get_xdata()) == 1)
+    drawn = sorted(marks(ax))
     expected = [100 * gap(study, s, [split]) for s in chapter.chosen.values() for split in ("seen_package", *UNSEEN)]
     assert drawn == pytest.approx(sorted(expected), abs=1e-4)
     domains = chapter.domains().axes[0]
-    drawn = sorted(line.get_xdata()[0] for line in domains.lines if len(line.get_xdata()) == 1)
+    drawn = sorted(marks(domains))
     shown = ("id", "humaneval_x/javascript", "humaneval_x/python")
     assert drawn == pytest.approx(sorted(mean(study, s, x) for s in chapter.chosen.values() for x in shown), abs=1e-6)
-    scores = pd.concat([copying_heads(run) for run in study.runs])["induction"]
-    for ax in chapter.induction().axes[:3]:
-        assert sorted(ax.collections[0].get_offsets()[:, 0]) == pytest.approx(sorted(scores))
+    (by_kind,) = chapter.classes().axes
+    svd = chapter.chosen["svd"]
+    rows = [CLASSES.index(label.get_text()) for label in by_kind.get_yticklabels()]
+    assert len(rows) > 3
+    assert marks(by_kind, PROXIES["svd"].colour) == pytest.approx([100 * gap(study, svd, kind=kind) for kind in rows], abs=1e-4)
+
+
+def test_heads_on_their_own_are_shown_with_their_agreement_and_gap(chapter, study):
+    figure, heads = chapter.single_heads(), single_heads(study, UNSEEN)
+    assert len(heads) == 3 * 2 * 4  # proxies, seeds, heads
+    for s, of in heads.groupby("simplification", sort=False):
+        for name, column in (("agreement on id, %", "inside"), ("gap, points", "gap")):
+            (shown,) = [
+                line for line in panel(figure, f"{s.label}\n{name}").lines if line.get_marker() == PROXIES[s.proxy].marker
+            ]
+            assert sorted(shown.get_ydata()) == pytest.approx(sorted(100 * of[column]))
+            assert [round(x) for x in shown.get_xdata()] == of["layer"].tolist()
+    scores = pd.concat([copying_heads(run) for run in study.runs])
+    repeated = single_heads(study, UNSEEN, CLASSES[REPEATED]).merge(scores, on=["seed", "layer", "head"])
+    for s, of in repeated.groupby("simplification", sort=False):
+        points = panel(chapter.induction(), s.label).collections[0]
+        expected = np.stack([of["induction"], 100 * of["gap"]], 1)
+        np.testing.assert_allclose(points.get_offsets(), expected)
+        np.testing.assert_allclose(points.get_array(), of["previous_token"])
 
 
 def test_tables_have_one_row_for_each_layer_and_proxy(chapter, study):
@@ -197,7 +188,11 @@ def test_tables_have_one_row_for_each_layer_and_proxy(chapter, study):
     controls = chapter.controls()
     assert list(controls.index) == [s.phrase for s in chapter.chosen.values()]
     assert list(controls.columns) == ["gap", "same kinds of characters", "same margins"]
-    assert controls.loc[chapter.chosen["svd"].phrase, "gap"].split()[0] == percent(gap(study, chapter.chosen["svd"]))
+    for s in chapter.chosen.values():
+        margins = [study.estimates.matched_gap(s, split, "id", ["margin"], fewest=20).value for split in UNSEEN]
+        assert controls.loc[s.phrase, ["gap", "same margins"]].str.split().str[0].tolist() == [
+            percent(gap(study, s)), percent(np.mean(margins)),
+        ]  # fmt: skip
 
 
 def test_other_training_languages_stand_side_by_side(chapter, study):

@@ -6,47 +6,26 @@ from collections.abc import Iterator
 
 import matplotlib.pyplot as plt
 import pytest
+from chapters import new_proxy
 
-from lib.errors import InputError
 from lib.presets import load
-from lib.proxies import PROXIES, Proxy, Simplification
+from lib.proxies import PROXIES, Simplification
 from lib.runs import Run
 from lib.tasks.dyck.explorer import DyckExplorer
 
 TYPED = "(a (b b) (c (a a) c) a)"  # with closing brackets, START first, at 3, 6, 7 and 8
 
 
-class Rounded(Proxy, name="rounded", label="rounded off", parameter="steps"):
-    """Queries and keys are rounded to so many steps a unit."""
-
-    def __init__(self, steps):
-        self.steps = steps
-
-    @classmethod
-    def fit(cls, head, complexity):
-        if complexity > 100:
-            raise InputError("so many steps are no <simplification>")
-        return cls(complexity)
-
-    def simplify(self, queries, keys):
-        return (queries * self.steps).round() / self.steps, (keys * self.steps).round() / self.steps
-
-
-del PROXIES["rounded"]
-
-
 @pytest.fixture(scope="module")
 def run(tiny, tiny_artifacts) -> Iterator[Run]:
     """Of a preset in which a proxy of one's own was measured, with one complexity that it refuses."""
-    PROXIES["rounded"] = Rounded
-    with pytest.MonkeyPatch.context() as patch:
+    with new_proxy(), pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIB_ARTIFACTS", str(tiny_artifacts))
         run = load(tiny).study("dyck").runs[0]
-    grid = {layer: {**proxies, "rounded": (2, 1_000)} for layer, proxies in run.experiment.measuring.grid.items()}
-    measuring = run.experiment.measuring.model_copy(update={"grid": grid})
-    run.experiment = run.experiment.model_copy(update={"measuring": measuring})
-    yield run
-    del PROXIES["rounded"]
+        grid = {layer: {**proxies, "rounded": (2, 1_000)} for layer, proxies in run.experiment.measuring.grid.items()}
+        measuring = run.experiment.measuring.model_copy(update={"grid": grid})
+        run.experiment = run.experiment.model_copy(update={"measuring": measuring})
+        yield run
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -37,7 +39,9 @@ def made(small_experiment) -> Study:
 
 def test_a_table_of_estimates_has_a_row_for_each_that_was_measured():
     few = estimate(0.2, 0.4)  # over 100 predictions
-    table = tabulate([({"row": "a", "x": 3}, few), ({"row": "b", "x": 4}, nothing()), ({"row": "c"}, few.minus(0.1))])
+    unknown = replace(few, value=np.nan)  # such as a rank correlation of what is constant
+    rows = ({"row": "a", "x": 3}, few), ({"row": "b"}, nothing()), ({"row": "b"}, unknown), ({"row": "c"}, few.minus(0.1))
+    table = tabulate(rows)
     assert table["row"].tolist() == ["a", "c"]
     first = table.iloc[0]
     assert (first["x"], first["seeds"], first["n"]) == (3, 3, 100)
