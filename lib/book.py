@@ -90,6 +90,7 @@ def execute(preset: presets.Preset, name: str) -> Path:
     for cell in notebook.cells:  # the page shows the parameters that were used, not those that were replaced
         if "parameters" in cell.metadata.get("tags", []):
             cell.metadata.tags = [*cell.metadata.tags, "remove-cell"]
+    notebook.metadata["papermill"] |= {"input_path": path.name, "output_path": path.name}  # and no folders of this machine
     notebook.metadata["provenance"] = {"fingerprint": provenance.digest_of(identity), **provenance.machine()}
     with writing(path) as temporary:
         nbformat.write(notebook, temporary)

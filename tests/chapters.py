@@ -97,8 +97,8 @@ def percent(value: float) -> str:
 
 
 def shown_in(figure: Figure) -> str:
-    """Every text of a figure."""
-    return "\n".join(text.get_text() for text in figure.findobj(plt.Text))
+    """Every text of a figure, on one line."""
+    return "; ".join(text.get_text().replace("\n", ", ") for text in figure.findobj(plt.Text))
 
 
 def panel(figure: Figure, title: str) -> plt.Axes:

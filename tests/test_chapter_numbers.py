@@ -8,8 +8,10 @@ from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from chapters import dyck_study, line, marks, mean, panel, percent
+from scipy.stats import spearmanr
 
 from lib import figures
 from lib.proxies import MODEL, PROXIES, Simplification
@@ -67,6 +69,9 @@ def test_sentences_on_clustering_have_the_numbers_that_were_measured(study, clus
         row = clustering.controls().loc[s.phrase]
         for column, control in (("gap", "iid"), ("length matched", "iid_matched")):
             assert row[column].split()[0] == percent(mean(study, s, control) - mean(study, s, "unseen_depth"))
+        for covariate in ("distance", "depth"):
+            matched = study.estimates.matched_gap(s, "unseen_depth", "iid_matched", [covariate], fewest=20)
+            assert row[f"length and {covariate} matched"].split()[0] == percent(matched.value)
     table = clustering.against_random()
     assert list(table.index) == ["rank 2"]
     pair = [mean(study, s, "iid") for s in (SVD, Simplification("random_subspace", 2, 1))]
@@ -83,6 +88,31 @@ def test_what_is_kept_is_read_off_where_families_have_the_level(study, clusterin
     said = clustering.comparison()
     assert re.findall(r"([\d.]+) % at unseen depth and k-means on ([\d.]+) %", said) == [tuple(map(percent, kept))]
     assert re.search(r"a difference of ([−+\d.]+) \[", said)[1].lstrip("+") == percent(kept[0] - kept[1])
+
+
+def test_what_is_dropped_is_told_with_how_it_goes_with_disagreement(study, clustering):
+    tables = [mechanism.unexplained(run, study.estimates.blocks(run.seed), ("iid", "unseen_depth"), SVD) for run in study.runs]
+    shares, correlations = [], []
+    for split in ("iid", "unseen_depth"):
+        of_split = [table[table["split"] == split] for table in tables]
+        shares.append(percent(pd.concat(of_split)["outside"].mean()))
+        ranks = [spearmanr(table["outside"], table["disagreement"]).statistic for table in of_split]
+        correlations.append(f"{np.mean(ranks):.2f}".replace("-", "−"))
+    said = clustering.dropped()
+    assert re.findall(r"([\d.]+) %", said)[:2] == shares
+    assert re.findall(r"([−\d.]+) \[", said)[:2] == correlations
+
+
+def test_disagreement_is_shown_over_groups_of_equally_many_sentences(study, clustering):
+    tables = [mechanism.unexplained(run, study.estimates.blocks(run.seed), ["unseen_depth"], SVD) for run in study.runs]
+    table = pd.concat(tables).sort_values("outside", kind="stable")
+    found = line(panel(clustering.unexplained(bins=1), SVD.label), study.task.look("unseen_depth").colour)
+    expected = {table["outside"].mean(): 1 - mean(study, SVD, "unseen_depth")}
+    assert list(found) == pytest.approx(list(expected))
+    assert list(found.values()) == pytest.approx(list(expected.values()), abs=0.01)  # there every seed counts the same
+    found = line(panel(clustering.unexplained(bins=2), SVD.label), study.task.look("unseen_depth").colour)
+    low, high = table["outside"] <= table["outside"].median(), table["outside"] > table["outside"].median()
+    assert list(found) == pytest.approx([table["outside"][chosen].mean() for chosen in (low.to_numpy(), high.to_numpy())])
 
 
 def test_the_split_itself_is_what_an_oracle_is_fitted_on(study, clustering):

@@ -32,7 +32,6 @@ NOTE = "what it was measured on"
 
 @pytest.fixture(autouse=True)
 def style():
-    """The project's own, and no figure stays open."""
     with mpl.rc_context():
         figures.set_style()
         yield
