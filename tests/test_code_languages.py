@@ -165,6 +165,7 @@ FRAGMENTS = [" ", "\n", "  ", *(word for code in LABELLED.values() for word in u
 )
 @example(text="")
 @example(text="?>")
+@example(text="A0'A0")
 @example(text="\"'`/*")
 def test_whatever_the_text_each_character_has_a_class(name, text):
     kinds, words = language(name).classify(text)

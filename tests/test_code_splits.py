@@ -427,7 +427,7 @@ def test_a_humaneval_x_folder_that_is_wrong_is_refused(task, monkeypatch, tmp_pa
     with pytest.raises(InputError, match="LIB_HUMANEVAL_X is"):
         task.sample(0)
     with pytest.raises(InputError, match="LIB_HUMANEVAL_X is"):
-        task.identity()
+        task.tested_on()
 
 
 def test_the_users_own_folder_may_be_written_with_a_tilde(task, data, humaneval, tmp_path, monkeypatch):
@@ -450,10 +450,12 @@ def test_the_identity_is_plain_and_changes_with_content_alone(task, humaneval, t
     assert copy.identity() == task.identity() == json.loads(json.dumps(task.identity()))
     (folder / "notes.txt").write_text("no source")
     assert copy.identity() == task.identity()
-    for file in (folder / "c_0" / "module.c", humaneval / "humaneval_js.jsonl.gz"):
-        before = copy.identity()
+    depends = {folder / "c_0" / "module.c": copy.identity, humaneval / "humaneval_js.jsonl.gz": copy.tested_on}
+    for file, identity in depends.items():
+        before = copy.identity(), copy.tested_on()
         file.write_bytes(file.read_bytes() + b"\n")
-        assert copy.identity() != before
+        changed_parts = [one != other for one, other in zip(before, (copy.identity(), copy.tested_on()), strict=True)]
+        assert changed_parts == [identity == copy.identity, identity == copy.tested_on], file
     before = copy.identity()
     (folder / "c_0" / "module.c").rename(folder / "c_0" / "other.c")
     assert copy.identity() != before

@@ -27,7 +27,7 @@ from torch import Tensor
 from lib import book, presets
 from lib.cli import main
 from lib.experiment import simplifications_of
-from lib.measuring.measures import MEASURES
+from lib.measuring.measures import LABELS, MEASURES
 from lib.models.base import Capture, attend_as_usual
 from lib.proxies import MODEL, PROXIES, TRAINING, Fitter, Simplification
 from lib.scorecard import Scorecard
@@ -96,6 +96,7 @@ def plugins_forgotten():
         for registry in (PROXIES, MEASURES, TASKS):
             for name in [name for name, entry in registry.items() if entry.__module__.startswith("plugin_")]:
                 del registry[name]
+                LABELS.pop(name, None)
 
 
 @pytest.fixture

@@ -23,8 +23,9 @@ RANKS = [Simplification("svd", rank, 1) for rank in (16, 2, 8)]
 
 
 @pytest.fixture(autouse=True)
-def _no_figure_stays_open():
-    yield
+def _nothing_stays():
+    with plt.rc_context():
+        yield
     plt.close("all")
 
 

@@ -53,8 +53,8 @@ class Estimate:
         return f"{self.seeds} seeds and their sequences" + (" (so few seeds: too narrow)" if self.seeds < 5 else "")
 
     def __sub__(self, other: Estimate) -> Estimate:
-        positions = min(self.positions, other.positions)
-        return Estimate(self.value - other.value, self.resamples - other.resamples, self.seeds, positions)
+        fewest = {name: min(getattr(self, name), getattr(other, name)) for name in ("seeds", "positions")}
+        return Estimate(self.value - other.value, self.resamples - other.resamples, **fewest)
 
     def minus(self, constant: float) -> Estimate:
         """The estimate above a constant."""

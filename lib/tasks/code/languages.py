@@ -125,7 +125,8 @@ def repeated(text: str, kinds: np.ndarray, words: np.ndarray, start: int = 0) ->
         if word.start() < start:
             continue
         if word.group() in seen and words[word.start()] >= 0:
-            kinds[word.start() + 1 : word.end()] = REPEATED
+            later = kinds[word.start() + 1 : word.end()]
+            later[later == NEW] = REPEATED
         seen.add(word.group())
     return kinds
 
