@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 FILES = [f"tests/test_{part}.py" for part in ("measures", "models", "proxies", "intervals")]
 KERNELS = {

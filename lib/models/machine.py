@@ -28,8 +28,8 @@ def resolve_device(name: str) -> torch.device:
 def resolve_precision(name: str, device: torch.device) -> str:
     """`auto` is bfloat16 where the hardware multiplies such matrices faster, else float32.
 
-    That is on GPUs that know the format, and on processors with AMX tiles. AVX-512 alone does not do: where that was measured,
-    training in bfloat16 took longer (`benchmarks/precision.py` measures it).
+    That is on GPUs that know the format, and on processors with AMX tiles. Others may gain, too, if they have bfloat16
+    instructions at all; without, training in bfloat16 took longer where that was measured (`benchmarks/precision.py` does).
     """
     if name != "auto":
         return name
