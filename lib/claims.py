@@ -103,7 +103,8 @@ def test(
     study: Study, claim: Claim, statement: str, simplification: Simplification, effect: Callable[[Simplification], Estimate]
 ) -> Finding:
     """The finding of `effect(simplification)`, or an inconclusive one that says why there is none."""
-    what = f"{simplification.label}; {agreement_in_distribution(study, simplification):.0%} agreement in distribution"
+    agreement = agreement_in_distribution(study, simplification)
+    what = f"{simplification.label}; {100 * agreement:.0f} % agreement on {study.task.chosen_on}"
     try:
         return conclude(claim, statement, effect(simplification), what)
     except InputError as error:

@@ -123,7 +123,7 @@ def test_the_split_itself_is_what_an_oracle_is_fitted_on(study, clustering):
         gains.append(oracle - usual)
         shown = [marks(panel(figure, "unseen_depth"), colour)[rows.index(s.label)] for colour in ("#0072B2", "#E69F00")]
         assert shown == pytest.approx([usual, oracle])
-    found = re.findall(r"gains ([−+\d.]+) \[", clustering.oracle_gains())
+    found = re.findall(r"([−+\d.]+) \[[^]]*\] points with", clustering.oracle_gains())
     assert [gain.lstrip("+") for gain in found] == list(map(percent, gains))
 
 

@@ -165,7 +165,8 @@ def test_the_scorecard_says_how_verdicts_are_made_and_how_far_to_trust_them(stud
     for part in ("`seen_structure` (Dyck)", "at least 90 %", "A verdict needs 3 seeds", "% (with 2 seeds)", "There are "):
         assert part in said
     one = Scorecard([replace(study, seeds=1)]).method()
-    assert "simulated" not in one, "with one seed there is no interval over seeds"
+    assert "with 1 seed" not in one, "with one seed there is no interval over seeds"
+    assert "% (with 3 seeds) of simulated studies" in one, "what a verdict would rest on"
     for text in (said, one):
         assert text.endswith(".")
         assert not re.search(r"nan|  |\.\.", text)

@@ -141,7 +141,7 @@ def test_with_two_seeds_no_claim_has_a_verdict_and_each_says_why(planted):
 def test_a_finding_says_which_simplification_it_is_about_and_how_faithful_that_is(planted):
     findings = findings_of(planted({(SVD, "seen_structure"): 0.5}))
     of_svd = [finding for finding in findings if finding.statement.startswith("SVD")]
-    assert {finding.reason for finding in of_svd} == {"SVD, rank 4; 97% agreement in distribution"}
+    assert {finding.reason for finding in of_svd} == {"SVD, rank 4; 97 % agreement on seen_structure"}
 
 
 def test_what_a_claim_lacks_is_said_where_its_effect_would_stand(planted):

@@ -136,7 +136,7 @@ def test_training_curves_are_means_over_seeds_between_the_lowest_and_the_highest
     ("seeds", "counted", "over"),
     [
         (1, "1 seed", "the sequences of one seed"),
-        (2, "2 seeds", "2 seeds and their sequences (so few seeds: too narrow)"),
+        (2, "2 seeds", "2 seeds and their sequences (too narrow with so few seeds)"),
         (5, "5 seeds", "5 seeds and their sequences"),
     ],
 )

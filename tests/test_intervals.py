@@ -117,7 +117,7 @@ def test_an_estimate_says_what_its_interval_is_over():
     said = [estimates(*[one] * seeds).estimate(A, "iid", "accuracy").over for seeds in (1, 2, 5)]
     assert said == [
         "the sequences of one seed",
-        "2 seeds and their sequences (so few seeds: too narrow)",
+        "2 seeds and their sequences (too narrow with so few seeds)",
         "5 seeds and their sequences",
     ]
 

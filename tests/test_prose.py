@@ -205,7 +205,9 @@ def test_svd_against_clustering():
         if not (svd.measured and kmeans.measured):
             missing = {"SVD": svd, "k-means": kmeans}
             who = " and ".join(name for name, e in missing.items() if not e.measured)
-            assert said.endswith(f"the two cannot be compared: {who} did not reach it here.")
+            assert said.endswith(
+                f"the two cannot be compared: {who} did not reach it in at least 95 % of the bootstrap resamples."
+            )
             continue
         low, high = (svd - kmeans).interval
         word = "SVD keeps more than" if low > 0 else "SVD keeps less than" if high < 0 else "cannot be told apart"

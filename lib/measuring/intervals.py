@@ -50,7 +50,7 @@ class Estimate:
         """What the interval is over, in words."""
         if self.seeds == 1:
             return "the sequences of one seed"
-        return f"{self.seeds} seeds and their sequences" + (" (so few seeds: too narrow)" if self.seeds < 5 else "")
+        return f"{self.seeds} seeds and their sequences" + (" (too narrow with so few seeds)" if self.seeds < 5 else "")
 
     def __sub__(self, other: Estimate) -> Estimate:
         fewest = {name: min(getattr(self, name), getattr(other, name)) for name in ("seeds", "positions")}

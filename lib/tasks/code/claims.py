@@ -107,7 +107,9 @@ def _heads(study: Study) -> list[Finding]:
         (s, *_) = simplifications_of({"all": {proxy: each_head[proxy]}})
         statement = f"{PROXIES[proxy].label} in single heads: on repeated words, a larger gap in induction heads than in others"
         if best < INDUCTION:
-            reason = f"in one of the models no head does induction: its highest score is {best:.3f}, {INDUCTION} is asked for"
+            reason = (
+                f"not in every model does a head do induction: in one the highest score is {best:.3f}, {INDUCTION} is asked for"
+            )
             found.append(Finding(PREDICTED, statement, None, reason))
         elif least >= INDUCTION:
             reason = f"in one of the models every head does induction: its lowest score is {least:.3f}"

@@ -186,8 +186,8 @@ class ClusteringChapter:
             if self.estimates.has(oracle, "unseen_depth"):
                 pair = [self.estimates.estimate(x, "unseen_depth", "same_prediction") for x in (oracle, s)]
                 gains[s.phrase] = pair[0] - pair[1]
-        said = prose.names(f"{label} gains {points(gain, sign=True)} points" for label, gain in gains.items())
-        return f"Fitted on `unseen_depth` itself, {said} of agreement there." if gains else ""
+        said = prose.names(f"{points(gain, sign=True)} points with {label}" for label, gain in gains.items())
+        return f"Fitted on `unseen_depth` itself, agreement there changes by {said}." if gains else ""
 
     def lengths(self) -> str:
         """How long sentences are."""

@@ -277,8 +277,8 @@ class DepthChapter:
                 self.gap(),
                 f"The model itself closes {percent(model, interval=True)} of the scored brackets correctly at unseen depth. "
                 f"{self.better()}",
-                f"At unseen depth it puts {percent(pair[0])} of its attention on the right bracket; {self.example.phrase} puts "
-                f"{percent(pair[1])} there.",
+                f"At unseen depth the model puts {percent(pair[0])} of its attention on the right bracket; "
+                f"{self.example.phrase} puts {percent(pair[1])} there.",
                 f"Measured on {self.measured_on}; {figures.interval_note(self.study)}.",
             )
         )
@@ -291,6 +291,6 @@ class DepthChapter:
             f"On Dyck (preset {self.study.preset}, {prose.seeds(self.study.seeds)}), the model closes {percent(model)} of the "
             f"scored brackets correctly on sentences nested deeper than any in training. A picture of its {self.place} by "
             f"{self.example.phrase} predicts what the model predicts in {percent(inside)} of cases in distribution, and in "
-            f"{percent(outside)} at unseen depth. One-hot attention, a picture that uses no data, is right there in "
-            f"{percent(one_hot)}."
+            f"{percent(outside)} at unseen depth. One-hot attention, which uses no data, closes {percent(one_hot)} of "
+            f"the brackets correctly there."
         )

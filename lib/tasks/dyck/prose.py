@@ -61,7 +61,7 @@ def comparison_sentence(level: float, svd: Estimate, kmeans: Estimate) -> str:
     """Which of SVD and k-means agrees with the model more at unseen depth, at equal agreement in distribution."""
     missing = [name for name, kept in (("SVD", svd), ("k-means", kmeans)) if not kept.measured]
     if missing:
-        reached = f"{names(missing)} did not reach it here"
+        reached = f"{names(missing)} did not reach it in at least 95 % of the bootstrap resamples"
         return f"At {100 * level:.0f} % agreement in distribution the two cannot be compared: {reached}."
     difference = svd - kmeans
     verdict = tell(
@@ -91,4 +91,5 @@ def controls_sentence(label: str, gaps: Mapping[str, Estimate]) -> str:
     """A gap, and what is left of it with controls."""
     whole, *controlled = gaps.items()
     left = names(f"{points(gap)} with {name}" for name, gap in controlled)
-    return f"The gap of {label} at unseen depth is {in_points(whole[1], 'percentage points')}; it is {left}."
+    depths = " (over the bracket depths that both splits have)" if any("and depth" in name for name, _ in controlled) else ""
+    return f"The gap of {label} at unseen depth is {in_points(whole[1], 'percentage points')}; it is {left}{depths}."
