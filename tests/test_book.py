@@ -69,10 +69,12 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def words_of(page: Path) -> str:
-    """What a reader sees of a page as text, code left out."""
+    """What a reader sees of a page as text; blocks of code are left out, and code in a sentence stands as `x`."""
     source = page.read_text(encoding="utf-8")
-    for tag in ("script", "style", "pre", "code", "nav"):
+    for tag in ("script", "style", "pre", "nav"):
         source = re.sub(rf"<{tag}\b.*?</{tag}>", " ", source, flags=re.DOTALL)
+    source = re.sub(r"<code\b.*?</code>", "x", source, flags=re.DOTALL)
+    source = re.sub(r"</?(?:a|b|em|i|span|strong|sub|sup)\b[^>]*>", "", source)
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", source)))
 
 
