@@ -21,7 +21,7 @@ paper: .venv/installed  ## the same at full size, which takes hours; an interrup
 	@$(VENV) -m lib book --preset paper
 
 test: .venv/installed-test  ## the whole test suite (tests that need a browser are skipped where Chromium is missing)
-	$(VENV) -m pytest -n 2 --dist loadfile
+	$(VENV) -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/test_book.py tests/test_workflow.py tests  # longest first
 
 test-fast: .venv/installed-test  ## what can be tested within a minute, for the work in between
 	$(VENV) -m pytest -n 2 --dist loadfile -m "not slow and not browser"
