@@ -11,8 +11,11 @@ The package reads bottom up. What stands in a row uses what stands above it, or 
     measuring/                          how alike two predictions are; over splits; means with intervals
     experiment, runs, studies           what is done; one seed of it; several
     presets/                            the sizes
-    prose, figures/, claims, scorecard  sentences and plots from estimates; what is claimed, tested
+    prose, figures/                     sentences and plots from estimates
+    rules, foreseeing                   how claims are judged; what could have been known
+    claims, scorecard                   what is claimed, tested cell by cell
     tasks/<domain>/                     what its chapters show and say: the rest of a domain's folder
+    chapters/                           chapters on all tasks together
     book, workflow, cli                 executing notebooks, building pages; the whole way; `python -m lib`
 
 Modules are imported where they are used, so that `python -m lib --help` answers before PyTorch would have loaded.

@@ -126,10 +126,10 @@ def data(task: str, preset: str, corpus: str, location: str, device: str) -> Non
 @commands.command()
 @_preset
 @click.option("--task", help="The claims about one experiment only; if left out, about all of the preset.")
-@click.option("--json", "as_json", is_flag=True, help="For machines: a list of findings as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="For machines: a list of cells as JSON.")
 def claims(preset: str, task: str | None, as_json: bool) -> None:
-    """Test every claim on the measured tables: effect in percentage points, 95 % interval, verdict. What is missing is trained
-    and measured first."""
+    """Test every claim on the measured tables, cell by cell (a family of proxies on a split): effect in percentage points, 95 %
+    interval, verdict. What is missing is trained and measured first."""
     from lib.claims import to_text
     from lib.presets import load
 
@@ -137,7 +137,7 @@ def claims(preset: str, task: str | None, as_json: bool) -> None:
     studies = [loaded.study(name) for name in ([task] if task else loaded.claimed())]
     found = {study.name: study.task.findings(study) for study in studies}
     if as_json:
-        print(json.dumps([{"task": name, **f.plain()} for name, of in found.items() for f in of], indent=2))
+        print(json.dumps([{"task": name, **cell.plain()} for name, of in found.items() for cell in of], indent=2))
         return
     for study in studies:
         print(f"{study.name}, preset {loaded.name}, {study.seeds} seeds; effects in percentage points with 95 % intervals\n")

@@ -15,7 +15,7 @@ from lib.models.transformer import ModelConfig
 from lib.proxies import PROXIES, TRAINING, Simplification
 from lib.tasks import Task
 
-Complexities = Mapping[str, tuple[int, ...]]  # by proxy; empty for a proxy that has nothing to choose
+Complexities = Mapping[str, tuple[int, ...]]  # by proxy; empty for one that has nothing to choose, or is left out
 
 
 class MeasuringConfig(Config):
@@ -25,9 +25,11 @@ class MeasuringConfig(Config):
     """By layer ("0" the first, "all" for all at once), by proxy, the complexities; fitted on training sequences."""
     along_training: dict[str, Complexities] = Field(default_factory=dict)
     """Measured at every evaluation along training as well; as `grid`."""
-    oracle: dict[str, Complexities] = Field(default_factory=dict)
-    """Fitted on each of `oracle_splits`, and measured on that split alone; as `grid`."""
-    oracle_splits: tuple[str, ...] = ()
+    refitted: dict[str, Complexities] = Field(default_factory=dict)
+    """Fitted on each of `refitted_on`; as `grid`."""
+    refitted_on: tuple[str, ...] = ()
+    """Names of splits (the oracle, measured on that split alone) or of other sources of training sequences, such as
+    "training_more" (measured on every split)."""
     each_head: Complexities = Field(default_factory=dict)
     """Each head simplified on its own; as `grid` for one layer."""
     whole_model_only: tuple[str, ...] = ()
@@ -35,7 +37,7 @@ class MeasuringConfig(Config):
     fit_sequences: int = Field(default=1_000, ge=1)
     """Training sequences that proxies are fitted on."""
 
-    @field_validator("grid", "along_training", "oracle")
+    @field_validator("grid", "along_training", "refitted")
     @classmethod
     def _layers(cls, grid: dict) -> dict:
         for layer in grid:
@@ -43,7 +45,7 @@ class MeasuringConfig(Config):
                 raise ValueError(f'layers are "0", "1", ... or "all", not {layer!r}')
         return grid
 
-    @field_validator("grid", "along_training", "oracle", "each_head")
+    @field_validator("grid", "along_training", "refitted", "each_head")
     @classmethod
     def _proxies(cls, grid: dict) -> dict:
         for proxies in grid.values() if all(isinstance(v, Mapping) for v in grid.values()) else [grid]:
@@ -58,9 +60,14 @@ def simplifications_of(grid: Mapping[str, Complexities], fit_on: Sequence[str] =
         Simplification(proxy, complexity, -1 if layer == "all" else int(layer), fit_on=source)
         for layer, proxies in grid.items()
         for proxy, complexities in proxies.items()
-        for complexity in complexities or [None]
+        for complexity in _settings(proxy, complexities)
         for source in fit_on
     ]
+
+
+def _settings(proxy: str, complexities: Sequence[int]) -> Sequence[int | None]:
+    """The complexities at which a proxy is measured: none where there are some to choose from and none is named."""
+    return complexities if complexities or PROXIES[proxy].parameter else [None]
 
 
 class Experiment(Config):
@@ -77,14 +84,14 @@ class Experiment(Config):
 
     @model_validator(mode="after")
     def _model_allows_what_is_measured(self):
-        for grid in (self.measuring.grid, self.measuring.along_training, self.measuring.oracle):
+        for grid in (self.measuring.grid, self.measuring.along_training, self.measuring.refitted):
             for layer in grid:
                 if layer != "all" and int(layer) >= self.model.layers:
                     raise ValueError(f"layer {layer} is measured, but the model has only {self.model.layers} (0 is the first)")
         for simplification in self._everything_measured():
             simplification.check(self.model)
-        if self.measuring.oracle and not self.measuring.oracle_splits:
-            raise ValueError("oracle names what is fitted on splits, but oracle_splits is empty: name splits")
+        if self.measuring.refitted and not self.measuring.refitted_on:
+            raise ValueError("refitted names what is fitted once more, but refitted_on is empty: name splits or other sources")
         return self
 
     def simplifications(self) -> list[Simplification]:
@@ -93,12 +100,12 @@ class Experiment(Config):
         heads = [
             Simplification(proxy, complexity, layer, head)
             for proxy, complexities in measuring.each_head.items()
-            for complexity in complexities or [None]
+            for complexity in _settings(proxy, complexities)
             for layer in range(model.layers)
             for head in range(model.heads)
         ]
-        oracle = simplifications_of(measuring.oracle, measuring.oracle_splits)
-        return [*simplifications_of(measuring.grid), *oracle, *heads]
+        refitted = simplifications_of(measuring.refitted, measuring.refitted_on)
+        return [*simplifications_of(measuring.grid), *refitted, *heads]
 
     def _everything_measured(self) -> list[Simplification]:
         """What is measured on the trained model and along training."""
@@ -110,7 +117,7 @@ class Experiment(Config):
         added = {name: () if example is None else (example,) for name, example in examples.items()}
         widened = {
             part: {layer: {**added, **proxies} for layer, proxies in getattr(self.measuring, part).items()}
-            for part in ("grid", "along_training", "oracle")
+            for part in ("grid", "along_training", "refitted")
         }
         each_head = {**added, **self.measuring.each_head} if self.measuring.each_head else {}
         for name, example in examples.items():

@@ -6,6 +6,7 @@ Verbs do work (`train`, `measure`); properties only look.
 from __future__ import annotations
 
 import shlex
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
@@ -25,7 +26,9 @@ from lib.models import training
 from lib.models.machine import resolve_device
 from lib.models.transformer import Transformer
 from lib.proxies import TRAINING, Fitter, Simplification
-from lib.split import Dataset, Split
+from lib.split import Dataset, Sequences, Split
+
+MORE, TIMES = "training_more", 8  # `fit_on` of a proxy that is fitted on so many times the training sequences
 
 
 @dataclass
@@ -100,8 +103,8 @@ class Run:
         if self._is_whole() if replace else self.is_trained():
             return False
         config, title = self.experiment, f"train {self.title}"
-        for split in config.measuring.oracle_splits:  # better now than after hours
-            one_of("oracle_splits", split, self.data.splits)
+        for source in config.measuring.refitted_on:  # better now than after hours
+            one_of("refitted_on", source, self._sources)
         made = training.train(
             self.data, config.model, config.training, self.seed, self.folder, self.on, self.identity, title, replace
         )
@@ -151,9 +154,16 @@ class Run:
         """Fits proxies to the trained model, on training sequences or on a split."""
         return self._fitter(self.model)
 
+    @cached_property
+    def _sources(self) -> Mapping[str, Sequences]:
+        """What proxies may be fitted on."""
+        training, count = self.data.training, self.experiment.measuring.fit_sequences
+        of_task = self.experiment.task.fitting_sources(training, count, self.seed)
+        of_training = {TRAINING: training.first(count), MORE: training.first(TIMES * count)}
+        return ChainMap(dict(self.data.splits), of_task, of_training)  # in error messages the last ones come first
+
     def _fitter(self, model: Transformer) -> Fitter:
-        sources = {TRAINING: self.data.training.first(self.experiment.measuring.fit_sequences), **self.data.splits}
-        return Fitter(model, sources, self.seed)
+        return Fitter(model, self._sources, self.seed)
 
     def measuring_identity(self) -> dict:
         """What the measurements depend on, the weights that were measured among them."""

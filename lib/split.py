@@ -1,9 +1,9 @@
-"""What a model is trained and tested on. Everything downstream of a task knows only these three."""
+"""What a model is trained and tested on, and proxies are fitted on. Everything downstream of a task knows only these."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -18,6 +18,7 @@ class Sequences:
 
     tokens: np.ndarray  # [n, T] integers
     lengths: np.ndarray  # [n] tokens of each sequence without its padding
+    fitted: np.ndarray | None = None  # [n, T] bool: positions that proxies are fitted on; None: all that are not padding
 
     @classmethod
     def padded(cls, tokens: np.ndarray, padding: int = 0) -> Sequences:
@@ -31,7 +32,8 @@ class Sequences:
 
     def first(self, count: int | None) -> Self:
         """Only the first sequences; None for all."""
-        return replace(self, tokens=self.tokens[:count], lengths=self.lengths[:count])
+        fitted = None if self.fitted is None else self.fitted[:count]
+        return replace(self, tokens=self.tokens[:count], lengths=self.lengths[:count], fitted=fitted)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -69,8 +71,27 @@ class Split(Sequences):
     def first(self, count: int | None) -> Split:
         """The split of only the first sequences; None for all."""
         parts = {"tokens": self.tokens, "lengths": self.lengths, "scored": self.scored}
+        parts |= {} if self.fitted is None else {"fitted": self.fitted}
         covariates = {name: values[:count] for name, values in self.covariates.items()}
         return replace(self, **{name: part[:count] for name, part in parts.items()}, covariates=covariates)
+
+
+class OnDemand(Mapping[str, Sequences]):
+    """Sequences by name, each made when it is first asked for, and once."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Sequences]]):
+        self._makers, self._made = makers, {}
+
+    def __getitem__(self, name: str) -> Sequences:
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
 
 
 @dataclass(frozen=True)

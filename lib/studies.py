@@ -14,7 +14,7 @@ from lib import artifacts, provenance
 from lib.errors import InputError, one_of, whole_number
 from lib.experiment import Experiment, simplifications_of
 from lib.measuring import table
-from lib.measuring.intervals import Estimates
+from lib.measuring.estimates import Estimates
 from lib.measuring.table import Block
 from lib.proxies import MODEL, Simplification
 from lib.runs import Run
@@ -175,6 +175,7 @@ class Study:
             }
             for s in simplifications
         ]
-        over = next(iter(own.values())).over
-        heading = f"{measure} with 95 % intervals over {over} ({self.name}, preset {self.preset}; layers count from 0)"
+        heading = (
+            f"{measure} with 95 % intervals over {self.estimates.over} ({self.name}, preset {self.preset}; layers count from 0)"
+        )
         return f"{head.to_string()}\n\n{heading}\n{pd.DataFrame(rows).to_string(index=False)}"

@@ -66,8 +66,8 @@ def small_experiment(small_data) -> Experiment:
         measuring=MeasuringConfig(
             grid={"0": grid, "1": grid},
             along_training={"1": {"svd": (2,)}},
-            oracle={"1": {"svd": (1, 2)}},
-            oracle_splits=("iid", "unseen_length", "unseen_depth"),
+            refitted={"1": {"svd": (1, 2)}},
+            refitted_on=("training_more", "training_balanced", "iid", "unseen_length", "unseen_depth"),
             fit_sequences=40,
         ),
         seeds=2,

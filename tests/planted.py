@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from scipy import stats
 
 from lib.experiment import Experiment
 from lib.measuring.intervals import Estimate
@@ -19,39 +20,73 @@ Rates = Mapping[tuple[Simplification, str], float | Mapping[str, float]]
 
 
 def estimate(low: float, high: float, seeds: int = 3) -> Estimate:
-    """An estimate half-way between two numbers, between which its resamples lie."""
-    return Estimate((low + high) / 2, np.linspace(low, high, 1_001), seeds, 100)
+    """An estimate half-way between two numbers, which are its interval: over seeds, or with one seed over sequences."""
+    middle, half = (low + high) / 2, (high - low) / 2
+    if seeds == 1:
+        return Estimate(np.array([middle]), np.linspace(middle - half / 0.95, middle + half / 0.95, 1_001), 100)
+    spread = np.linspace(-1, 1, seeds)
+    width = stats.t.ppf(0.975, seeds - 1) * spread.std(ddof=1) / np.sqrt(seeds)
+    return Estimate(middle + half / width * spread, None, 100)
 
 
-def block(split: str, rates: Rates, kinds: Sequence[str] = (), shift: float = 0, sequences: int = 40, n: int = 4) -> Block:
+def block(
+    split: str,
+    rates: Rates,
+    kinds: Sequence[str] = (),
+    shift: float = 0,
+    sequences: int = 40,
+    n: int | Mapping[str, int] = 4,
+    by: Sequence[str] = ("character",),
+) -> Block:
     """A block of sequences with `n` scored positions of each kind (of one, if none are named), all at the same rates.
 
-    A rate holds for all kinds, or is one by kind ("" for the rest). `shift` is added to all of them.
+    A rate or a number holds for all kinds, or is one by kind ("" for the rest). `shift` is added to all rates. `by`: the
+    covariates that kinds are the categories of.
     """
     names = list(kinds) or [""]
-    columns = {
-        "sequence": np.repeat(np.arange(sequences), len(names)),
-        "character": np.tile(np.arange(len(names)), sequences),
-        "n": np.full(sequences * len(names), n),
-    }
+
+    def of_kind(value: float | Mapping[str, float]) -> np.ndarray:
+        return np.array([value[name if name in value else ""] if isinstance(value, Mapping) else value for name in names])
+
+    counts = of_kind(n)
+    columns = {"sequence": np.repeat(np.arange(sequences), len(names)), "n": np.tile(counts, sequences)}
+    if kinds:
+        columns |= {covariate: np.tile(np.arange(len(names)), sequences) for covariate in by}
+    chosen = columns["n"] > 0
 
     def sums(rate: float | Mapping[str, float]) -> np.ndarray:
-        of_kind = [rate.get(name, rate[""]) if isinstance(rate, Mapping) else rate for name in names]
-        return np.tile(n * (np.array(of_kind) + shift), sequences).astype(np.float32)
+        return np.tile(counts * (of_kind(rate) + shift), sequences).astype(np.float32)[chosen]
 
-    if not kinds:
-        del columns["character"]
-    return Block(split, sequences, columns, {key: sums(rate) for key, rate in rates.items()}, {"character": kinds})
+    columns = {name: values[chosen] for name, values in columns.items()}
+    return Block(
+        split, sequences, columns, {key: sums(rate) for key, rate in rates.items()}, dict.fromkeys(by, kinds) if kinds else {}
+    )
 
 
-def study(experiment: Experiment, rates: Mapping[str, Rates], kinds: Sequence[str] = (), seeds: int = 3) -> Study:
-    """A study of an experiment that measured, on each split, these rates; seeds differ a little, and not on all splits."""
+def study(
+    experiment: Experiment,
+    rates: Mapping[str, Rates],
+    kinds: Sequence[str] = (),
+    seeds: int = 3,
+    n: Mapping[str, Mapping[str, int]] | None = None,
+    by: Sequence[str] = ("character",),
+    shifts: Mapping[int, float] | None = None,
+) -> Study:
+    """A study of an experiment that measured, on each split, these rates; seeds differ a little, and not on all splits.
+
+    `n` has by split the numbers of positions of each kind; `shifts` by seed what is added to rates on all splits but the first.
+    """
     made = Study("planted", experiment, Path("nowhere/planted"), seeds, "cpu", "made-up")
-    shifts = {seed: 0.005 * (seed - (seeds - 1) / 2) for seed in range(seeds)}  # their mean is 0
+    little = {seed: 0.001 * (seed - (seeds - 1) / 2) for seed in range(seeds)}  # their mean is 0
     made.estimates = made.estimates_of(
         {
-            seed: [block(split, of, kinds, shift * (i % 3)) for i, (split, of) in enumerate(rates.items())]
-            for seed, shift in shifts.items()
+            seed: [
+                block(
+                    split, of, kinds, shift * (i % 3) if shifts is None else shift * (i > 0), n=(n or {}).get(split, 4), by=by
+                )
+                for i, (split, of) in enumerate(rates.items())
+            ]
+            for seed, shift in (little if shifts is None else shifts).items()
         }
     )
     return made

@@ -1,7 +1,8 @@
-"""Claims 5 and 6 on measurements with planted effects: every effect has the sign and size of what was planted."""
+"""Claims 5 and 6 on measurements with planted effects: every cell has the sign and size of what was planted."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 import pandas as pd
@@ -9,22 +10,24 @@ import pytest
 from known_heads import Known, induction, text_of, to_previous
 from planted import study
 
-from lib.claims import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED, Claim, Finding
+from lib.claims import UNSPANNED, Cell
 from lib.experiment import Experiment, MeasuringConfig
 from lib.models.training import TrainingConfig
 from lib.models.transformer import ModelConfig
 from lib.proxies import MODEL, Simplification
+from lib.rules import EQUAL, GAP, NOT_APPLICABLE, OPPOSITE, RULES
 from lib.studies import Study
-from lib.tasks.code.claims import LANGUAGE, PREDICTED, class_gap, induction_less_other
-from lib.tasks.code.languages import CLASSES, CLOSING, KEYWORD, NEW, NUMBER, REPEATED
+from lib.tasks.code.claims import HEADS, WORDS, class_gap, induction_at_equal_effect, repeated_less_new
+from lib.tasks.code.languages import CLASSES, KEYWORD, NEW, NUMBER, REPEATED
 from lib.tasks.code.task import CodeTask
 
-SVD, HARD = Simplification("svd", 2), Simplification("one_hot")
+SVD, RANK_4, HARD = Simplification("svd", 2), Simplification("svd", 4), Simplification("one_hot")
 FIRST, SECOND = (Simplification("svd", 2, 0, head) for head in (0, 1))
 SPLITS = ("id", "seen_package", "javascript", "c", "java")
 DOMAINS = ("humaneval_x/python", "humaneval_x/javascript", "humaneval_x/c")
 USUAL = 0.95  # where nothing else is planted, all agree with the model so often
 DATA = text_of(21)  # in which a string of ten characters can be repeated
+AT_CHARACTER, AT_MARGIN = (f"id at the same {name}" for name in ("character", "margin"))
 
 Planted = Mapping[tuple[Simplification, str], float | Mapping[str, float]]  # by simplification and split; perhaps by kind
 
@@ -36,7 +39,7 @@ def experiment() -> Experiment:
         task=CodeTask(corpus="directory", location="nowhere"),
         model=ModelConfig(layers=1, heads=2, width=16, mlp_width=16),
         training=TrainingConfig(steps=1),
-        measuring=MeasuringConfig(grid={"all": {"svd": (2,), "one_hot": ()}}, each_head={"svd": (2,)}),
+        measuring=MeasuringConfig(grid={"all": {"svd": (2, 4), "one_hot": ()}}, each_head={"svd": (2,)}),
         seeds=3,
     )
 
@@ -45,12 +48,18 @@ def experiment() -> Experiment:
 def planted(experiment) -> Callable[..., Study]:
     """A function that makes a study with planted agreement. The first head of its models does induction, the second not."""
 
-    def make(agreement: Planted | None = None, splits: tuple = SPLITS, heads: tuple = (induction(10), to_previous)) -> Study:
+    def make(
+        agreement: Planted | None = None,
+        splits: tuple = SPLITS,
+        heads: tuple = (induction(10), to_previous),
+        by: tuple = ("character", "margin"),
+        **options,
+    ) -> Study:
         of = agreement or {}
-        same = {
-            split: {(s, "same_prediction"): of.get((s, split), USUAL) for s in (SVD, HARD, FIRST, SECOND)} for split in splits
-        }
-        made = study(experiment, {x: {(MODEL, "accuracy"): 0.5, (SVD, "accuracy"): 0.5, **same[x]} for x in splits}, CLASSES)
+        simplified = (SVD, RANK_4, HARD, FIRST, SECOND)
+        same = {split: {(s, "same_prediction"): of.get((s, split), USUAL) for s in simplified} for split in splits}
+        accuracy = {(MODEL, "accuracy"): 0.5, (SVD, "accuracy"): 0.5}
+        made = study(experiment, {split: {**accuracy, **same[split]} for split in splits}, CLASSES, by=by, **options)
         for run in made.runs:
             run.model, run.data = Known(*heads), DATA
         return made
@@ -58,13 +67,13 @@ def planted(experiment) -> Callable[..., Study]:
     return make
 
 
-def findings_of(study: Study, claim: Claim, contains: str) -> list[Finding]:
-    return [finding for finding in study.task.findings(study) if finding.claim == claim and contains in finding.statement]
+def cells(study: Study, number: int, reading: str = "A") -> list[Cell]:
+    return [cell for cell in study.task.findings(study) if (cell.claim.number, cell.reading) == (number, reading)]
 
 
-def effects(study: Study, claim: Claim, contains: str) -> list[tuple[float, str]]:
-    """Effects and verdicts of the statements that contain a text."""
-    return [(round(f.effect.value, 6), f.verdict) for f in findings_of(study, claim, contains)]
+def contrast(study: Study, name: str, reading: str = "A") -> list[Cell]:
+    """The cells of claim 6 on one contrast."""
+    return [cell for cell in cells(study, 6, reading) if cell.split == name]
 
 
 def by_kind(rates: Mapping[int, float], otherwise: float) -> dict[str, float]:
@@ -76,37 +85,80 @@ def by_kind(rates: Mapping[int, float], otherwise: float) -> dict[str, float]:
 
 def test_the_gap_to_a_language_is_agreement_on_id_less_agreement_there(planted):
     made = planted({(SVD, "id"): 0.9, (SVD, "javascript"): 0.7, (SVD, "c"): 0.95, (SVD, "java"): 0.9})
-    found = findings_of(made, LANGUAGE, "more often on id than on")
-    assert [(f.statement.split()[-1], round(f.effect.value, 6), f.verdict) for f in found] == [
-        ("JavaScript", 0.2, SUPPORTED), ("C", -0.05, NOT_SUPPORTED), ("Java", 0, INCONCLUSIVE),
+    found = cells(made, 5)
+    assert [(cell.split, round(cell.effect.value, 6), cell.verdict) for cell in found] == [
+        ("javascript", 0.2, GAP), ("c", -0.05, OPPOSITE), ("java", 0, EQUAL),
     ]  # fmt: skip
-    assert all(finding.statement.startswith("SVD: ") for finding in found), "one-hot attention is not fitted on data"
+    assert {(cell.proxy, cell.reference) for cell in found} == {("svd", "id")}, "one-hot attention is not fitted on data"
 
 
-@pytest.mark.parametrize(
-    ("own", "others", "effect", "verdict"),
-    [
-        pytest.param(0.8, (0.5, 0.7), 0.2 - 0.1, SUPPORTED, id="language costs more than domain"),
-        pytest.param(0.5, (0.45, 0.35), 0.1 - 0.4, NOT_SUPPORTED, id="domain costs more than language"),
-        pytest.param(0.95, (0.6, 0.8), 0.25 - 0, SUPPORTED, id="a domain that gains counts as none"),
-        pytest.param(0.8, (0.9, 0.9), -0.1 - 0.1, NOT_SUPPORTED, id="other languages gain"),
-    ],
-)
-def test_what_another_language_costs_is_compared_with_what_the_domain_does(planted, own, others, effect, verdict):
-    """On the same functions in the training language and, on average, in the others; `id` has 0.9."""
-    rates = dict(zip(DOMAINS, (own, *others), strict=True))
-    made = planted({(SVD, "id"): 0.9, **{(SVD, split): rate for split, rate in rates.items()}}, (*SPLITS, *DOMAINS))
-    assert effects(made, LANGUAGE, "on HumanEval-X") == [(pytest.approx(effect), verdict)]
+def test_a_language_is_held_against_as_many_characters_of_each_kind_and_certainty(planted):
+    """Agreement depends on the kind alone, and `margin` is the same number here; C has more numbers than `id`."""
+    rates = {(SVD, split): by_kind({NUMBER: 0.5}, 1.0) for split in SPLITS}
+    counts = {"id": by_kind({NUMBER: 1}, 2), "c": by_kind({NUMBER: 6}, 2)}
+    made = planted({**rates, (SVD, "java"): by_kind({NUMBER: 0.4}, 0.9)}, n=counts)
+    others = 2 * (len(CLASSES) - 1)
+    mix = 0.5 * (6 / (6 + others) - 1 / (1 + others))
+    assert {(c.split, round(c.effect.value, 6)) for c in cells(made, 5)} >= {("c", round(mix, 6))}
+    matched = {(c.split, c.reference): (round(c.effect.value, 6), c.verdict) for c in cells(made, 5, "B")}
+    assert set(matched) == {(x, of) for x in SPLITS[2:] for of in (AT_CHARACTER, AT_MARGIN)}
+    assert {matched["c", of] for of in (AT_CHARACTER, AT_MARGIN)} == {(0, EQUAL)}
+    assert {matched["java", of] for of in (AT_CHARACTER, AT_MARGIN)} == {(0.1, GAP)}
 
 
-def test_without_the_same_functions_in_two_languages_the_statement_says_what_to_do(planted):
-    for splits in (SPLITS, (*SPLITS, DOMAINS[0])):
-        (finding,) = findings_of(planted(splits=splits), LANGUAGE, "on HumanEval-X")
-        assert (finding.effect, finding.verdict) == (None, INCONCLUSIVE)
-        assert "LIB_HUMANEVAL_X" in finding.reason
+def test_the_same_functions_in_another_language_are_held_against_those_in_the_training_language(planted):
+    rates = {"id": 0.9, DOMAINS[0]: 0.8, DOMAINS[1]: 0.5, DOMAINS[2]: 0.85}
+    made = planted({(SVD, split): rate for split, rate in rates.items()}, (*SPLITS, *DOMAINS))
+    for reading, reference in (("A", "id"), ("B", DOMAINS[0])):
+        found = [c for c in cells(made, 5, reading) if c.split in DOMAINS]
+        assert [(c.split, c.reference) for c in found] == [(DOMAINS[1], reference), (DOMAINS[2], reference)]
+        own = rates[reference]
+        assert [c.effect.value for c in found] == pytest.approx([own - 0.5, own - 0.85], abs=1e-6)
 
 
-# Claim 6
+def test_at_equal_agreement_a_gap_is_between_settings(planted):
+    made = planted({(SVD, "id"): 0.75, (RANK_4, "id"): 0.96, (SVD, "c"): 0.5, (RANK_4, "c"): 0.92})
+    found = [cell for cell in cells(made, 5, "C") if cell.split == "c"]
+    assert [cell.effect.value for cell in found[:3]] == pytest.approx([0.2, 0.1, 0.05], abs=1e-6)
+    assert found[3].reason == UNSPANNED
+
+
+# Claim 6: words
+
+
+@pytest.mark.parametrize(("sign", "verdict", "word"), [(1, GAP, "larger"), (-1, OPPOSITE, "smaller")])
+def test_repeated_words_are_compared_with_new_ones_at_equal_agreement(planted, sign, verdict, word):
+    """The two kinds agree differently in distribution at either rank. At 90 % both are read off half-way between the ranks,
+    where repeated words lose 0.2 and new ones 0.1, or the other way round: mean of three languages of which one loses none.
+    """
+    ranks = {SVD: {REPEATED: 0.85, NEW: 0.82}, RANK_4: {REPEATED: 0.95, NEW: 0.98}}
+    inside = {(s, "id"): by_kind(of, USUAL) for s, of in ranks.items()}
+    lost = {REPEATED: 0.15 + sign * 0.05, NEW: 0.15 - sign * 0.05}
+    elsewhere = {
+        (s, split): {**rates, **{CLASSES[kind]: rates[CLASSES[kind]] - loss * (split != "java") for kind, loss in lost.items()}}
+        for (s, _), rates in inside.items()
+        for split in SPLITS[2:]
+    }
+    made = planted({**inside, **elsewhere})
+    (found,) = contrast(made, WORDS)
+    assert found.effect.value == pytest.approx(sign * 0.1 * 2 / 3, abs=1e-6)
+    assert (found.verdict, found.word) == (verdict, word)
+    levels = contrast(made, WORDS, "C")
+    assert [cell.level for cell in levels] == [*RULES.levels.sensitivity]
+    assert [cell.measured for cell in levels] == [False, True, False, False]
+    assert levels[1].effect.value == pytest.approx(found.effect.value)
+    assert levels[3].reason == UNSPANNED
+
+
+def test_words_that_lose_as_much_at_equal_agreement_differ_only_in_what_they_start_from(planted):
+    """With agreement elsewhere a function of that in distribution, the raw gaps differ and those at equal agreement do not."""
+    inside = {SVD: {REPEATED: 0.8, NEW: 0.84}, RANK_4: {REPEATED: 0.96, NEW: 0.98}}
+    rates = {(s, "id"): by_kind(of, USUAL) for s, of in inside.items()}
+    rates |= {(s, x): by_kind({k: 2 * v - 1 for k, v in of.items()}, USUAL) for s, of in inside.items() for x in SPLITS[2:]}
+    made = planted(rates)
+    assert repeated_less_new(made, SVD).value == pytest.approx(0.2 - 0.16, abs=1e-6)
+    (found,) = contrast(made, WORDS)
+    assert (found.verdict, found.effect.value) == (EQUAL, pytest.approx(0, abs=1e-6))
 
 
 def test_the_gap_on_a_kind_of_character_is_its_mean_over_languages(planted):
@@ -118,57 +170,43 @@ def test_the_gap_on_a_kind_of_character_is_its_mean_over_languages(planted):
     assert class_gap(made, SVD, CLASSES[KEYWORD], ["c"]).value == pytest.approx(0)
 
 
-@pytest.mark.parametrize(("sign", "verdict"), [(1, SUPPORTED), (-1, NOT_SUPPORTED)])
-def test_kinds_of_characters_that_differ_most_on_one_language_are_compared_on_others(planted, sign, verdict):
-    """From `seen_package` to JavaScript keywords have the largest gap and closing brackets the smallest; then elsewhere."""
-    settled = {(SVD, "javascript"): by_kind({KEYWORD: 0.5, CLOSING: 0.99}, 0.8)}
-    tested = {
-        (SVD, "c"): by_kind({KEYWORD: 0.5 - 0.2 * sign, CLOSING: 0.8 + 0.1 * sign}, 0.6),
-        (SVD, "java"): by_kind({KEYWORD: 0.5 - 0.1 * sign, CLOSING: 0.8 + 0.2 * sign}, 0.9),
-        (SVD, "id"): by_kind({KEYWORD: 0.5, CLOSING: 0.8, NUMBER: 0.95}, 0.7),  # from which numbers would have the largest
-    }
-    made = planted({**settled, **tested})
-    assert effects(made, PREDICTED, "the kinds of characters") == [(pytest.approx(sign * 0.3), verdict)]
+# Claim 6: heads
 
 
-def test_kinds_that_are_rare_somewhere_are_not_compared(planted):
-    """Of keywords, whose gap would be the largest, `c` has too few predictions."""
-    rates = {(SVD, split): by_kind({KEYWORD: 0.1, NUMBER: 0.5}, 0.8) for split in ("javascript", "c", "java")}
-    made = planted(rates)
-    for seed in range(3):
-        (block,) = [block for block in made.estimates.blocks(seed) if block.split == "c"]
-        keywords = block.columns["character"] == KEYWORD
-        block.columns["n"][keywords] = block.columns["sequence"][keywords] < 33  # 99 in all
-    assert effects(made, PREDICTED, "the kinds of characters") == [(pytest.approx(0.3), SUPPORTED)]
+def of_heads(gaps: Mapping[Simplification, float], inside: Mapping[Simplification, float]) -> Planted:
+    """Agreement on repeated words of two heads; on all else, whatever."""
+    rates = {(head, "id"): by_kind({REPEATED: inside[head]}, 0.5) for head in gaps}
+    return rates | {(head, x): by_kind({REPEATED: inside[head] - gap}, USUAL) for head, gap in gaps.items() for x in SPLITS[2:]}
 
 
-def test_the_contrast_of_kinds_needs_a_second_language(planted):
-    (finding,) = findings_of(planted(splits=SPLITS[:3]), PREDICTED, "the kinds of characters")
-    assert finding.effect is None
-    assert "only one further language" in finding.reason
-
-
-@pytest.mark.parametrize(("sign", "verdict"), [(1, SUPPORTED), (-1, NOT_SUPPORTED)])
-def test_repeated_words_are_compared_with_new_ones(planted, sign, verdict):
-    """Gaps of 0.35 and, on new words, of 0.15; or the other way round."""
-    gaps = {REPEATED: 0.25 + 0.1 * sign, NEW: 0.25 - 0.1 * sign}
-    rates = {(SVD, "id"): by_kind({REPEATED: 0.9, NEW: 0.7}, USUAL)}
-    rates |= {(SVD, x): by_kind({REPEATED: 0.9 - gaps[REPEATED], NEW: 0.7 - gaps[NEW]}, 0.1) for x in SPLITS[2:]}
-    assert effects(planted(rates), PREDICTED, "later characters of repeated words") == [(pytest.approx(sign * 0.2), verdict)]
-
-
-@pytest.mark.parametrize(("sign", "verdict"), [(1, SUPPORTED), (-1, NOT_SUPPORTED)])
-def test_induction_heads_are_compared_with_others_on_repeated_words(planted, sign, verdict):
+@pytest.mark.parametrize(("sign", "verdict"), [(1, GAP), (-1, OPPOSITE)])
+def test_induction_heads_are_compared_with_others_of_the_same_effect(planted, sign, verdict):
     gaps = {FIRST: 0.25 + 0.15 * sign, SECOND: 0.25 - 0.15 * sign}
-    rates = {(head, "id"): by_kind({REPEATED: 0.9}, 0.5) for head in gaps}
-    rates |= {(head, split): by_kind({REPEATED: 0.9 - gap}, USUAL) for head, gap in gaps.items() for split in SPLITS[2:]}
-    made = planted(rates)
-    assert effects(made, PREDICTED, "in single heads") == [(pytest.approx(sign * 0.3), verdict)]
+    made = planted(of_heads(gaps, {FIRST: 0.9, SECOND: 0.9}))
+    (found,) = contrast(made, HEADS)
+    assert (found.effect.value, found.verdict) == (pytest.approx(sign * 0.3, abs=1e-6), verdict)
+    assert not contrast(made, HEADS, "C")
+
+
+def test_a_head_that_does_more_may_lose_more(planted):
+    """The induction head changes 0.2 of predictions in distribution and loses 0.3; the other changes 0.1 and loses 0.15."""
+    (found,) = contrast(planted(of_heads({FIRST: 0.3, SECOND: 0.15}, {FIRST: 0.8, SECOND: 0.9})), HEADS)
+    assert (found.effect.value, found.verdict) == (pytest.approx(0, abs=1e-6), EQUAL)
+
+
+def test_induction_heads_are_in_each_seed_its_own(planted):
+    made = planted(of_heads({FIRST: 0.4, SECOND: 0.1}, {FIRST: 0.9, SECOND: 0.9}))
     scores = pd.DataFrame({"seed": [0, 0, 1, 1, 2, 2], "layer": 0, "head": [0, 1] * 3})
-    other_way_round = scores.assign(induction=[0.1, 0.2] * 3)
-    assert induction_less_other(made, SVD, other_way_round).value == pytest.approx(-sign * 0.3)
-    in_one_seed = scores.assign(induction=[0.9, 0.0, 0.9, 0.0, 0.0, 0.9])
-    assert induction_less_other(made, SVD, in_one_seed).value == pytest.approx(sign * 0.3 / 3), "in each seed its own"
+    for does, effect in (([0.1, 0.2] * 3, -0.3), ([0.9, 0.0, 0.9, 0.0, 0.0, 0.9], 0.1)):
+        found = induction_at_equal_effect(made, SVD, scores.assign(induction=does))
+        assert found.value == pytest.approx(effect, abs=1e-6)
+
+
+def test_heads_that_change_nothing_in_distribution_have_no_equal(planted):
+    nothing_lost = of_heads({FIRST: 0.1, SECOND: 0.1}, {FIRST: 0.9, SECOND: 1.0})
+    (found,) = contrast(planted(nothing_lost, shifts=dict.fromkeys(range(3), 0)), HEADS)
+    assert found.verdict == NOT_APPLICABLE
+    assert "the other heads changes no prediction" in found.reason
 
 
 @pytest.mark.parametrize(
@@ -178,14 +216,21 @@ def test_induction_heads_are_compared_with_others_on_repeated_words(planted, sig
         ((induction(10), induction(10)), "every head does induction"),
     ],
 )
-def test_where_there_is_nothing_to_compare_induction_heads_with_a_finding_says_so(planted, heads, says):
-    (finding,) = findings_of(planted(heads=heads), PREDICTED, "in single heads")
-    assert finding.effect is None
-    assert says in finding.reason
+def test_where_there_is_nothing_to_compare_induction_heads_with_a_cell_says_so(planted, heads, says):
+    (found,) = contrast(planted(heads=heads), HEADS)
+    assert (found.effect, found.verdict) == (None, NOT_APPLICABLE)
+    assert says in found.reason
 
 
 def test_every_proxy_on_data_joins_and_no_other(planted):
     made = planted()
-    statements = [finding.statement for finding in made.task.findings(made)]
-    assert {statement.split(":")[0].removesuffix(" in single heads") for statement in statements} == {"SVD"}
-    assert len(statements) == 3 + 1 + 2 + 1  # languages, HumanEval-X, characters and words, heads
+    found = made.task.findings(made)
+    assert {cell.proxy for cell in found} == {"svd"}
+    counts = Counter((cell.claim.number, cell.reading) for cell in found)
+    assert counts == {(5, "A"): 3, (5, "B"): 6, (5, "C"): 12, (6, "A"): 2, (6, "C"): 4}
+
+
+def test_with_ten_seeds_contrasts_too_rest_on_the_second_half(planted):
+    made = planted(seeds=10)
+    for name in (WORDS, HEADS):
+        assert [(c.seeds, c.decides) for c in contrast(made, name)] == [((5, 6, 7, 8, 9), True), ((0, 1, 2, 3, 4), False)]

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from lib.config import checked
 from lib.errors import InputError
 from lib.split import Dataset, Split
-from lib.tasks import TASKS, Look
+from lib.tasks import TASKS, Look, Reference, Task
 from lib.tasks.code.languages import CLASSES, LANGUAGES, NEW, REPEATED, WHITESPACE, language
 from lib.tasks.code.splits import (
     CHARACTERS,
@@ -281,6 +281,35 @@ def test_figures_show_own_splits_first_and_then_the_other_languages():
     splits = ["c", "humaneval_x/c", "seen_package", "java", "id"]
     assert CodeTask().shown(splits) == ["id", "seen_package", "c", "java"]
     assert CodeTask().unseen(splits) == ["c", "java"]
+
+
+def test_a_further_language_is_compared_with_the_same_characters_and_with_the_same_certainty():
+    """And a problem with itself in the training language. `margin` is what measuring adds."""
+    task = CodeTask(language="java")
+    of_id = [Reference("id", ("character",)), Reference("id", ("margin",))]
+    splits = ["id", "seen_package", "python", "ruby", "humaneval_x/java", "humaneval_x/python"]
+    assert [task.references(split) for split in splits] == [[], [], of_id, of_id, [], [Reference("humaneval_x/java")]]
+    assert [reference.label for reference in of_id] == ["id at the same character", "id at the same margin"]
+
+
+def test_the_references_of_each_split_are_there_with_their_covariates(task, humaneval):
+    data = task.sample(0)
+    compared = {name: task.references(name) for name in data.splits}
+    assert [name for name, references in compared.items() if not references] == ["id", "seen_package", "humaneval_x/python"]
+    for name, references in compared.items():
+        for control, covariates in references:
+            parts = [data.splits[name], data.splits[control]]
+            for covariate in {*covariates} - {"margin"}:
+                one, other = ({*part.covariates[covariate][part.scored].tolist()} for part in parts)
+                assert one & other
+    assert task.key_covariate in task.foreseen_by
+    assert all({*task.foreseen_by} <= {*split.covariates} for split in data.splits.values())
+
+
+def test_gaps_are_claimed_on_all_but_the_reference_and_what_is_chosen_on_if_a_task_does_not_say(data):
+    assert Task.unseen(CodeTask(), ["id", "c", "seen_package", "mine"]) == ["c", "mine"]
+    assert Task.references(CodeTask(), "c") == []
+    assert Task.fitting_sources(CodeTask(), data.training, 3, 0) == {}
 
 
 # Kinds of characters

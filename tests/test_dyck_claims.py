@@ -1,4 +1,4 @@
-"""Claims 1 to 4 on measurements with planted effects: every effect has the sign and size of what was planted."""
+"""Claims 1 to 4 on measurements with planted effects: every cell has the sign and size of what was planted."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from collections.abc import Callable, Mapping
 import pytest
 from planted import study
 
-from lib.claims import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED, Claim, Finding, proxies_of, representative
+from lib.claims import UNSPANNED, Cell, proxies_of, representative
 from lib.proxies import MODEL, Simplification
+from lib.rules import EQUAL, GAP, NOT_APPLICABLE, OPPOSITE, RULES, UNDECIDED
 from lib.studies import Study
-from lib.tasks.dyck.claims import ACCURATE, BETTER, LESS_FAITHFUL, SYSTEMATIC, UNSEEN, WITHOUT_DATA
 
 SVD, RANK_4 = Simplification("svd", 2, 1), Simplification("svd", 4, 1)
 KMEANS, ONE_HOT = Simplification("kmeans", 8, 1), Simplification("one_hot", None, 1)
 CONTROL = Simplification("random_subspace", 2, 1)
+UNSEEN = ("unseen_structure", "unseen_structure_long", "unseen_length", "unseen_depth")
 SPLITS = ("iid", "seen_structure", "iid_matched", *UNSEEN)
 USUAL = 0.97  # where nothing else is planted, all agree with the model, and are right, so often
 
-Planted = Mapping[tuple[Simplification, str], float]  # by simplification and split
+Rate = float | Mapping[str, float]  # for both depths, "shallow" and "deep", or by depth
+Planted = Mapping[tuple[Simplification, str], Rate]  # by simplification and split
 
 
 @pytest.fixture
@@ -28,41 +30,42 @@ def planted(small_experiment) -> Callable[..., Study]:
     measuring = small_experiment.measuring.model_copy(update={"grid": grid})
     experiment = small_experiment.model_copy(update={"measuring": measuring})
 
-    def make(agreement: Planted | None = None, accuracy: Planted | None = None, model: Mapping | None = None, seeds=3) -> Study:
+    def make(agreement: Planted | None = None, accuracy: Planted | None = None, model: Mapping | None = None, **of) -> Study:
         rates = {split: {(MODEL, "accuracy"): (model or {}).get(split, USUAL)} for split in SPLITS}
-        for split, of in rates.items():
+        for split, of_split in rates.items():
             for s in (SVD, RANK_4, KMEANS, ONE_HOT, CONTROL):
-                of[s, "same_prediction"] = (agreement or {}).get((s, split), USUAL)
-                of[s, "accuracy"] = (accuracy or {}).get((s, split), USUAL)
-        return study(experiment, rates, seeds=seeds)
+                of_split[s, "same_prediction"] = (agreement or {}).get((s, split), USUAL)
+                of_split[s, "accuracy"] = (accuracy or {}).get((s, split), USUAL)
+        return study(experiment, rates, ("shallow", "deep"), by=("depth", "length"), **of)
 
     return make
 
 
-def findings_of(study: Study) -> list[Finding]:
-    return study.task.findings(study)
+def cells(study: Study, number: int, reading: str = "A", proxy: str = "svd") -> list[Cell]:
+    found = study.task.findings(study)
+    return [c for c in found if (c.claim.number, c.reading, c.proxy) == (number, reading, proxy)]
 
 
-def effects(findings: list[Finding], claim: Claim, begins: str) -> dict[str, tuple[float, str]]:
-    """Effect and verdict by the last word of each statement that begins so."""
-    of_claim = [f for f in findings if f.claim == claim and f.statement.startswith(begins)]
-    return {f.statement.split()[-1]: (round(f.effect.value, 6), f.verdict) for f in of_claim}
+def effects(study: Study, number: int, reading: str = "A", proxy: str = "svd") -> dict[tuple[str, str], tuple[float, str]]:
+    """Effect and verdict by split and reference."""
+    found = cells(study, number, reading, proxy)
+    return {(c.split, c.reference): (pytest.approx(c.effect.value, abs=1e-6), c.verdict) for c in found if c.measured}
 
 
-# Which simplification stands for a proxy
+# Which simplification stands for a family
 
 
 @pytest.mark.parametrize(
     ("rank_2", "rank_4", "chosen"),
     [
         pytest.param(0.95, 0.99, SVD, id="the simplest that is trusted"),
-        pytest.param(0.901, 0.99, SVD, id="trusted from 90 % on"),
+        pytest.param(0.901, 0.99, SVD, id="trusted from the level on"),
         pytest.param(0.5, 0.95, RANK_4, id="the only one that is"),
         pytest.param(0.5, 0.6, RANK_4, id="none, so the closest"),
         pytest.param(0.7, 0.6, SVD, id="none, and the closest is simpler"),
     ],
 )
-def test_the_simplification_that_stands_for_a_proxy_is_chosen_on_a_split_of_its_own(planted, rank_2, rank_4, chosen):
+def test_the_simplification_that_stands_for_a_family_is_chosen_on_a_split_of_its_own(planted, rank_2, rank_4, chosen):
     agreement = {(SVD, "seen_structure"): rank_2, (RANK_4, "seen_structure"): rank_4}
     for split in set(SPLITS) - {"seen_structure"}:  # on which the other one would be chosen
         other = RANK_4 if chosen == SVD else SVD
@@ -70,86 +73,175 @@ def test_the_simplification_that_stands_for_a_proxy_is_chosen_on_a_split_of_its_
     made = planted(agreement)
     assert representative(made, 1, "svd") == chosen
     assert representative(made, 1, "weight_svd") is None, "which was not measured"
+    assert {c.setting for c in made.task.findings(made) if c.proxy == "svd" and c.reading in "AB"} == {chosen.label}
 
 
 def test_nothing_is_claimed_about_controls(planted):
     made = planted()
     assert proxies_of(made, 1) == ["svd", "kmeans", "one_hot"]
-    assert proxies_of(made, 1, fitted=True) == ["svd", "kmeans"]
-    assert proxies_of(made, 1, fitted=False) == ["one_hot"]
-    assert not [finding for finding in findings_of(made) if finding.statement.startswith("random subspace")]
+    assert proxies_of(made, 1, "fitted") == ["svd", "kmeans"]
+    assert proxies_of(made, 1, "no data") == ["one_hot"]
+    by_claim = {number: {c.proxy for c in made.task.findings(made) if c.claim.number == number} for number in (1, 2, 3, 4)}
+    assert by_claim == {1: {"svd", "kmeans"}, 2: {"svd", "kmeans"}, 3: {"svd", "kmeans", "one_hot"}, 4: {"one_hot"}}
 
 
-# The claims
+# The claims as the paper says them
 
 
 @pytest.mark.parametrize(
-    ("claim", "s", "label", "other", "of_other"),
-    [(LESS_FAITHFUL, SVD, "SVD", WITHOUT_DATA, "one-hot"), (WITHOUT_DATA, ONE_HOT, "one-hot", LESS_FAITHFUL, "SVD")],
+    ("number", "s", "other", "of_other"),
+    [(1, SVD, 4, "one_hot"), (4, ONE_HOT, 1, "svd")],
     ids=["fitted on data", "without data"],
 )
-def test_a_gap_is_agreement_in_distribution_less_agreement_elsewhere(planted, claim, s, label, other, of_other):
-    agreement = {"iid": 0.9, "unseen_structure": 0.7, "unseen_length": 0.95, "unseen_depth": 0.5}
-    findings = findings_of(planted({(s, split): rate for split, rate in agreement.items()}))
-    assert effects(findings, claim, label) == {
-        "unseen_structure": (0.2, SUPPORTED), "unseen_length": (-0.05, NOT_SUPPORTED), "unseen_depth": (0.4, SUPPORTED),
-    }  # fmt: skip
-    assert claim.verdict(findings) == NOT_SUPPORTED, "one of its statements is"
-    assert {value for value, _ in effects(findings, other, of_other).values()} == {0}, "nothing was planted there"
-    assert effects(findings, other, label) == {}, "a proxy joins only the claim that is about its kind"
+def test_a_gap_is_agreement_in_distribution_less_agreement_elsewhere(planted, number, s, other, of_other):
+    agreement = {"iid": 0.9, "unseen_structure": 0.7, "unseen_structure_long": 0.9, "unseen_length": 0.95, "unseen_depth": 0.5}
+    made = planted({(s, split): rate for split, rate in agreement.items()})
+    assert effects(made, number, proxy=s.proxy) == {
+        ("unseen_structure", "iid"): (0.2, GAP),
+        ("unseen_structure_long", "iid"): (0, EQUAL),
+        ("unseen_length", "iid"): (-0.05, OPPOSITE),
+        ("unseen_depth", "iid"): (0.4, GAP),
+    }
+    assert {verdict for _, verdict in effects(made, other, proxy=of_other).values()} == {EQUAL}, "nothing was planted there"
 
 
-@pytest.mark.parametrize(("rate", "effect", "verdict"), [(0.95, 0.05, SUPPORTED), (0.7, -0.2, NOT_SUPPORTED)])
-def test_the_model_generalizes_where_it_is_right_often_enough(planted, rate, effect, verdict):
-    findings = findings_of(planted(model={"unseen_depth": rate, "iid": 0.2}))
-    assert effects(findings, SYSTEMATIC, "The model") == {f"{ACCURATE:.0%}": (effect, verdict)}
-
-
-@pytest.mark.parametrize(("sign", "verdict"), [(1, SUPPORTED), (-1, NOT_SUPPORTED)])
+@pytest.mark.parametrize(("sign", "verdict"), [(1, GAP), (-1, OPPOSITE)])
 def test_accuracy_is_lost_against_the_model_and_more_than_elsewhere(planted, sign, verdict):
     """SVD loses 0.01 on iid, gains 0.02 on its control and loses 0.3 at unseen depth; or all the other way round."""
     model = {"iid": 0.6, "iid_matched": 0.5, "unseen_depth": 0.4}
     lost = {"iid": 0.01, "iid_matched": -0.02, "unseen_depth": 0.3}
-    findings = findings_of(planted(accuracy={(SVD, x): model[x] - sign * lost[x] for x in lost}, model=model))
-    expected = {"iid": (round(sign * 0.29, 6), verdict), "iid_matched": (round(sign * 0.32, 6), verdict)}
-    assert effects(findings, SYSTEMATIC, "SVD") == expected
-
-
-def test_a_proxy_that_does_not_match_the_model_loses_nothing_that_counts(planted):
-    findings = findings_of(planted({(KMEANS, "seen_structure"): 0.89}))
-    of_kmeans = [f for f in findings if f.claim == SYSTEMATIC and f.statement.startswith("k-means")]
-    assert [(f.effect, f.reason) for f in of_kmeans] == [(None, "no setting matches the model in distribution")] * 2
+    made = planted(accuracy={(SVD, x): model[x] - sign * lost[x] for x in lost}, model=model)
+    assert effects(made, 2) == {("unseen_depth", "iid"): (sign * 0.29, verdict)}
+    assert effects(made, 2, "B") == {
+        ("unseen_depth", "iid_matched"): (sign * 0.32, verdict),
+        ("unseen_depth", "iid_matched at the same depth"): (sign * 0.32, verdict),
+    }
+    assert [cell.word for cell in cells(made, 2)] == ["loses more" if sign > 0 else "loses less"]
 
 
 def test_a_proxy_is_better_where_it_is_right_more_often_than_the_model(planted):
     model = {"unseen_length": 0.6, "unseen_depth": 0.5}
     accuracy = {(s, split): rate for s in (SVD, KMEANS) for split, rate in model.items()}
     accuracy |= {(ONE_HOT, "unseen_length"): 0.75, (ONE_HOT, "unseen_depth"): 0.3, (SVD, "unseen_depth"): 0.4}
-    findings = findings_of(planted(accuracy=accuracy, model=model))
-    assert effects(findings, BETTER, "one-hot") == {"unseen_length": (0.15, SUPPORTED), "unseen_depth": (-0.2, NOT_SUPPORTED)}
-    assert effects(findings, BETTER, "SVD") == {"unseen_length": (0, NOT_SUPPORTED), "unseen_depth": (-0.1, NOT_SUPPORTED)}
-    assert BETTER.verdict(findings) == SUPPORTED, "one such proxy is enough"
+    made = planted({(ONE_HOT, "seen_structure"): 0.2}, accuracy, model)
+    against = "its model"
+    assert effects(made, 3, proxy="one_hot") == {
+        ("unseen_length", against): (0.15, GAP), ("unseen_depth", against): (-0.2, OPPOSITE),
+    }  # fmt: skip
+    assert effects(made, 3) == {("unseen_length", against): (0, EQUAL), ("unseen_depth", against): (-0.1, OPPOSITE)}
+    assert not cells(made, 3, "B"), "it is held against its model, and no split has a part in it"
+    assert [cell.word for cell in cells(made, 3, proxy="one_hot")] == ["better", "worse"]
 
 
-def test_with_two_seeds_no_claim_has_a_verdict_and_each_says_why(planted):
-    findings = findings_of(planted(seeds=2))
-    assert {finding.claim.number for finding in findings} == {1, 2, 3, 4}
-    assert {finding.verdict for finding in findings} == {INCONCLUSIVE}
-    assert all("2 seed(s), but a verdict needs 3" in finding.reason for finding in findings)
+@pytest.mark.parametrize("number", [1, 2])
+def test_what_does_not_match_the_model_has_no_verdict(planted, number):
+    made = planted({(KMEANS, "seen_structure"): 0.89})
+    for reading in ("A", "B"):
+        found = cells(made, number, reading, "kmeans")
+        assert found
+        assert {cell.verdict for cell in found} == {NOT_APPLICABLE}
+        assert {cell.reason for cell in found} == {"89.0 % agreement on seen_structure: no setting reaches 90 %"}
+    assert NOT_APPLICABLE not in {cell.verdict for cell in cells(made, number)}, "SVD does"
 
 
-def test_a_finding_says_which_simplification_it_is_about_and_how_faithful_that_is(planted):
-    findings = findings_of(planted({(SVD, "seen_structure"): 0.5}))
-    of_svd = [finding for finding in findings if finding.statement.startswith("SVD")]
-    assert {finding.reason for finding in of_svd} == {"SVD, rank 4; 97 % agreement on seen_structure"}
+# Matched
+
+
+def test_what_another_mix_of_depths_costs_is_no_gap_at_the_same_depth(planted):
+    """Agreement depends on depth alone; deep positions are more frequent at unseen depth than among its references."""
+    by_depth = {"shallow": 0.98, "deep": 0.78}
+    counts = {
+        "unseen_depth": {"shallow": 1, "deep": 7},
+        "iid": {"shallow": 7, "deep": 1},
+        "iid_matched": {"shallow": 6, "deep": 2},
+    }
+    made = planted({(SVD, split): by_depth for split in (*counts, "unseen_length")}, n=counts)
+    assert effects(made, 1)["unseen_depth", "iid"] == (0.2 * 6 / 8, GAP)
+    matched = effects(made, 1, "B")
+    assert matched["unseen_depth", "iid_matched"] == (0.2 * 5 / 8, GAP)
+    assert matched["unseen_depth", "iid_matched at the same depth"] == (0, EQUAL)
+    assert matched["unseen_length", "iid at the same depth"] == (0, EQUAL)
+
+
+def test_structures_are_held_against_seen_ones_of_the_same_length(planted):
+    """`length` and `depth` are the same number here. Seen structures agree less often than iid, and the long ones more."""
+    counts = {"seen_structure": {"shallow": 7, "deep": 1}, "unseen_structure": {"shallow": 1, "deep": 7}}
+    seen, unseen = {"shallow": 0.96, "deep": 0.92}, {"shallow": 0.86, "deep": 0.82}
+    made = planted({(SVD, "seen_structure"): seen, (SVD, "unseen_structure"): unseen}, n=counts)
+    assert effects(made, 1, "B")["unseen_structure", "seen_structure at the same length"] == (0.1, GAP)
+
+
+def test_without_anything_alike_there_is_no_matched_effect(planted):
+    counts = {"unseen_depth": {"shallow": 0, "deep": 4}, "iid_matched": {"shallow": 4, "deep": 0}}
+    found = cells(planted(n=counts), 1, "B")
+    (cell,) = [cell for cell in found if cell.reference == "iid_matched at the same depth"]
+    assert (cell.effect, cell.verdict) == (None, NOT_APPLICABLE)
+    assert cell.reason.startswith("no depth has 20 scored positions in both 'iid_matched' and 'unseen_depth'")
+
+
+# At equal agreement
+
+
+def test_at_equal_agreement_the_effect_is_between_the_settings_of_a_family(planted):
+    agreement = {(SVD, "iid"): 0.75, (RANK_4, "iid"): 0.96, (SVD, "unseen_depth"): 0.5, (RANK_4, "unseen_depth"): 0.92}
+    found = [cell for cell in cells(planted(agreement), 1, "C") if cell.split == "unseen_depth"]
+    assert [cell.level for cell in found] == [*RULES.levels.sensitivity] == [0.8, 0.9, 0.95, 0.99]
+    assert [cell.effect.value for cell in found[:3]] == pytest.approx([0.8 - 0.6, 0.9 - 0.8, 0.95 - 0.9], abs=1e-6)
+    assert [cell.verdict for cell in found] == [GAP, GAP, GAP, NOT_APPLICABLE]
+    assert [cell.setting for cell in found[:2]] == ["SVD at 80 % on iid", "SVD at 90 % on iid"]
+    assert [cell.reason for cell in found] == ["", "", "", UNSPANNED]
+
+
+def test_a_level_that_all_settings_exceed_is_not_reached_from_below(planted):
+    agreement = {(SVD, "iid"): 0.85, (RANK_4, "iid"): 0.96}
+    found = [cell for cell in cells(planted(agreement), 1, "C") if cell.split == "unseen_depth"]
+    assert [cell.measured for cell in found] == [False, True, True, False]
+
+
+def test_between_the_settings_of_a_family_of_one_there_is_nothing(planted):
+    found = cells(planted(), 4, "C", "one_hot")
+    assert len(found) == 4 * len(UNSEEN)
+    assert {cell.verdict for cell in found} == {NOT_APPLICABLE}
+    assert all(cell.reason.startswith("a family of 1 has nothing to interpolate between") for cell in found)
+
+
+# Seeds
+
+
+def test_with_two_seeds_nothing_is_decided_and_each_cell_says_why(planted):
+    made = planted(seeds=2)
+    found = made.task.findings(made)
+    assert {cell.claim.number for cell in found} == {1, 2, 3, 4}
+    assert {cell.verdict for cell in found} <= {UNDECIDED, NOT_APPLICABLE}
+    assert all("measured in 2 seeds, a verdict needs 3" in cell.note for cell in found if cell.measured)
+    assert {cell.seeds for cell in found} == {(0, 1)}
+    assert all(cell.decides for cell in found)
+
+
+def test_with_ten_seeds_settings_are_chosen_on_five_and_verdicts_rest_on_the_others(planted):
+    """On seeds 5 to 9 all agree less often but on iid: chosen there, rank 4 would stand for SVD, and not match the model."""
+    agreement = {(SVD, "seen_structure"): 0.95, (RANK_4, "seen_structure"): 0.99}
+    shifts = {seed: -0.1 if seed >= 5 else 0.0 for seed in range(10)}
+    made = planted(agreement, seeds=10, shifts=shifts)
+    found = [cell for cell in cells(made, 1) if cell.split == "unseen_depth"]
+    assert [(cell.seeds, cell.decides) for cell in found] == [((5, 6, 7, 8, 9), True), ((0, 1, 2, 3, 4), False)]
+    assert [cell.plain()["seeds"] for cell in found] == [[5, 6, 7, 8, 9], [0, 1, 2, 3, 4]]
+    assert [round(cell.effect.value, 6) for cell in found] == [0.1, 0]
+    assert [cell.verdict for cell in found] == [GAP, EQUAL]
+    assert {cell.setting for cell in found} == {SVD.label}
+    assert {cell.reason for cell in found} == {"95.0 % agreement on seen_structure"}
+    assert {cell.decides for cell in cells(made, 1, "B")} == {cell.decides for cell in cells(made, 1, "C")} == {True, False}
 
 
 def test_what_a_claim_lacks_is_said_where_its_effect_would_stand(planted):
     made = planted()
     for seed in range(3):
-        (block,) = [block for block in made.estimates.blocks(seed) if block.split == "unseen_length"]
-        del block.sums[SVD, "same_prediction"]
-    lacking = [f for f in findings_of(made) if f.effect is None]
-    assert [f.statement for f in lacking] == ["SVD: same prediction as the model more often on iid than on unseen_length"]
+        del made.estimates.block(seed, "unseen_length").sums[SVD, "same_prediction"]
+    lacking = [cell for cell in cells(made, 1) if cell.effect is None]
+    assert [cell.split for cell in lacking] == ["unseen_length"]
     assert lacking[0].reason.startswith("same_prediction of SVD, rank 2, layer 1, was not measured on split 'unseen_length'")
-    assert lacking[0].verdict == INCONCLUSIVE
+    assert lacking[0].verdict == NOT_APPLICABLE
+    for seed in range(3):
+        del made.estimates.block(seed, "seen_structure").sums[SVD, "same_prediction"]
+    made.estimates._found.clear()
+    assert {cell.reason.partition(",")[0] for cell in cells(made, 1)} == {"same_prediction of SVD"}, "nor can one be chosen"

@@ -70,7 +70,8 @@ def plain_depths(task: DyckTask, rng: np.random.Generator) -> list[int]:
         while len(depths) <= task.max_length:
             if level == 0 and len(depths) >= task.min_length and rng.random() < task.p_end:
                 return depths
-            if level == 0 or (level < task.max_depth and rng.random() < 0.5):
+            chances = task.open_probability or (0.5,)
+            if level == 0 or (level < task.max_depth and rng.random() < chances[min(level, len(chances)) - 1]):
                 level += 1
                 depths.append(level)
             else:
@@ -93,7 +94,9 @@ def automata(draw) -> Automaton:
     longest = draw(st.integers(least, least + 20))
     shortest = draw(st.integers(0, longest) | st.just(0))
     p_end = draw(st.floats(0.05, 1.0))
-    return Automaton(max_depth, p_end, min_length, longest, shortest=shortest - shortest % 2, min_depth=min_depth)
+    opening = draw(st.lists(st.floats(0.05, 0.95), max_size=9).map(tuple))
+    shortest -= shortest % 2
+    return Automaton(max_depth, p_end, min_length, longest, shortest=shortest, min_depth=min_depth, open_probability=opening)
 
 
 @given(automata(), st.integers(1, 30), st.integers(0, 60), st.integers(0, 2**32))
@@ -162,6 +165,9 @@ def summary(depths: list[list[int]]) -> tuple[Counter, Counter, Counter]:
             DyckTask(max_depth=3, min_length=4, max_length=14, unseen_structure_length=14, p_end=0.4), id="short and shallow"
         ),
         pytest.param(
+            DyckTask(max_depth=5, min_length=4, max_length=40, open_probability=(0.7, 0.2, 0.6)), id="opens by its depth"
+        ),
+        pytest.param(
             DyckTask(max_depth=2, min_length=2, max_length=8, unseen_structure_length=8, p_end=0.1), id="limit hit often"
         ),
     ],
@@ -173,6 +179,22 @@ def test_sentences_are_distributed_as_by_rejection_from_the_automaton(config):
     vectorized = [[d for d in row if d] for row in drawn.depth.tolist()]
     for observed, expected in zip(summary(vectorized), summary(plain), strict=True):
         frequencies_agree(observed, expected)
+
+
+def test_half_everywhere_is_what_an_empty_open_probability_says():
+    plain, said = (sample(Automaton(open_probability=chances), 2, 300, 7) for chances in ((), (0.5,)))
+    np.testing.assert_array_equal(plain.tokens, said.tokens)
+
+
+def test_deeper_than_its_last_value_that_value_counts_and_at_the_maximal_depth_a_bracket_closes():
+    def depths(*chances: float) -> np.ndarray:
+        automaton = Automaton(max_depth=4, open_probability=chances, min_length=2, max_length=30)
+        return sample(automaton, 2, 500, 8).depth
+
+    last = depths(0.5, 0.7)
+    assert last.max() == 4
+    np.testing.assert_array_equal(last, depths(0.5, 0.7, 0.7, 0.1), "at depth 4, none opens")
+    assert (last != depths(0.5, 0.7, 0.1)).any()
 
 
 def test_a_least_depth_conditions_the_distribution_and_nothing_else():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,6 +27,7 @@ pytestmark = pytest.mark.kernels
 
 CONFIG = ModelConfig(layers=2, heads=2, width=12, mlp_width=16)
 SEED = 3  # of the fits
+MORE = "more"  # a source of training sentences beside the usual one
 SIMPLIFICATIONS = [
     Simplification("svd", 2, layer=1),
     Simplification("svd", 1),
@@ -34,11 +37,12 @@ SIMPLIFICATIONS = [
     Simplification("one_hot", None, layer=0),
     Simplification("kmeans", 3, head=0),
     Simplification("weight_svd", 2, layer=1),
+    Simplification("svd_joint", 2),
+    Simplification("svd_joint", 1, layer=1, head=0, fit_on=MORE),
     Simplification("svd", 2, layer=1, fit_on="iid"),
     Simplification("kmeans", 4, layer=0, fit_on="unseen_depth"),
 ]
-NAMES = ["same_prediction", "accuracy", "attention_jsd", "attention_top1", "output_kl"]
-COVARIATES = ["depth", "sentence_depth", "distance", "margin"]
+NAMES = ["same_prediction", "accuracy", "attention_jsd", "attention_top1", "output_kl", "outside"]
 
 
 # The model once more
@@ -64,8 +68,8 @@ class PlainModel:
         hidden = hidden * 0.5 * (1 + np.vectorize(math.erf)(hidden / math.sqrt(2)))
         return hidden @ self.w[f"{block}.mlp.2.weight"].T + self.w[f"{block}.mlp.2.bias"]
 
-    def run(self, tokens: list[int], simplify: dict | None = None):
-        """Logits [T, vocabulary], then patterns, and queries and keys, by (layer, head); `simplify` replaces patterns."""
+    def run(self, tokens: list[int], simplified: dict | None = None):
+        """Logits [T, vocabulary], then patterns, and queries and keys before they are replaced, by (layer, head)."""
         residual = self.w["token_embedding.weight"][tokens] + self.w["positions"][: len(tokens)]
         patterns, vectors = {}, {}
         for layer in range(CONFIG.layers):
@@ -76,8 +80,8 @@ class PlainModel:
                 d = CONFIG.head_width
                 q, k, v = (qkv[:, part * CONFIG.width + head * d :][:, :d] for part in range(3))
                 vectors[layer, head] = q, k
-                rule = (simplify or {}).get((layer, head), plain_pattern)
-                patterns[layer, head] = rule(q, k)
+                plain = (simplified or {}).get((layer, head), PlainHead())
+                patterns[layer, head] = plain.pattern(*plain.replace(q, k))
                 mixed.append(patterns[layer, head] @ v)
             residual = residual + np.concatenate(mixed, 1) @ self.w[f"{block}.attention.out.weight"].T
             residual = residual + self.mlp(self.norm(residual, f"{block}.norm_mlp"), block)
@@ -104,6 +108,13 @@ def plain_largest(weights: np.ndarray) -> np.ndarray:
 # The proxies once more
 
 
+class PlainHead(NamedTuple):
+    """By what queries and keys are replaced, and the pattern of what they are replaced by."""
+
+    replace: Callable = lambda q, k: (q, k)
+    pattern: Callable = plain_pattern
+
+
 def projection(vectors: np.ndarray, rank: int, centred: bool = True):
     mean = vectors.mean(0) if centred else np.zeros(vectors.shape[1])
     _, eigenvectors = np.linalg.eigh((vectors - mean).T @ (vectors - mean))
@@ -120,24 +131,37 @@ def clustering(vectors: np.ndarray, clusters: int):
     return lambda x: np.array([centroids[np.argmin([np.sum((row - c) ** 2) for c in centroids])] for row in x])
 
 
+def joint_projections(queries: np.ndarray, keys: np.ndarray, rank: int):
+    """Of queries and of keys, about the mean of each, onto the directions in which both together vary most."""
+    means = queries.mean(0), keys.mean(0)
+    scatter = sum(np.outer(x, x) for vectors, mean in zip((queries, keys), means, strict=True) for x in vectors - mean)
+    top = np.linalg.eigh(scatter)[1][:, -rank:]
+    return tuple(lambda x, mean=mean: mean + (x - mean) @ top @ top.T for mean in means)
+
+
 FITS = {"svd": projection, "svd_uncentred": uncentred_projection, "kmeans": clustering}
 
 
 def plain_rules(simplification: Simplification, plain: PlainModel, source: Sequences) -> dict:
-    """A pattern for each head that is simplified, by (layer, head)."""
+    """Each head that is simplified, by (layer, head)."""
     seen = [plain.run(tokens)[2] for tokens in sentences_of(source)]
     rules = {}
     for layer in range(CONFIG.layers) if simplification.layer < 0 else [simplification.layer]:
         for head in range(CONFIG.heads) if simplification.head < 0 else [simplification.head]:
-            if simplification.proxy == "one_hot":
-                rules[layer, head] = plain_one_hot
+            proxy, complexity = simplification.proxy, simplification.complexity
+            if proxy == "one_hot":
+                rules[layer, head] = PlainHead(pattern=plain_one_hot)
                 continue
-            if simplification.proxy == "weight_svd":
-                rules[layer, head] = plain_weight_svd(plain, layer, head, simplification.complexity)
+            if proxy == "weight_svd":
+                rules[layer, head] = PlainHead(plain_weight_svd(plain, layer, head, complexity))
                 continue
             captured = [np.concatenate([vectors[layer, head][part] for vectors in seen]) for part in (0, 1)]
-            q, k = (FITS[simplification.proxy](vectors, simplification.complexity) for vectors in captured)
-            rules[layer, head] = lambda queries, keys, q=q, k=k: plain_pattern(q(queries), k(keys))
+            q, k = (
+                joint_projections(*captured, complexity)
+                if proxy == "svd_joint"
+                else [FITS[proxy](vectors, complexity) for vectors in captured]
+            )
+            rules[layer, head] = PlainHead(lambda queries, keys, q=q, k=k: (q(queries), k(keys)))
     return rules
 
 
@@ -147,11 +171,11 @@ def plain_weight_svd(plain: PlainModel, layer: int, head: int, rank: int):
     w_q, w_k = (qkv[part * CONFIG.width + head * d :][:d] for part in (0, 1))
     left = np.linalg.svd(w_q.T @ w_k)[0][:, :rank]
 
-    def rule(queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    def replace(queries: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         streams = [np.linalg.lstsq(w_q, query, rcond=None)[0] for query in queries]
-        return plain_pattern(np.array([w_q @ (left @ (left.T @ x)) for x in streams]), keys)
+        return np.array([w_q @ (left @ (left.T @ x)) for x in streams]), keys
 
-    return rule
+    return replace
 
 
 # The measures once more
@@ -171,13 +195,25 @@ def lead(logits: np.ndarray, split: Split) -> float:
     return best - second
 
 
+def plain_share(vector: np.ndarray, replaced: np.ndarray) -> float:
+    """How much of a vector is dropped, of its squared length."""
+    return min(1.0, sum((a - b) ** 2 for a, b in zip(vector, replaced, strict=True)) / sum(a**2 for a in vector))
+
+
+def plain_outside(pattern: np.ndarray, vectors: tuple, head: PlainHead, t: int) -> float:
+    """Half of the share dropped of the query at t and half of that of the keys that the model attends to from there."""
+    (queries, keys), (new_queries, new_keys) = vectors, head.replace(*vectors)
+    of_keys = sum(pattern[t, s] * plain_share(keys[s], new_keys[s]) for s in range(t + 1))
+    return (plain_share(queries[t], new_queries[t]) + of_keys) / 2
+
+
 def plain_measures(plain: PlainModel, split: Split, rules: dict) -> list[dict]:
     """Covariates and every measure at each scored position. Attention measures are means over the simplified heads."""
-    everywhere = {(layer, head): plain_pattern for layer in range(CONFIG.layers) for head in range(CONFIG.heads)}
+    everywhere = {(layer, head): PlainHead() for layer in range(CONFIG.layers) for head in range(CONFIG.heads)}
     found = []
     for row, tokens in enumerate(sentences_of(split)):
         original, patterns, _ = plain.run(tokens)
-        simplified, simplified_patterns, _ = plain.run(tokens, rules)
+        simplified, simplified_patterns, vectors = plain.run(tokens, rules)
         for t in np.flatnonzero(split.scored[row]).tolist():
             choice, other = (max(split.candidates.tolist(), key=lambda c: logits[t, c]) for logits in (original, simplified))
             p, q = softmax(original[t]), softmax(simplified[t])
@@ -196,20 +232,22 @@ def plain_measures(plain: PlainModel, split: Split, rules: dict) -> list[dict]:
                     ),
                     "attention_top1": np.mean([np.minimum(plain_largest(a), plain_largest(b)).sum() for a, b in pairs]),
                     "output_kl": sum(x * math.log(x / y) for x, y in zip(p, q, strict=True)),
+                    "outside": np.mean(
+                        [plain_outside(patterns[at], vectors[at], head, t) for at, head in (rules or everywhere).items()]
+                    ),
                     "lead": min(lead(original[t], split), lead(simplified[t], split)),
                 }
             )
     return found
 
 
-def plain_positions(model, splits: list[Split], training: Sequences, simplifications: list[Simplification]) -> pd.DataFrame:
+def plain_positions(model, splits: list[Split], sources: dict, simplifications: list[Simplification]) -> pd.DataFrame:
     """One row per scored position and simplification (or the model itself), with the index of it among `simplifications`."""
     plain = PlainModel(model)
-    sources = {TRAINING: training, **{split.name: split for split in splits}}
     tables = [pd.DataFrame(plain_measures(plain, split, {})).assign(index=-1) for split in splits]
     for i, simplification in enumerate(simplifications):
         rules = plain_rules(simplification, plain, sources[simplification.fit_on])
-        for split in splits if simplification.fit_on == TRAINING else [sources[simplification.fit_on]]:
+        for split in [s for s in splits if simplification.fit_on in (TRAINING, MORE, s.name)]:
             tables.append(pd.DataFrame(plain_measures(plain, split, rules)).assign(index=i))
     return pd.concat(tables, ignore_index=True)
 
@@ -232,8 +270,13 @@ def training(small_dataset) -> Sequences:
 
 
 @pytest.fixture(scope="module")
-def fitter(model, splits, training) -> Fitter:
-    return Fitter(model, {TRAINING: training, **{split.name: split for split in splits}}, SEED)
+def sources(splits, training, small_dataset) -> dict[str, Sequences]:
+    return {TRAINING: training, MORE: small_dataset.training.first(35), **{split.name: split for split in splits}}
+
+
+@pytest.fixture(scope="module")
+def fitter(model, sources) -> Fitter:
+    return Fitter(model, sources, SEED)
 
 
 @pytest.fixture(scope="module")
@@ -242,8 +285,8 @@ def blocks(fitter, splits) -> list[table.Block]:
 
 
 @pytest.fixture(scope="module")
-def positions(model, splits, training) -> pd.DataFrame:
-    return plain_positions(model, splits, training, SIMPLIFICATIONS)
+def positions(model, splits, sources) -> pd.DataFrame:
+    return plain_positions(model, splits, sources, SIMPLIFICATIONS)
 
 
 @torch.no_grad()
@@ -252,24 +295,29 @@ def test_the_plain_model_is_the_model(model, splits):
         np.testing.assert_allclose(PlainModel(model).run(tokens)[0], model(torch.tensor([tokens]))[0].numpy(), atol=1e-10)
 
 
-def test_a_block_is_of_one_split_and_all_that_was_measured_on_it(blocks, splits):
+@pytest.fixture(scope="module")
+def covariates(splits) -> list[str]:
+    return [*splits[0].covariates, "margin"]
+
+
+def test_a_block_is_of_one_split_and_all_that_was_measured_on_it(blocks, splits, covariates):
     assert [block.split for block in blocks] == [split.name for split in splits]
     assert [block.sequences for block in blocks] == [14, 9]
     for block in blocks:
-        assert block.covariates == COVARIATES
+        assert block.covariates == covariates
         assert block.measures == NAMES == list(MEASURES) == list(LABELS)
-        measured = [s for s in SIMPLIFICATIONS if s.fit_on in (TRAINING, block.split)]
+        measured = [s for s in SIMPLIFICATIONS if s.fit_on in (TRAINING, MORE, block.split)]
         assert block.simplifications == [MODEL, *measured], "an oracle is tested on what it was fitted on"
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_rows_hold_the_sums_of_the_plain_computation(blocks, positions, name):
+def test_rows_hold_the_sums_of_the_plain_computation(blocks, positions, covariates, name):
     for block in blocks:
         for simplification in block.simplifications:
             index = SIMPLIFICATIONS.index(simplification) if simplification != MODEL else -1
             of = positions[(positions["split"] == block.split) & (positions["index"] == index)]
-            rows = of.groupby(["sequence", *COVARIATES], as_index=False)[["n", name]].sum()
-            for column in ("sequence", *COVARIATES, "n"):
+            rows = of.groupby(["sequence", *covariates], as_index=False)[["n", name]].sum()
+            for column in ("sequence", *covariates, "n"):
                 np.testing.assert_array_equal(block.columns[column], rows[column], err_msg=column)
             sums = block.sums[simplification, name]
             np.testing.assert_allclose(sums, rows[name], rtol=1e-6, atol=1e-6, err_msg=str(simplification))
@@ -281,6 +329,7 @@ def test_the_cases_compared_are_telling(positions):
     for name in ("same_prediction", "accuracy", "attention_jsd", "attention_top1"):
         assert 0.05 < simplified[name].mean() < 0.95, name
     assert simplified["output_kl"].mean() > 0.05
+    assert 0.05 < simplified["outside"].mean() < 0.95
     assert 0.05 < model["accuracy"].mean() < 0.95
     assert model["margin"].nunique() > 5
     assert positions["lead"].min() > 1e-6, "no prediction hangs on rounding"
@@ -291,18 +340,16 @@ def test_the_model_agrees_with_itself(blocks):
         n = block.columns["n"]
         np.testing.assert_array_equal(block.sums[MODEL, "same_prediction"], n)
         np.testing.assert_allclose(block.sums[MODEL, "attention_top1"], n)
-        for name in ("attention_jsd", "output_kl"):
+        for name in ("attention_jsd", "output_kl", "outside"):
             np.testing.assert_array_equal(block.sums[MODEL, name], 0)
 
 
-def test_results_are_means_over_scored_positions(blocks, positions):
-    margins = blocks[0].labels["margin"]
-    named = positions.assign(margin=[margins[code] for code in positions["margin"]], whole="").astype(
-        dict.fromkeys(COVARIATES, str)
-    )
+def test_results_are_means_over_scored_positions(blocks, positions, covariates):
+    names = {of: [blocks[0].labels[of][code] for code in positions[of]] for of in covariates if of in blocks[0].labels}
+    named = positions.assign(**names, whole="").astype(dict.fromkeys(covariates, str))
     expected = {
         (*keys, "" if group == "whole" else group): part
-        for group in ("whole", *COVARIATES)
+        for group in ("whole", *covariates)
         for keys, part in named.groupby(["index", "split", group])[[*NAMES, "n"]]
     }
     results = table.tidy(blocks, "dyck", 7)
@@ -336,6 +383,15 @@ def test_what_is_left_out_of_a_split_is_not_measured_there(fitter, splits):
     assert [block.simplifications for block in blocks] == [[MODEL, everywhere], [MODEL, everywhere, one_layer]]
 
 
+def test_what_is_fitted_on_a_split_that_is_not_measured_is_measured_nowhere(model, sources, splits, small_dataset):
+    """And what is fitted on training sentences is measured on all, whatever type and name these have."""
+    elsewhere = small_dataset.splits["unseen_length"].first(20)
+    fitter = Fitter(model, {**sources, "unseen_length": elsewhere, "of_users": elsewhere}, SEED)
+    oracle, of_users = (Simplification("svd", 2, fit_on=source) for source in ("unseen_length", "of_users"))
+    blocks = measure(splits, [oracle, of_users], fitter)
+    assert [block.simplifications for block in blocks] == [[MODEL, of_users]] * 2
+
+
 def assert_the_same(found: list[table.Block], expected: list[table.Block]) -> None:
     for one, other in zip(found, expected, strict=True):
         assert (one.split, set(one.sums)) == (other.split, set(other.sums))
@@ -362,7 +418,7 @@ def test_single_precision_agrees_with_the_plain_computation(random_model, splits
     simplification = Simplification("svd", 2, layer=1)
     single = random_model(CONFIG, seed=1)
     (block,) = measure(splits[1:], [simplification], Fitter(single, {TRAINING: training}, SEED))
-    positions = plain_positions(single, splits[1:], training, [simplification])
+    positions = plain_positions(single, splits[1:], {TRAINING: training}, [simplification])
     assert positions["lead"].min() > 1e-3, "no prediction hangs on rounding"
     for index, measured in ((-1, MODEL), (0, simplification)):
         of = positions[positions["index"] == index]
@@ -417,6 +473,79 @@ def test_ties_are_ties_however_a_processor_rounds(noise):
         rounded = tied * (1 + noise * torch.tensor(signs))
         torch.testing.assert_close(most_attended(rounded), torch.tensor([1, 1, 0, 1]) / 3)
         assert measures.overlap_of_first(rounded, torch.tensor([1.0, 0.0, 0.0, 0.0])).item() == pytest.approx(1 / 3)
+
+
+def test_what_drops_nothing_all_and_more_than_all_by_hand():
+    """A vector of length 0 is no exception, and neither is one whose square underflows in single precision."""
+    vectors = torch.tensor([[3.0, 4.0], [3.0, 4.0], [3.0, 4.0], [0.0, 0.0], [0.0, 0.0], [3e-30, 4e-30]])
+    replaced = torch.tensor([[3.0, 4.0], [3.0, 0.0], [-9.0, 9.0], [0.0, 0.0], [0.0, 1e-3], [3e-30, 0.0]])
+    torch.testing.assert_close(measures.dropped_share(vectors, replaced)[:5], torch.tensor([0, 0.64, 1, 0, 1]))
+    assert measures.dropped_share(vectors, replaced).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        pytest.param(lambda q, k, attend: attend(0 * q, k), 0.5, id="no query"),
+        pytest.param(lambda q, k, attend: attend(q, 0 * k), 0.5, id="no keys"),
+        pytest.param(lambda q, k, attend: attend(0 * q, 0 * k), 1, id="neither"),
+        pytest.param(lambda q, k, attend: attend(q, k).square(), 0, id="both, but another pattern"),
+        pytest.param(
+            lambda q, k, attend: torch.eye(k.shape[2]).to(q)[: q.shape[2]].expand(*q.shape[:3], -1), 0, id="no scores"
+        ),
+    ],
+)
+def test_any_rule_is_measured_by_what_it_attends_with(model, splits, rule, expected):
+    of = Simplification("a rule of one's own", layer=1)
+    block = faithfulness.compare(model, splits[0], {of: {1: rule}})
+    np.testing.assert_allclose(block.sums[of, "outside"], expected * block.columns["n"], rtol=1e-6)
+
+
+# Learned subspaces
+
+
+def plain_projector(proxy) -> np.ndarray:
+    """The matrix of a proxy's projection, read off what it does, for queries and for keys; they have to be the same."""
+    zero, unit = torch.zeros(1, 6).double(), torch.eye(6).double()
+    (q0, k0), (q1, k1) = proxy.simplify(zero, zero), proxy.simplify(unit, unit)
+    np.testing.assert_allclose(q1 - q0, k1 - k0, atol=1e-12)
+    return (q1 - q0).numpy()
+
+
+def plain_divergence(plain: PlainModel, source: Sequences, at: tuple[int, int], projector: np.ndarray) -> float:
+    """Mean divergence over what is predicted, with one head's queries and keys projected about their means."""
+    sentences, fitted = sentences_of(source), source.real if source.fitted is None else source.fitted
+    seen = [plain.run(tokens)[2][at] for tokens in sentences]
+    means = [np.mean([x for row, s in enumerate(seen) for x in s[part][fitted[row, : len(s[part])]]], 0) for part in (0, 1)]
+    head = PlainHead(lambda *both: tuple(m + (x - m) @ projector for x, m in zip(both, means, strict=True)))
+    found = []
+    for row, tokens in enumerate(sentences):
+        original, simplified = plain.run(tokens)[0], plain.run(tokens, {at: head})[0]
+        for t in [t for t in range(len(tokens) - 1) if fitted[row, t]]:
+            p, q = softmax(original[t]), softmax(simplified[t])
+            found.append(sum(x * math.log(x / y) for x, y in zip(p, q, strict=True)))
+    return float(np.mean(found))
+
+
+@pytest.mark.parametrize("some", [False, True], ids=["all positions", "some positions"])
+@pytest.mark.parametrize("at", [(0, 1), (1, 0)], ids=["first layer", "last layer"])
+@torch.no_grad()
+def test_a_learned_subspace_lowers_the_divergence_that_it_reports(model, training, at, some):
+    """And that is the divergence of the plain model; few sentences are one minibatch."""
+    fitted = training.real & (np.indices(training.tokens.shape).sum(0) % 3 > 0) if some else None
+    source = replace(training, fitted=fitted)
+    fitter = Fitter(model, {TRAINING: source}, SEED)
+    reported = {}
+    for name in ("svd_joint", "learned_subspace"):
+        proxy = fitter.proxies(Simplification(name, 2, *at))[at[0]][at[1]]
+        projector = plain_projector(proxy)
+        np.testing.assert_allclose(projector @ projector, projector, atol=1e-9)
+        np.testing.assert_allclose(projector, projector.T, atol=1e-9)
+        assert np.linalg.matrix_rank(projector, tol=1e-6) == 2
+        divergences = [float(fitter.head(*at).divergence(proxy, step)) for step in (None, 0, 5)]
+        assert divergences == pytest.approx([plain_divergence(PlainModel(model), source, at, projector)] * 3, abs=1e-6)
+        reported[name] = divergences[0]
+    assert 0 < reported["learned_subspace"] < 0.95 * reported["svd_joint"]
 
 
 def compared(original: torch.Tensor, simplified: torch.Tensor, candidates: tuple[int, ...] = (0, 1)) -> Comparison:

@@ -12,8 +12,8 @@ from torch import Tensor
 from lib.config import checked
 from lib.errors import InputError
 from lib.measuring.faithfulness import measure
-from lib.measuring.intervals import Estimates
-from lib.models.base import Capture, attend_as_usual, most_attended
+from lib.measuring.estimates import Estimates
+from lib.models.base import Capture, attend_as_usual, capture, most_attended
 from lib.models.transformer import ModelConfig, Transformer, attention_scores
 from lib.proxies import MODEL, PROXIES, TRAINING, Fitter, Simplification
 from lib.split import Sequences
@@ -227,6 +227,26 @@ def test_a_rule_applies_to_its_own_layer_only(model):
     torch.testing.assert_close(after[1].queries, before[1].queries)
     torch.testing.assert_close(after[1].pattern, most_attended(before[1].pattern))
     assert not torch.allclose(after[2].queries, before[2].queries)
+
+
+@every_model
+def test_captured_are_the_positions_that_are_fitted_on_and_all_tokens_where_none_are_named(model):
+    """Queries and keys of each layer, a sequence at a time, whatever the batches are."""
+    tokens = random_tokens(7, 12, seed=2)
+    tokens[2:4, 5:] = 0
+    everything = Sequences.padded(tokens.numpy())
+    fitted = everything.real & (np.random.default_rng(0).random((7, 12)) < 0.3)
+    fitted[1] = False  # a sequence may have none
+    every, chosen = (
+        capture(model, sequences, batch_size=3)
+        for sequences in (everything, Sequences(tokens=everything.tokens, lengths=everything.lengths, fitted=fitted))
+    )
+    kept = torch.from_numpy(fitted[everything.real])
+    assert 0 < kept.sum() < len(kept) == everything.lengths.sum()
+    for layer in range(model.layers):
+        for whole, part in zip(every[layer], chosen[layer], strict=True):
+            assert whole.shape == (model.heads, len(kept), model.head_width)
+            torch.testing.assert_close(part, whole[:, kept], rtol=0, atol=0)
 
 
 # A model of another make

@@ -9,11 +9,11 @@ import torch
 from lib.errors import InputError
 from lib.experiment import Experiment, MeasuringConfig
 from lib.measuring import table
+from lib.measuring.estimates import Estimates
 from lib.measuring.faithfulness import measure
-from lib.measuring.intervals import Estimates
 from lib.models.base import Capture, capture
 from lib.models.transformer import ModelConfig, attention_scores
-from lib.proxies import MODEL, PROXIES, TRAINING, Fitter, Head, Proxy, Simplification
+from lib.proxies import MODEL, PROXIES, TRAINING, Fitter, Head, Proxy, Simplification, divergence, learned
 from lib.split import Sequences
 
 pytestmark = pytest.mark.kernels
@@ -86,8 +86,13 @@ def test_a_cluster_for_every_distinct_vector_changes_nothing(model, training):
 
 @pytest.mark.parametrize(
     "simplification",
-    [Simplification("svd", 8), Simplification("weight_svd", 8), Simplification("svd", 8, layer=1, head=1)],
-    ids=["every head", "weights of every head", "one head of the second layer"],
+    [
+        Simplification("svd", 8),
+        Simplification("svd_joint", 8),
+        Simplification("weight_svd", 8),
+        Simplification("svd", 8, layer=1, head=1),
+    ],
+    ids=["every head", "both together of every head", "weights of every head", "one head of the second layer"],
 )
 def test_an_identity_has_the_measures_of_one(fitter, small_dataset, simplification):
     for block in measure(list(small_dataset.splits.values()), [simplification], fitter):
@@ -95,7 +100,7 @@ def test_an_identity_has_the_measures_of_one(fitter, small_dataset, simplificati
         np.testing.assert_array_equal(found["same_prediction"], n)
         np.testing.assert_array_equal(found["accuracy"], block.sums[MODEL, "accuracy"])
         np.testing.assert_allclose(found["attention_top1"], n, rtol=1e-6)
-        np.testing.assert_allclose([found["attention_jsd"], found["output_kl"]], 0, atol=1e-9)
+        np.testing.assert_allclose([found["attention_jsd"], found["output_kl"], found["outside"]], 0, atol=1e-9)
 
 
 # SVD
@@ -210,6 +215,19 @@ def test_uncentred_svd_projects_about_the_origin(fitter, rank):
         np.testing.assert_allclose(replaced.numpy(), (u[:, :rank] * s[:rank]) @ vt[:rank], atol=1e-9)
 
 
+@pytest.mark.parametrize("rank", [1, 3, 7])
+def test_joint_svd_projects_onto_the_top_directions_of_queries_and_keys_together(fitter, rank):
+    head = head_of(fitter)
+    vectors = [x.numpy() for x in (head.queries, head.keys)]
+    moved = np.concatenate([x - x.mean(0) for x in vectors])
+    u, s, vt = np.linalg.svd(moved, full_matrices=False)
+    expected = np.split((u[:, :rank] * s[:rank]) @ vt[:rank], 2)
+    for x, replaced, at in zip(
+        vectors, PROXIES["svd_joint"].fit(head, rank).simplify(head.queries, head.keys), expected, strict=True
+    ):
+        np.testing.assert_allclose(replaced.numpy(), at + x.mean(0), atol=1e-9)
+
+
 @pytest.mark.parametrize("rank", [1, 3, 8])
 def test_random_subspaces_have_their_rank_follow_from_the_seed_and_lie_in_those_of_higher_rank(fitter, rank):
     head = head_of(fitter, seed=5)
@@ -245,6 +263,72 @@ def test_weight_svd_truncates_the_bilinear_form_of_the_head(model, training, fit
         future = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
         expected = scores.masked_fill(future, -torch.inf).softmax(-1)
         torch.testing.assert_close(seen.pattern[:, head], expected, atol=1e-9, rtol=0)
+
+
+# Learned subspaces
+
+
+@pytest.fixture
+def few_steps(monkeypatch):
+    """As few as do for what does not depend on how good the subspace is; minibatches of 16 sentences of 18 tokens at most."""
+    monkeypatch.setattr(learned, "_STEPS", 12)
+    monkeypatch.setattr(divergence, "_POSITIONS", 16 * 18)
+
+
+@torch.no_grad()
+def test_a_learned_subspace_follows_from_the_seed_and_leaves_the_model_as_it_was(few_steps, random_model, training):
+    """Also where gradients are off, as they are while something is measured."""
+    model = random_model(CONFIG).double()
+    before = {name: weights.clone() for name, weights in model.state_dict().items()}
+    one, same, other = (
+        Fitter(model, {TRAINING: training}, seed).proxies(Simplification("learned_subspace", 3, 0, 1))[0][1]
+        for seed in (0, 0, 1)
+    )
+    torch.testing.assert_close(one.queries.basis, same.queries.basis)
+    torch.testing.assert_close(one.queries.basis, one.keys.basis)
+    assert not torch.allclose(one.queries.basis, other.queries.basis)
+    assert not one.queries.basis.requires_grad
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter, before[name], rtol=0, atol=0)
+        assert parameter.requires_grad
+        assert parameter.grad is None
+
+
+@torch.no_grad()
+def test_minibatches_rotate_and_the_whole_is_their_mean(few_steps, monkeypatch, fitter):
+    proxy = PROXIES["svd_joint"].fit(head_of(fitter), 2)
+
+    def reported() -> list[float]:
+        return [float(fitter.head(1, 0).divergence(proxy, step)) for step in (*range(6), None)]
+
+    *steps, whole = reported()
+    assert steps[:3] == steps[3:], "40 sentences are three minibatches of at most 16"
+    assert len(set(steps)) == 3
+    assert whole == pytest.approx(np.mean(steps))
+    monkeypatch.setattr(divergence, "_POSITIONS", 1)
+    assert len(set(reported()[:6])) == 6, "there is no less than a sentence"
+    monkeypatch.setattr(divergence, "_BATCHES", 2)
+    *steps, _ = reported()
+    assert len(set(steps)) == 2
+
+
+def test_a_learned_subspace_needs_a_model(fitter):
+    head = head_of(fitter)
+    with pytest.raises(InputError, match=r"learned_subspace needs a model to agree with.*through a Fitter"):
+        PROXIES["learned_subspace"].fit(head, 2)
+
+
+def test_a_learned_subspace_needs_a_model_with_gradients(monkeypatch, random_model, training):
+    model = random_model(CONFIG)
+    monkeypatch.setattr(model, "run", torch.no_grad()(model.run))
+    with pytest.raises(InputError, match="learned_subspace needs a model that can be differentiated"):
+        Fitter(model, {TRAINING: training}).rules(Simplification("learned_subspace", 2))
+
+
+def test_a_learned_subspace_needs_predictions(model, training):
+    alone = Sequences(tokens=training.tokens[:, :1], lengths=np.ones(len(training), int))
+    with pytest.raises(InputError, match=r"no position to fit on is followed by a token.*fit on other sequences"):
+        Fitter(model, {TRAINING: alone}).rules(Simplification("learned_subspace", 2))
 
 
 # Where, and on what
@@ -375,14 +459,14 @@ def test_a_new_proxy_joins_an_experiment_wherever_something_is_measured(rounded,
     each_head = {"svd": (2,)}
     measuring = small_experiment.measuring.model_copy(update={"each_head": each_head})
     wider = small_experiment.model_copy(update={"measuring": measuring}).with_proxies(["rounded"])
-    for grid in (wider.measuring.grid, wider.measuring.along_training, wider.measuring.oracle):
+    for grid in (wider.measuring.grid, wider.measuring.along_training, wider.measuring.refitted):
         assert grid
         assert all(proxies["rounded"] == (16,) for proxies in grid.values())
     assert wider.measuring.each_head == {"rounded": (16,), **each_head}
     added = {s for s in wider.simplifications() if s.proxy == "rounded"}
     assert added == {
         *(Simplification("rounded", 16, layer) for layer in (0, 1)),
-        *(Simplification("rounded", 16, 1, fit_on=split) for split in small_experiment.measuring.oracle_splits),
+        *(Simplification("rounded", 16, 1, fit_on=split) for split in small_experiment.measuring.refitted_on),
         *(Simplification("rounded", 16, layer, head) for layer in (0, 1) for head in (0, 1)),
     }
     assert Experiment.model_validate(wider) == wider

@@ -89,14 +89,21 @@ def curves(
     percent: bool = True,
     log: bool = False,
     columns: int = 3,
-    boundary: float | None = None,
+    shaded: tuple[float, float] | None = None,
+    shares: Mapping[float, float] | None = None,
 ) -> Figure:
     """Lines with bands, a panel each `panel`, a line each `series`: `value` between `low` and `high` over `x`.
 
-    `x` and `y` are the axes' labels; `boundary` draws a dotted vertical line.
+    `x` and `y` are the axes' labels; `shaded` is a range across, `shares` by x are bars at the foot of every panel, the
+    largest a sixth of it high.
     """
     figure, panels = _panels(_parts(table, "panel"), columns, 2.4, sharex=not log)
     for panel, ax in panels.items():
+        if shaded is not None:
+            ax.axvspan(*shaded, color="#EEF3F8", lw=0, zorder=0)
+        if shares:
+            heights = np.array(list(shares.values())) / max(shares.values()) / 6
+            ax.bar(list(shares), heights, width=0.7, color="#B8C4D0", lw=0, zorder=1)
         for series in _shown(table, looks):
             of, look = _of(table, panel=panel, series=series).sort_values("x"), looks[series]
             ax.fill_between(of["x"], of["low"], of["high"], color=look.colour, alpha=0.15, lw=0)
@@ -106,8 +113,6 @@ def curves(
             ax.set_xscale("log", base=2)
             ax.set_xticks(ticks[:: 1 + len(ticks) // 7], ticks[:: 1 + len(ticks) // 7])
             ax.minorticks_off()
-        if boundary is not None:
-            ax.axvline(boundary, color=GREY, lw=0.9, ls=":")
         if percent:
             ax.set_ylim(0, 1.04)
             ax.yaxis.set_major_formatter(PercentFormatter(1))
@@ -221,11 +226,12 @@ def scatter(
     columns: int = 4,
     limits: tuple[float, float] | None = None,
     lines: tuple[float | None, float | None] = (None, None),
+    diagonal: bool = False,
     sharey: bool | str = True,
 ) -> Figure:
     """Points at (`x`, `y`), a panel each `panel`: coloured by `colour` on a scale called so, or by `series` as `looks` says.
 
-    `limits` are those of the scale, if panels are to share one; `lines` marks an x and a y.
+    `limits` are those of the scale, if panels are to share one; `lines` marks an x and a y, `diagonal` where shares are equal.
     """
     figure, panels = _panels(_parts(table, "panel"), columns, 2.2, sharey=sharey)
     drawn = None
@@ -234,6 +240,10 @@ def scatter(
         for at, line in zip(lines, (ax.axvline, ax.axhline), strict=True):
             if at is not None:
                 line(at, color=GREY, lw=0.9, ls=":" if line == ax.axvline else "-")
+        if diagonal:
+            ax.plot([0, 1], [0, 1], color=GREY, lw=0.9, ls=":")
+            for axis in (ax.xaxis, ax.yaxis):
+                axis.set_major_formatter(PercentFormatter(1))
         if looks is None:
             scale = dict(zip(("vmin", "vmax"), limits, strict=True)) if limits else {}
             drawn = ax.scatter(of["x"], of["y"], c=of["colour"], cmap="viridis", s=5, lw=0, alpha=0.8, rasterized=True, **scale)
@@ -243,4 +253,6 @@ def scatter(
         ax.title.set_fontsize(9)
     if drawn is not None:
         figure.colorbar(drawn, ax=list(panels.values()), shrink=0.7, aspect=18, label=colour)
+    elif diagonal:
+        _legend(figure, looks, _shown(table, looks), lines=False)
     return _finish(figure, x, y, note)

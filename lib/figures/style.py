@@ -90,8 +90,7 @@ def measured_on(study: Study, sequences: int | None = None) -> str:
 
 def interval_note(study: Study) -> str:
     """What the intervals of a figure are."""
-    over = "the sequences of one seed" if study.seeds == 1 else f"{study.seeds} seeds and their sequences"
-    return f"95 % bootstrap intervals over {over}" + (" (too narrow with so few seeds)" if 1 < study.seeds < 5 else "")
+    return f"95 % intervals over {study.estimates.over}"
 
 
 def footnote(figure: Figure, text: str) -> None:

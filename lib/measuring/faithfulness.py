@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from lib.measuring.measures import MEASURES, Comparison, Output
+from lib.measuring.measures import MEASURES, Comparison, Output, dropped_share
 from lib.measuring.table import Block, Rows
-from lib.models.base import AttentionRule, Capture, Model
-from lib.proxies.base import MODEL, TRAINING, Fitter, Simplification
+from lib.models.base import Attend, AttentionRule, Capture, Model
+from lib.proxies.base import MODEL, Fitter, Simplification
 from lib.split import Split
 
 MARGINS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # nats
@@ -30,8 +30,9 @@ def measure(
     """Measure every simplification of the fitter's model on every split, a block a split.
 
     What is fitted on a split is measured on that split alone: the oracle, which knows the distribution that it is tested on.
-    `skip` names by split what is not to be measured on it. Raises `InputError` for a simplification that the model does not
-    allow, before anything is measured.
+    What is fitted on anything else that the fitter knows, such as training sequences, is measured on every split. `skip` names
+    by split what is not to be measured on it. Raises `InputError` for a simplification that the model does not allow, before
+    anything is measured.
     """
     for simplification in simplifications:
         simplification.check(fitter.model)
@@ -43,7 +44,7 @@ def measure(
             bar.update()
         for split in splits:
             left_out = (skip or {}).get(split.name, ())
-            on_split = {s: rule for s, rule in rules.items() if s.fit_on in (TRAINING, split.name) and s not in left_out}
+            on_split = {s: rule for s, rule in rules.items() if fitter.measures_on(s, split.name) and s not in left_out}
             blocks.append(compare(fitter.model, split, on_split))
             bar.update()
     return blocks
@@ -83,6 +84,19 @@ def block_of(
     return Block(split.name, len(split), rows.columns, dict(zip(values, sums, strict=True)), labels)
 
 
+class Replacing(Capture):
+    """Keeps as well what the rule replaces queries and keys by: what it hands to the model to attend with, last if often."""
+
+    def __call__(self, queries: Tensor, keys: Tensor, attend: Attend) -> Tensor:
+        self.replaced = queries, keys  # by a rule that never attends
+
+        def kept(queries: Tensor, keys: Tensor) -> Tensor:
+            self.replaced = queries, keys
+            return attend(queries, keys)
+
+        return super().__call__(queries, keys, kept)
+
+
 class Batch:
     """Some sequences of a split, and what the original model does with them."""
 
@@ -102,17 +116,19 @@ class Batch:
         self.targets = tensor(split.targets[rows, :length].astype(np.int64)[scored])  # (P,)
         self.candidates = tensor(split.candidates.astype(np.int64))
         self.residuals = [model.embed(tensor(split.tokens[rows, :length].astype(np.int64)))]  # what enters each layer
-        patterns = {}
+        self.attention = {}  # of the model by layer, (batch, head, T, T), in the last layer (batch, head, Q, T)
         for layer in range(model.layers):
             seen = Capture()
             only = self.queries if layer == model.layers - 1 else None
             self.residuals.append(model.run(self.residuals[-1], {layer: seen}, layer, layer + 1, only))
-            patterns[layer] = self._scored_rows(seen.pattern)
-        self.original = Output(model.unembed(self.residuals[-1][self.real]), patterns, self.candidates)
+            self.attention[layer] = seen.pattern
+        patterns = {layer: self._scored_rows(pattern) for layer, pattern in self.attention.items()}
+        nothing = {layer: rows.new_zeros(rows.shape[:2]) for layer, rows in patterns.items()}
+        self.original = Output(model.unembed(self.residuals[-1][self.real]), patterns, self.candidates, nothing)
 
-    def _scored_rows(self, pattern: Tensor) -> Tensor:
-        """The rows of scored queries, (P, head, T), of a pattern (batch, head, T or Q, T)."""
-        rows = pattern.transpose(1, 2)
+    def _scored_rows(self, of_queries: Tensor) -> Tensor:
+        """What belongs to scored queries, (P, head, ...), of (batch, head, T or Q, ...)."""
+        rows = of_queries.transpose(1, 2)
         return rows[self.scored] if rows.shape[1] == self.scored.shape[1] else rows[self.real]
 
     def margin(self) -> Tensor:
@@ -126,10 +142,16 @@ class Batch:
     def run(self, rules: Mapping[int, AttentionRule]) -> Output:
         """The model with `rules`, from the lowest layer that has one; with the patterns of the layers that do."""
         start = min(rules)
-        seen = {layer: Capture(rule) for layer, rule in rules.items()}
+        seen = {layer: Replacing(rule) for layer, rule in rules.items()}
         residual = self.model.run(self.residuals[start], seen, start, positions=self.queries)
         patterns = {layer: self._scored_rows(captured.pattern) for layer, captured in seen.items()}
-        return Output(self.model.unembed(residual[self.real]), patterns, self.candidates)
+        dropped = {layer: self._scored_rows(self._dropped(layer, captured)) for layer, captured in seen.items()}
+        return Output(self.model.unembed(residual[self.real]), patterns, self.candidates, dropped)
+
+    def _dropped(self, layer: int, seen: Replacing) -> Tensor:
+        """(batch, head, T or Q) the share that is dropped of each query and of the keys that the model attends to from it."""
+        query, key = (dropped_share(x, y) for x, y in zip((seen.queries, seen.keys), seen.replaced, strict=True))
+        return (query + torch.einsum("bhqt,bht->bhq", self.attention[layer], key)) / 2
 
     def measures(self, simplified: Output, heads: slice | Sequence[int]) -> Tensor:
         """(measure, P) every measure of a simplified model against the original."""

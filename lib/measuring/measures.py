@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -24,6 +24,7 @@ class Output:
     logits: Tensor  # (P, vocabulary)
     patterns: dict[int, Tensor]  # by layer: attention of the scored queries, (P, head, T)
     candidates: Tensor  # (c,) token ids that a prediction may choose from
+    dropped: dict[int, Tensor] = field(default_factory=dict)  # by layer: `dropped_share` at the scored queries, (P, head)
 
     @cached_property
     def choices(self) -> Tensor:
@@ -41,7 +42,7 @@ class Comparison:
     """A model and a simplification of it at P scored positions."""
 
     original: Output
-    simplified: Output  # with patterns of the simplified layers
+    simplified: Output  # with patterns and what is dropped of the simplified layers
     targets: Tensor  # (P,) the true next token
     heads: Sequence[int] | slice  # those that are simplified, in each simplified layer
 
@@ -95,6 +96,18 @@ def output_kl(c: Comparison) -> Tensor:
     """Kullback-Leibler divergence from the model's next-token distribution to the simplified model's, in nats."""
     p, q = c.original.log_probabilities, c.simplified.log_probabilities
     return (p.exp() * (p - q)).sum(-1).clamp_min(0)
+
+
+@measure("share of query and key dropped")
+def outside(c: Comparison) -> Tensor:
+    """The share of the query, and of the keys it attends to, that a proxy drops (mean of both), mean over simplified heads."""
+    return torch.cat([share[:, c.heads] for share in c.simplified.dropped.values()], 1).mean(1)
+
+
+def dropped_share(vectors: Tensor, replaced: Tensor) -> Tensor:
+    """(...) the squared distance of vectors (..., d) from what replaces them, as a share of their squared length, at most 1."""
+    moved, length = (torch.linalg.vector_norm(x, dim=-1) for x in (vectors - replaced, vectors))
+    return (moved / length.clamp_min(torch.finfo(length.dtype).tiny)).clamp_max(1).square()  # 0, not 0 / 0, where nothing moves
 
 
 def jensen_shannon(original: Tensor, simplified: Tensor) -> Tensor:

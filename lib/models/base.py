@@ -74,16 +74,17 @@ class Capture:
 
 @torch.no_grad()
 def capture(model: Model, sequences: Sequences, batch_size: int = 250) -> QueriesAndKeys:
-    """The queries and keys of every layer at all positions of `sequences` that are not padding."""
+    """The queries and keys of every layer at the positions of `sequences` that proxies are fitted on, a sequence at a time."""
+    positions = sequences.real if sequences.fitted is None else sequences.fitted
     rules = {layer: Capture() for layer in range(model.layers)}
     found: dict[int, list[tuple[Tensor, Tensor]]] = {layer: [] for layer in rules}
     for start in range(0, len(sequences), batch_size):
         rows = slice(start, start + batch_size)
         tokens = torch.from_numpy(sequences.tokens[rows].astype(np.int64)).to(model.device)
-        real = torch.from_numpy(sequences.real[rows]).to(model.device)
+        kept = torch.from_numpy(positions[rows]).to(model.device)
         model.run(model.embed(tokens), rules)
         for layer, seen in rules.items():
-            found[layer].append(tuple(x.transpose(0, 1)[:, real] for x in (seen.queries, seen.keys)))
+            found[layer].append(tuple(x.transpose(0, 1)[:, kept] for x in (seen.queries, seen.keys)))
     return {layer: tuple(torch.cat(parts, 1) for parts in zip(*pairs, strict=True)) for layer, pairs in found.items()}
 
 

@@ -5,11 +5,12 @@ A new proxy is one more class that derives from `Proxy`: give it a name, a label
 
 from lib.proxies.base import MODEL, PROXIES, TRAINING, Fitter, Head, Proxy, Simplification, layer_rule
 from lib.proxies.kmeans import KMeans, nearest
+from lib.proxies.learned import LearnedSubspace
 from lib.proxies.one_hot import OneHot
-from lib.proxies.svd import SVD, RandomSubspace, Subspace, UncentredSVD
+from lib.proxies.svd import SVD, JointSVD, RandomSubspace, Subspace, UncentredSVD
 from lib.proxies.weight_svd import WeightSVD
 
 __all__ = [
-    "MODEL", "PROXIES", "SVD", "TRAINING", "Fitter", "Head", "KMeans", "OneHot", "Proxy", "RandomSubspace", "Simplification",
-    "Subspace", "UncentredSVD", "WeightSVD", "layer_rule", "nearest",
+    "MODEL", "PROXIES", "SVD", "TRAINING", "Fitter", "Head", "JointSVD", "KMeans", "LearnedSubspace", "OneHot", "Proxy",
+    "RandomSubspace", "Simplification", "Subspace", "UncentredSVD", "WeightSVD", "layer_rule", "nearest",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ head turns queries and keys into its attention pattern. Values, output projectio
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,19 +17,25 @@ from torch import Tensor
 
 from lib.errors import InputError, one_of, whole_number
 from lib.models.base import Attend, AttentionRule, Model, QueriesAndKeys, capture
-from lib.split import Sequences
+from lib.proxies.divergence import Divergence
+from lib.split import Sequences, Split
 
 TRAINING = "training"  # `fit_on` of a proxy that is fitted on training sequences
 
 
 @dataclass(frozen=True)
 class Head:
-    """What a proxy may be fitted on: one head's queries and keys at n positions, its weights, and a seed."""
+    """What a proxy may be fitted on: one head's queries and keys at n positions, its weights, a seed, the model around it."""
 
     queries: Tensor  # (n, d_head)
     keys: Tensor  # (n, d_head)
     seed: int = 0
     weights: tuple[Tensor, Tensor] | None = None  # W_Q and W_K, each (d_head, width), where the model has them
+    divergence: Callable[[Proxy, int | None], Tensor] | None = None
+    """() how far the model's predictions move if a proxy replaces this head alone: a `Divergence` at a step, or on the whole.
+
+    None where no model is known that the vectors belong to.
+    """
 
     @property
     def width(self) -> int:
@@ -103,7 +109,7 @@ class Simplification:
     complexity: int | None = None
     layer: int = -1  # -1: every layer
     head: int = -1  # -1: every head of the layer
-    fit_on: str = TRAINING  # or the name of the split to fit on and to measure: the oracle
+    fit_on: str = TRAINING  # or another source of sequences; the name of a split: the oracle, measured on that split alone
 
     def check(self, model: Model) -> None:
         """Raise `InputError` for a proxy, complexity, layer or head that `model` does not have."""
@@ -165,7 +171,20 @@ class Fitter:
         """What a proxy of one head is fitted on."""
         queries, keys = self.captured(source)[layer]
         weights = self.model.attention_weights(layer)
-        return Head(queries[head], keys[head], self.seed, weights and (weights[0][head], weights[1][head]))
+        of_layer = Divergence(self.model, layer, self.sources[source], self.seed)
+        return Head(
+            queries[head],
+            keys[head],
+            self.seed,
+            weights and (weights[0][head], weights[1][head]),
+            lambda proxy, step: of_layer(layer_rule({head: proxy}), step),
+        )
+
+    def measures_on(self, simplification: Simplification, split: str) -> bool:
+        """Whether it is fair to measure a simplification on a split: not if it was fitted on another one."""
+        source = self.sources[simplification.fit_on]
+        is_split = isinstance(source, Split) and source.name == simplification.fit_on  # not training sequences of that type
+        return not is_split or source.name == split
 
     def proxies(self, simplification: Simplification) -> dict[int, dict[int, Proxy]]:
         """The fitted proxies, by layer and head."""

@@ -1,4 +1,4 @@
-"""Projections of queries and keys onto a few directions: their own principal ones, and random ones as a control."""
+"""Projections of queries and keys onto a few directions: their principal ones, apart or together; as a control, random ones."""
 
 from __future__ import annotations
 
@@ -52,6 +52,20 @@ class UncentredSVD(SVD, name="svd_uncentred", label="uncentred SVD", control=Tru
     @classmethod
     def fit(cls, head: Head, complexity: int | None) -> UncentredSVD:
         return cls(*(Subspace.principal(vectors, complexity, centred=False) for vectors in (head.queries, head.keys)))
+
+
+class JointSVD(SVD, name="svd_joint", label="joint SVD", colour="#E69F00", marker=">"):
+    """Queries and keys are projected onto the same directions, each about their own mean: the top ones of both together.
+
+    One basis for both, as scores are their scalar products: what a basis of the queries keeps, another of the keys may drop.
+    """
+
+    @classmethod
+    def fit(cls, head: Head, complexity: int | None) -> JointSVD:
+        means = [vectors.double().mean(0) for vectors in (head.queries, head.keys)]
+        centred = torch.cat([head.queries - means[0], head.keys - means[1]])
+        basis = Subspace.principal(centred, complexity, centred=False).basis
+        return cls(*(Subspace(mean.to(head.queries), basis.to(head.queries)) for mean in means))
 
 
 class RandomSubspace(SVD, name="random_subspace", label="random subspace", control=True, colour="#6B6B6B", marker="X"):

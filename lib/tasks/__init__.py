@@ -10,13 +10,13 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from lib.config import Config
 from lib.errors import InputError, one_of
-from lib.split import Dataset, Split
+from lib.split import Dataset, Sequences, Split
 
 if TYPE_CHECKING:
     from lib.claims import Finding
@@ -31,6 +31,19 @@ class Look(NamedTuple):
     marker: str
 
 
+class Reference(NamedTuple):
+    """What a split is compared with: a split in distribution, weighted to have the same values of some covariates."""
+
+    split: str
+    covariates: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """In words: `iid at the same depth`."""
+        matched = " and ".join(name.replace("_", " ") for name in self.covariates)
+        return f"{self.split} at the same {matched}" if matched else self.split
+
+
 class Task(Config, ABC):
     """A domain with its configuration."""
 
@@ -38,6 +51,8 @@ class Task(Config, ABC):
     title: ClassVar[str]  # in prose
     reference: ClassVar[str]  # the split in distribution, from which gaps are measured
     chosen_on: ClassVar[str]  # the split on which settings are chosen, and no claim is tested
+    foreseen_by: ClassVar[tuple[str, ...]] = ()  # covariates known of a text before any proxy is run; a split may lack some
+    key_covariate: ClassVar[str] = ""  # the covariate by which mixes of predictions are compared; empty: none
     caveat: ClassVar[str] = ""  # how far what is found about it reaches, in a sentence
     same_sequences: ClassVar[bool] = False  # True: sequence i of a split is the same in every seed
     made_by: ClassVar[tuple[str, ...]] = ()  # modules whose code the data depend on; if empty, the one that defines the task
@@ -89,6 +104,18 @@ class Task(Config, ABC):
     def shown(self, splits: Sequence[str]) -> list[str]:
         """Those of `splits` that figures show side by side, in this order."""
         return list(splits)
+
+    def unseen(self, splits: Sequence[str]) -> list[str]:
+        """Those of `splits` on which gaps are claimed."""
+        return [split for split in splits if split not in (self.reference, self.chosen_on)]
+
+    def references(self, split: str) -> list[Reference]:
+        """What `split` is compared with: splits of this task in distribution, matched in what it does not test."""
+        return []
+
+    def fitting_sources(self, training: Sequences, count: int, seed: int) -> Mapping[str, Sequences]:
+        """What proxies may be fitted on beside the first `count` training sequences, by name; as much, or about as much."""
+        return {}
 
     def read_split(self, file: Path) -> Split:
         """A further split from a file of the user's; `InputError` where the task has no such form."""

@@ -1,69 +1,76 @@
-"""What is claimed about code models: claims 5 and 6. Every proxy that is fitted on data, and no control, joins them."""
+"""What is claimed about code models: claims 5 and 6 of `lib/rules.toml`, as effects.
+
+Claim 6 compares what is predicted, and heads, *at equal effect in distribution*: what is simplified into more disagreement
+there has more to lose elsewhere, whatever it does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import pandas as pd
 
-from lib.claims import Claim, Finding, conclude, proxies_of, representative, test
+from lib.claims import UNSPANNED, Cell, cells_of, proxies_of
 from lib.errors import InputError
 from lib.experiment import simplifications_of
+from lib.measuring.estimates import Estimates
 from lib.measuring.intervals import Estimate, mean_of
 from lib.proxies import PROXIES, Simplification
+from lib.rules import RULES
 from lib.studies import Study
 from lib.tasks.code.heads import INDUCTION, copying_heads, pooled_heads
-from lib.tasks.code.humaneval import PREFIX
 from lib.tasks.code.languages import CLASSES, NEW, REPEATED
 
-FEWEST_CHARACTERS = 100  # a kind of character needs so many predictions to be compared with others
 ALL = -1  # every layer at once
-LANGUAGE = Claim(
-    5, "Code: proxies are more faithful on the training language than on others, and a shift of domain alone does not do it"
-)
-PREDICTED = Claim(
-    6, "Code: the gap depends on what is predicted: on the kind of character, on repeated words, in heads that do induction"
-)
+WORDS, HEADS = "repeated words", "induction heads"
 
 
-def findings(study: Study) -> list[Finding]:
+def findings(study: Study) -> list[Cell]:
     """Claims 5 and 6, tested on a study of code."""
-    proxies = {proxy: representative(study, ALL, proxy) for proxy in proxies_of(study, ALL, fitted=True)}
-    found = [finding for proxy, s in proxies.items() for finding in _language(study, PROXIES[proxy].label, s)]
-    found += [finding for proxy, s in proxies.items() for finding in _predicted(study, PROXIES[proxy].label, s)]
-    return found + _heads(study)
+    found = cells_of(study, RULES.claim(5), ALL)
+    for number, (_, report) in enumerate(RULES.halves(study.seeds)):
+        decides = number == 0
+        found += [*_words(study, study.estimates.only(report), decides), *_heads(study, report, decides)]
+    return found
 
 
-def _language(study: Study, label: str, s: Simplification) -> list[Finding]:
-    """Claim 5: the gap to each further language; on HumanEval-X, what language costs beyond what domain does."""
-    own = f"{PREFIX}{study.task.language}"
-    others = [split for split in study.splits if split.startswith(PREFIX) and split != own]
-    found = []
-    for split in study.task.unseen(study.splits):
-        statement = f"{label}: same prediction as the model more often on id than on {study.task.look(split).label}"
-        found.append(test(study, LANGUAGE, statement, s, lambda s, x=split: study.estimates.gap(s, x, "id")))
-    statement = f"{label}: on HumanEval-X, another language costs more agreement than the new domain"
-    if own in study.splits and others:
-        return [*found, test(study, LANGUAGE, statement, s, lambda s: language_less_domain(study, s, own, others))]
-    reason = "HumanEval-X is not at hand in the training language and another: set LIB_HUMANEVAL_X to its folder"
-    return [*found, Finding(LANGUAGE, statement, None, reason)]
+def _words(study: Study, estimates: Estimates, decides: bool) -> Iterator[Cell]:
+    """Claim 6: repeated against new words, where both are predicted alike in distribution."""
+    claim, own = RULES.claim(6), study.task.reference
+    for proxy in proxies_of(study, ALL, claim.proxies):
+        for reading, level in (("A", RULES.levels.chosen), *(("C", level) for level in RULES.levels.sensitivity)):
+            setting = f"{PROXIES[proxy].label} at {100 * level:g} % on either kind"
+            where = (claim, reading, proxy, setting, WORDS, own, tuple(estimates.seeds))
+            cell = partial(Cell, *where, level=level, decides=decides)
+            yield _filled(cell, partial(words_at, study, estimates, proxy, level), UNSPANNED)
 
 
-def language_less_domain(study: Study, s: Simplification, own: str, others: Sequence[str]) -> Estimate:
-    """What another language costs on the same functions, less what the new domain costs in the same language (at least 0)."""
-    language = mean_of([study.estimates.gap(s, split, own) for split in others])
-    return language - study.estimates.gap(s, own, "id").at_least(0)
+def words_at(study: Study, estimates: Estimates, proxy: str, level: float) -> Estimate:
+    """How much larger the gap is on later characters of repeated words than of new ones, each at the settings of a family that
+    agree with the model in `level` of cases on that kind in distribution; mean over the languages that were not trained on.
+    """
+    family, own = study.family(proxy, ALL), study.task.reference
+
+    def elsewhere(kind: int) -> Estimate:
+        where = {"character": CLASSES[kind]}
+        agreement = partial(estimates.estimate, measure="same_prediction", **where)
+        of = [
+            estimates.at_level(family, own, level, lambda s, x=split: agreement(s, x), **where)
+            for split in study.task.unseen(study.splits)
+        ]
+        return mean_of(of)
+
+    return elsewhere(NEW) - elsewhere(REPEATED)
 
 
-def _predicted(study: Study, label: str, s: Simplification) -> list[Finding]:
-    """Claim 6, all heads at once: by kind of character, and by whether a word is repeated."""
-    first, *others = study.task.unseen(study.splits)
-    name = study.task.look(first).label
-    statement = f"{label}: the kinds of characters whose gaps differ most on {name} differ elsewhere too"
-    contrast = partial(class_contrast, study, first=first, others=others)
-    words = f"{label}: a larger gap on later characters of repeated words than of new words"
-    return [test(study, PREDICTED, statement, s, contrast), test(study, PREDICTED, words, s, partial(repeated_less_new, study))]
+def _filled(cell: Callable[..., Cell], effect: Callable[[], Estimate], unmeasured: str, reason: str = "") -> Cell:
+    """A cell with its effect; without one, the reason why."""
+    try:
+        found = effect()
+    except InputError as error:
+        return cell(effect=None, reason=str(error))
+    return cell(effect=found, reason=reason if found.measured else unmeasured)
 
 
 def class_gap(study: Study, s: Simplification, kind: str, languages: Sequence[str] = (), reference: str = "id") -> Estimate:
@@ -73,58 +80,46 @@ def class_gap(study: Study, s: Simplification, kind: str, languages: Sequence[st
 
 
 def repeated_less_new(study: Study, s: Simplification) -> Estimate:
-    """How much larger the gap is on later characters of repeated words than of new ones."""
+    """How much larger the gap is on later characters of repeated words than of new ones, whatever agreement in distribution."""
     return class_gap(study, s, CLASSES[REPEATED]) - class_gap(study, s, CLASSES[NEW])
 
 
-def class_contrast(study: Study, s: Simplification, first: str, others: Sequence[str]) -> Estimate:
-    """Which kinds of characters differ most is settled on other text: between `seen_package` and one language."""
-    if not others:
-        raise InputError("only one further language was measured, and this needs a second: use a corpus with more languages")
-    count = partial(study.estimates.estimate, s, measure="accuracy")
-    enough = [
-        kind
-        for kind in CLASSES
-        if min(count(split=x, character=kind).positions for x in ("id", first, *others)) >= FEWEST_CHARACTERS
-    ]
-    if len(enough) < 2:
-        raise InputError(f"fewer than two kinds of characters have {FEWEST_CHARACTERS} predictions everywhere: measure more")
-    gaps = {kind: class_gap(study, s, kind, [first], "seen_package").value for kind in enough}
-    largest, smallest = max(gaps, key=gaps.get), min(gaps, key=gaps.get)
-    return class_gap(study, s, largest, others) - class_gap(study, s, smallest, others)
-
-
-def _heads(study: Study) -> list[Finding]:
-    """Claim 6, single heads: whether induction heads have larger gaps on repeated words than other heads."""
-    each_head = study.experiment.measuring.each_head
+def _heads(study: Study, seeds: Sequence[int], decides: bool) -> Iterator[Cell]:
+    """Claim 6, single heads: whether induction heads have larger gaps on repeated words than other heads of equal effect."""
+    each_head, claim = study.experiment.measuring.each_head, RULES.claim(6)
     if not each_head:
-        return []
-    heads = pd.concat([copying_heads(run) for run in study.runs], ignore_index=True)
+        return
+    heads = pd.concat([copying_heads(study.runs[seed]) for seed in seeds], ignore_index=True)
     scores = heads.groupby("seed")["induction"]
     best, least = float(scores.max().min()), float(scores.min().max())
-    found = []
-    for proxy in (p for p in each_head if not PROXIES[p].control):
+    reason = ""
+    if best < INDUCTION:
+        reason = (
+            f"not in every model does a head do induction: in one the highest score is {best:.3f}, {INDUCTION} is asked for"
+        )
+    elif least >= INDUCTION:
+        reason = f"in one of the models every head does induction: its lowest score is {least:.3f}"
+    for proxy in (p for p in each_head if not PROXIES[p].control and PROXIES[p].fitted):
         (s, *_) = simplifications_of({"all": {proxy: each_head[proxy]}})
-        statement = f"{PROXIES[proxy].label} in single heads: on repeated words, a larger gap in induction heads than in others"
-        if best < INDUCTION:
-            reason = (
-                f"not in every model does a head do induction: in one the highest score is {best:.3f}, {INDUCTION} is asked for"
-            )
-            found.append(Finding(PREDICTED, statement, None, reason))
-        elif least >= INDUCTION:
-            reason = f"in one of the models every head does induction: its lowest score is {least:.3f}"
-            found.append(Finding(PREDICTED, statement, None, reason))
+        setting = f"{s.label} in single heads"
+        cell = partial(Cell, claim, "A", proxy, setting, HEADS, study.task.reference, tuple(seeds), decides=decides)
+        if reason:
+            yield cell(effect=None, reason=reason)
         else:
-            reason = f"{s.label}; induction heads: induction score at least {INDUCTION}"
-            found.append(conclude(PREDICTED, statement, induction_less_other(study, s, heads), reason))
-    return found
+            note = f"induction heads: induction score at least {INDUCTION}"
+            nothing = "nothing was scored, or simplifying the other heads changes no prediction in distribution"
+            yield _filled(cell, partial(induction_at_equal_effect, study, s, heads), nothing, note)
 
 
-def induction_less_other(study: Study, s: Simplification, heads: pd.DataFrame) -> Estimate:
-    """How much larger the gap on repeated words is when an induction head is simplified than when another is."""
+def induction_at_equal_effect(study: Study, s: Simplification, heads: pd.DataFrame) -> Estimate:
+    """How much larger the gap on repeated words is in induction heads than in others of the same effect in distribution: the
+    gap of the others is scaled by how much more an induction head's simplification changes predictions in distribution.
+    """
     pooled, *groups = pooled_heads(study, s, heads)
-    gaps = []
+    gaps, effects = [], []
     for group in groups:
         of = partial(pooled.estimate, group, measure="same_prediction", character=CLASSES[REPEATED])
-        gaps.append(mean_of([of(split="id") - of(split=split) for split in study.task.unseen(study.splits)]))
-    return gaps[0] - gaps[1]
+        inside = of(split=study.task.reference)
+        gaps.append(mean_of([inside - of(split=split) for split in study.task.unseen(study.splits)]))
+        effects.append(inside.scaled(-1) + 1)
+    return gaps[0] - gaps[1] * (effects[0] / effects[1])

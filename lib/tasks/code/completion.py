@@ -10,27 +10,29 @@ from IPython.display import Markdown
 from matplotlib.figure import Figure
 
 from lib import figures, prose
-from lib.claims import FAITHFUL, representative
-from lib.errors import InputError
+from lib.claims import representative
 from lib.figures.training import training_figure
-from lib.measuring.intervals import Estimate, Estimates, mean_of, nothing
+from lib.measuring.estimates import Estimates
+from lib.measuring.intervals import Estimate, mean_of
 from lib.measuring.measures import LABELS
 from lib.prose import percent, points
 from lib.proxies import MODEL, PROXIES, Simplification
+from lib.rules import RULES
 from lib.studies import Study
 from lib.tasks import Look
 from lib.tasks.code import heads, reading
 from lib.tasks.code import prose as say
 from lib.tasks.code.by_head import ByHead
-from lib.tasks.code.claims import ALL, class_gap, repeated_less_new
+from lib.tasks.code.by_kind import ByKind
+from lib.tasks.code.claims import ALL
 from lib.tasks.code.humaneval import PREFIX
-from lib.tasks.code.languages import CLASSES, LANGUAGES, NEW, REPEATED
+from lib.tasks.code.languages import LANGUAGES
 
 FEWEST = 20  # predictions that a mean within a category must rest on to be shown
 AGREEMENT = LABELS["same_prediction"]
 
 
-class CompletionChapter(ByHead):
+class CompletionChapter(ByHead, ByKind):
     """A study of code with all heads simplified at once; `example` is the rank of the SVD in the worked example."""
 
     def __init__(self, study: Study, example: int):
@@ -104,27 +106,29 @@ class CompletionChapter(ByHead):
     # Faithfulness by language
 
     def complexity(self) -> Figure:
-        """Agreement against complexity, a panel a proxy, a line a split."""
+        """Agreement, and divergence of attention, against complexity: a panel a proxy and measure, a line a split."""
         splits = ["id", *self.unseen]
         table = figures.tabulate(
             (
-                {"panel": PROXIES[p].label, "series": split, "x": s.complexity},
-                self.estimates.estimate(s, split, "same_prediction"),
+                {"panel": f"{PROXIES[p].label}:\n{LABELS[measure]}", "series": split, "x": s.complexity},
+                self.estimates.estimate(s, split, measure),
             )
             for p, family in self.families.items()
+            for measure in ("same_prediction", "attention_jsd")
             for s in family
             if len(family) > 1
             for split in splits
         )
         note = f"all layers at once; bands: {self.note}"
-        return figures.curves(table, self.looks(splits), x="rank, or number of clusters", y=AGREEMENT, note=note, log=True)
+        x, looks = "rank, or number of clusters", self.looks(splits)
+        return figures.curves(table, looks, x=x, y="", note=note, log=True, columns=4)
 
     def chosen_text(self) -> str:
         """Which complexity stands for a proxy."""
         return (
             f"The *generalization gap* is agreement on `id` minus agreement elsewhere. For each proxy the simplest setting is "
-            f"shown that agrees with the model in at least {100 * FAITHFUL:.0f} % of cases on `seen_package`, or the closest "
-            f"one. (The gap to `seen_package` is shown for comparison; no claim is about it.)"
+            f"shown that agrees with the model in at least {100 * RULES.levels.chosen:.0f} % of cases on `seen_package`, or "
+            f"the closest one. (The gap to `seen_package` is shown for comparison; no claim is about it.)"
         )
 
     def gaps(self) -> Figure:
@@ -155,27 +159,6 @@ class CompletionChapter(ByHead):
         gaps = {s.phrase: self.gap(s) for s in self.chosen.values()}
         return prose.paragraph(*(say.faithful_sentence(label, inside[label], gaps[label]) for label in gaps))
 
-    @cached_property
-    def controlled(self) -> dict[str, dict[str, Estimate]]:
-        """The gap of every proxy as it is, and with kinds of characters or margins matched."""
-        names = {"same kinds of characters": "character", "same margins": "margin"}
-        return {
-            s.phrase: {"gap": self.gap(s), **{name: self._matched(s, covariate) for name, covariate in names.items()}}
-            for s in self.chosen.values()
-        }
-
-    def _matched(self, s: Simplification, covariate: str) -> Estimate:
-        try:
-            gaps = [self.estimates.matched_gap(s, split, "id", [covariate], fewest=FEWEST) for split in self.unseen]
-        except InputError:  # too little in common
-            return nothing()
-        return mean_of(gaps)
-
-    def controls(self) -> pd.DataFrame:
-        """Gaps in percentage points with controls, one row per proxy."""
-        rows = {phrase: {name: points(gap) for name, gap in gaps.items()} for phrase, gaps in self.controlled.items()}
-        return prose.table(rows, "gap, points")
-
     # Language or domain, kinds of characters, heads
 
     def domains(self) -> Figure | Markdown:
@@ -201,28 +184,6 @@ class CompletionChapter(ByHead):
         domain = self.estimates.gap(s, here, "id")
         language = mean_of([self.estimates.gap(s, split, here) for split in others])
         return say.domain_sentence(s.phrase, self.own, domain, language, len(self.run.data.splits[here]))
-
-    def classes(self) -> Figure:
-        """The gap by kind of the character to be predicted, one series per proxy."""
-        shown = [s for s in self.chosen.values() if PROXIES[s.proxy].fitted]
-        of = self.estimates.estimate
-        table = figures.tabulate(
-            ({"row": kind, "series": s.label}, class_gap(self.study, s, kind).scaled(100))
-            for kind in CLASSES
-            for s in shown
-            if min(of(s, split, "accuracy", character=kind).positions for split in ("id", *self.unseen)) >= FEWEST
-        )
-        note = (
-            f"all layers at once; mean over {self.languages}; kinds with fewer than {FEWEST} predictions left out; {self.note}"
-        )
-        looks = figures.looks_of(shown)
-        return figures.forest(table, looks, x="gap (percentage points)", note=note, percent=False)
-
-    def words(self) -> str:
-        """Gaps on repeated and on new words."""
-        s = self.chosen["svd"]
-        pair = [class_gap(self.study, s, CLASSES[kind]) for kind in (REPEATED, NEW)]
-        return say.words_sentence(s.phrase, *pair, repeated_less_new(self.study, s))
 
     def example_html(self) -> str:
         """A window of one function: where model and simplified model part."""
@@ -263,6 +224,8 @@ class CompletionChapter(ByHead):
             self.faithful(),
             say.margins_sentence(margins),
             self.words(),
+            self.words_at_equal_effect(),
+            self.foreseen_text(),
             f"Measured on {self.note}.",
         )
         return "\n".join(f"- {line}" for line in lines)

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import torch
 
+from lib.measuring.estimates import Estimates
 from lib.measuring.faithfulness import batches, block_of
-from lib.measuring.intervals import Estimates
 from lib.measuring.table import Block
 from lib.models.base import Capture
 from lib.proxies import MODEL, Simplification

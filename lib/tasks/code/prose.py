@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from lib.measuring.intervals import Estimate
 from lib.prose import begin, in_percent, in_points, names, paragraph, points, tell
@@ -69,3 +69,40 @@ def margins_sentence(gaps: Mapping[str, Estimate]) -> str:
     """Gaps of proxies where the model is equally certain."""
     gap = names(f"{points(gap)} with {label}" for label, gap in gaps.items())
     return f"Where the model is equally certain, the gap in percentage points is {gap}."
+
+
+def equal_words_sentence(level: float, differences: Mapping[str, Estimate]) -> str:
+    """How much larger gaps are on repeated words than on new ones where a family agrees equally often on either."""
+    said = [
+        f"with {label} "
+        + tell(
+            difference,
+            above=f"larger on repeated words ({points(difference, sign=True)} points)",
+            below=f"smaller on repeated words ({points(difference, sign=True)} points)",
+            unclear=f"not clearly different ({points(difference, sign=True)} points)",
+            missing="not to be had (not every seed reaches that level)",
+        )
+        for label, difference in differences.items()
+    ]
+    if not said:
+        return ""
+    return (
+        f"Where a family agrees with the model in {100 * level:.0f} % of cases on either kind in distribution, the gap is "
+        f"{names(said)}."
+    )
+
+
+def foreseen_sentence(diagnostic: str, pairs: Sequence[tuple[Estimate, Estimate]]) -> str:
+    """How far foreseen gaps are from measured ones, and how far no gap at all would have been."""
+    if not pairs:
+        return "Nothing could be foreseen: too few characters were predicted."
+    error, baseline = (
+        sum(abs(guess - measured.value) for guess, measured in of) / len(of)
+        for of in ([(f.value, m) for f, m in pairs], [(0.0, m) for _, m in pairs])
+    )
+    verdict = "closer" if error < baseline else "no closer"
+    return (
+        f"From code in the training language alone, the {diagnostic} foresees the mean gap to other languages with an error of "
+        f"{100 * error:.1f} points on average over proxies, which is {verdict} than expecting no gap "
+        f"({100 * baseline:.1f})."
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from lib.split import Dataset
-from lib.tasks import Look, Task
+from lib.tasks import Look, Reference, Task
 from lib.tasks.code import corpora, humaneval, splits
 from lib.tasks.code.languages import LANGUAGES
 from lib.tasks.code.sources import jdk_sources
@@ -33,6 +33,8 @@ class CodeTask(Task):
     title: ClassVar[str] = "source code"
     reference: ClassVar[str] = "id"
     chosen_on: ClassVar[str] = "seen_package"
+    foreseen_by: ClassVar[tuple[str, ...]] = ("character",)
+    key_covariate: ClassVar[str] = "character"
     same_sequences: ClassVar[bool] = True
     caveat: ClassVar[str] = (
         "Functions are drawn again but not packages: a statement about a language is one about the packages that ship it here."
@@ -107,6 +109,16 @@ class CodeTask(Task):
     def unseen(self, splits: Sequence[str]) -> list[str]:
         """Those of `splits` that are languages which were not trained on."""
         return [split for split in splits if split in LANGUAGES]
+
+    def references(self, split: str) -> list[Reference]:
+        """A further language: `id` with as many characters of each kind, and with the model as certain of them.
+
+        On HumanEval-X, the same functions in the training language.
+        """
+        own = humaneval.PREFIX + self.language
+        if split.startswith(humaneval.PREFIX):
+            return [] if split == own else [Reference(own)]
+        return [Reference("id", ("character",)), Reference("id", ("margin",))] if self.unseen([split]) else []
 
     def shown(self, splits: Sequence[str]) -> list[str]:
         """The training language's own splits, then the other languages; HumanEval-X has figures of its own."""

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lib import figures, prose
-from lib.errors import InputError, one_of, share
+from lib.errors import InputError, one_of
 from lib.experiment import simplifications_of
 from lib.measuring.intervals import Estimate, nothing, rank_correlation, share_interval
 from lib.measuring.measures import LABELS
@@ -20,22 +20,17 @@ from lib.studies import Study
 from lib.tasks import Look
 from lib.tasks.dyck import mechanism
 from lib.tasks.dyck import prose as say
+from lib.tasks.dyck.families import PAIR, Families
 
 FEWEST = 20
-UNSEEN = ("unseen_structure", "unseen_length", "unseen_depth")
-PAIR = ("iid", "unseen_depth")
 
 
-class ClusteringChapter:
-    """A Dyck study with one layer simplified: SVD of a rank and k-means of so many clusters are looked at closely.
+class ClusteringChapter(Families):
+    """A Dyck study with one layer simplified: SVD of a rank and k-means of so many clusters are looked at closely."""
 
-    `level` is the agreement in distribution at which families of proxies are compared.
-    """
-
-    def __init__(self, study: Study, layer: int, rank: int, clusters: int, level: float):
+    def __init__(self, study: Study, layer: int, rank: int, clusters: int):
         one_of("layer", layer, range(study.experiment.model.layers))
-        share("level", level)
-        self.study, self.layer, self.place, self.level = study, layer, f"layer {layer}", level
+        self.study, self.layer, self.place = study, layer, f"layer {layer}"
         self.svd, self.kmeans = study.simplified("svd", rank, layer), study.simplified("kmeans", clusters, layer)
         self.one_hot = study.simplified("one_hot", None, layer)
         self.estimates, self.run = study.estimates, study.runs[0]
@@ -43,11 +38,6 @@ class ClusteringChapter:
         self.families = {p: [s for s in measured if s.proxy == p] for p in dict.fromkeys(s.proxy for s in measured)}
         self.measured_on = figures.measured_on(study)
         self.note = f"{self.measured_on}; {self.place}; {figures.interval_note(study)}"
-
-    @property
-    def proxy_looks(self) -> dict[str, Look]:
-        """How proxies look, whatever their complexity."""
-        return {p: Look(PROXIES[p].label, PROXIES[p].colour, PROXIES[p].marker) for p in self.families}
 
     # What the simplifications look like
 
@@ -78,50 +68,6 @@ class ClusteringChapter:
         note = f"preset {self.study.preset}, {self.place} of seed 0; axes fitted on training sentences"
         limits = (0, self.study.task.unseen_depth)
         return figures.scatter(table, x="first singular direction", y="second", colour="depth", note=note, limits=limits)
-
-    # Faithfulness against complexity, and out of distribution
-
-    def complexity(self) -> Figure:
-        """Agreement against rank or number of clusters."""
-        table = figures.tabulate(
-            (
-                {"panel": split, "series": proxy, "x": s.complexity},
-                self.estimates.estimate(s, split, "same_prediction"),
-            )
-            for split in ("iid", "unseen_length", "unseen_depth")
-            for proxy, family in self.families.items()
-            for s in family
-            if s.complexity is not None
-        )
-        x, y = "rank, or number of clusters", LABELS["same_prediction"]
-        return figures.curves(table, self.proxy_looks, x=x, y=y, note=f"bands: {self.note}", log=True)
-
-    def transfer(self) -> Figure:
-        """Every simplification as a point: agreement in distribution across, on another split up."""
-        rows = []
-        for split in UNSEEN:
-            for proxy, family in self.families.items():
-                for s in family:
-                    x, y = (self.estimates.estimate(s, name, "same_prediction") for name in ("iid", split))
-                    label = s.complexity if s.complexity and proxy in ("svd", "kmeans") and x.value < 0.97 else ""
-                    across = {"x": x.value, "x_low": x.interval[0], "x_high": x.interval[1], "label": label}
-                    rows.append(({"panel": split, "series": proxy, **across}, y))
-        note = f"{self.note}; numbers: rank or clusters; dotted: no gap"
-        x, y = "same prediction on iid", "same prediction on the split"
-        return figures.crosses(figures.tabulate(rows), self.proxy_looks, x=x, y=y, note=note)
-
-    @cached_property
-    def kept(self) -> dict[str, Estimate]:
-        """What SVD and k-means keep at unseen depth where they reach the level in distribution."""
-        families = {name: self.families.get(name, []) for name in ("svd", "kmeans")}
-        return {
-            name: self.estimates.transfer_at(family, "unseen_depth", "iid", self.level) if len(family) > 1 else nothing()
-            for name, family in families.items()
-        }
-
-    def comparison(self) -> str:
-        """Which of the two keeps more."""
-        return say.comparison_sentence(self.level, self.kept["svd"], self.kept["kmeans"])
 
     # Does what is dropped explain what fails?
 
@@ -165,10 +111,12 @@ class ClusteringChapter:
 
     def oracle(self) -> Figure:
         """Agreement of proxies fitted on training sentences, and on the very split that they are tested on."""
-        measured = [s for s in simplifications_of(self.study.experiment.measuring.oracle) if s.layer == self.layer]
+        measuring = self.study.experiment.measuring
+        measured = [s for s in simplifications_of(measuring.refitted) if s.layer == self.layer]
         rows = [
             ({"panel": split, "row": s.label, "series": name}, self.estimates.estimate(fitted, split, "same_prediction"))
-            for split in self.study.experiment.measuring.oracle_splits
+            for split in measuring.refitted_on
+            if split in self.study.splits
             for s in measured
             for name, fitted in ((TRAINING, s), ("the split itself", self._fitted_on(s, split)))
         ]
@@ -179,15 +127,24 @@ class ClusteringChapter:
         return figures.forest(figures.tabulate(rows), looks, x=LABELS["same_prediction"], note=f"bars: {self.note}")
 
     def oracle_gains(self) -> str:
-        """What fitting on the deep sentences themselves gains there."""
-        gains = {}
+        """What fitting on the deep sentences themselves gains there, beside other pictures that never saw them."""
+        lines = []
         for s in (self.svd, self.kmeans):
             oracle = self._fitted_on(s, "unseen_depth")
             if self.estimates.has(oracle, "unseen_depth"):
-                pair = [self.estimates.estimate(x, "unseen_depth", "same_prediction") for x in (oracle, s)]
-                gains[s.phrase] = pair[0] - pair[1]
-        said = prose.names(f"{points(gain, sign=True)} points with {label}" for label, gain in gains.items())
-        return f"Fitted on `unseen_depth` itself, agreement there changes by {said}." if gains else ""
+                own = self._agreement(s, "unseen_depth")
+                beside = [
+                    other
+                    for family in self.families.values()
+                    for other in family
+                    if other != s
+                    and other.complexity == s.complexity
+                    and PROXIES[other.proxy].parameter == PROXIES[s.proxy].parameter
+                    and not PROXIES[other.proxy].control
+                ]
+                others = {other.phrase: self._agreement(other, "unseen_depth") - own for other in beside}
+                lines.append(say.oracle_sentence(s.phrase, self._agreement(oracle, "unseen_depth") - own, others))
+        return prose.paragraph(*lines)
 
     def lengths(self) -> str:
         """How long sentences are."""
@@ -232,11 +189,11 @@ class ClusteringChapter:
 
     def summary(self) -> str:
         """The chapter in a few lines."""
-        lines = [self.comparison(), *(say.controls_sentence(label, gaps) for label, gaps in self.controlled.items())]
+        lines = [self.comparison(), self.line(), self.bases_text()]
+        lines += [*(say.controls_sentence(label, gaps) for label, gaps in self.controlled.items())]
         lines += [self.dropped(), self.oracle_gains(), f"Measured on {self.note}."]
         return "\n".join(f"- {line}" for line in lines if line)
 
     def headline(self) -> str:
         """The chapter in a paragraph, for the first page of the book."""
-        sentence = say.comparison_sentence(self.level, self.kept["svd"], self.kept["kmeans"])
-        return prose.paragraph(sentence, say.controls_sentence(self.svd.phrase, self.controlled[self.svd.phrase]))
+        return prose.paragraph(self.comparison(), say.controls_sentence(self.svd.phrase, self.controlled[self.svd.phrase]))

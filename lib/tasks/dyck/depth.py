@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from lib import figures, prose
-from lib.errors import one_of
+from lib.claims import representative
+from lib.errors import InputError, one_of
 from lib.experiment import simplifications_of
 from lib.figures.training import training_figure
-from lib.measuring.intervals import Estimate, Estimates
+from lib.measuring.estimates import Estimates
+from lib.measuring.intervals import Estimate
 from lib.measuring.measures import LABELS
-from lib.prose import percent, points, tell
+from lib.prose import percent, points
 from lib.proxies import MODEL, PROXIES, Simplification
 from lib.studies import Study
-from lib.tasks.dyck import mechanism
+from lib.tasks import Look
+from lib.tasks.dyck import boundary
 from lib.tasks.dyck import prose as say
+from lib.tasks.dyck.causes import FEWEST, PAIR, Causes
 from lib.tasks.dyck.drawings import sentence_figure
 from lib.tasks.dyck.sentences import compare_sentence, deepest_sentences, sentence_comparison_figure
 
-FEWEST = 20  # predictions that a mean within a category must rest on to be shown
-UNSEEN = ("unseen_structure", "unseen_length", "unseen_depth")
-MEASURES = {name: LABELS[name] for name in ("accuracy", "same_prediction")}
+PARTS = {
+    "mix": Look("mix of depths", "#0072B2", "o"),
+    "within": Look("change at the same depth", "#E69F00", "s"),
+    "beyond": Look("depths beyond training", "#D55E00", "D"),
+}
 
 
-class DepthChapter:
+class DepthChapter(Causes):
     """A Dyck study with one layer simplified: by `ranks` of the SVD, and by the rank `example` where one is looked at."""
 
     def __init__(self, study: Study, layer: int, ranks: Sequence[int], example: int):
@@ -37,6 +42,7 @@ class DepthChapter:
         self.one_hot = study.simplified("one_hot", None, layer)
         self.by_depth = [*(study.simplified("svd", rank, layer) for rank in ranks), self.one_hot]
         self.splits = study.task.shown(study.splits)
+        self.unseen = study.task.unseen(study.splits)
         self.measured_on = figures.measured_on(study)
         self.note = f"{self.measured_on}; bands: {figures.interval_note(study)}"
 
@@ -45,9 +51,82 @@ class DepthChapter:
         """What was measured."""
         return self.study.estimates
 
+    @property
+    def claimed(self) -> list[Simplification]:
+        """Every measured simplification of the layer whose proxy is no control; the next chapter shows those."""
+        return [s for s in self.study.simplifications(self.layer) if not PROXIES[s.proxy].control]
+
     def agreement(self, simplification: Simplification, split: str) -> Estimate:
         """How often a simplification makes the model's prediction."""
         return self.estimates.estimate(simplification, split, "same_prediction")
+
+    # The depth curve
+
+    def boundary(self) -> Figure:
+        """Agreement by the exact depth of sentences of one length; under it, how often each depth occurs in training."""
+        depths = self.estimates.categories(boundary.SPLIT, "sentence_depth")
+        of = {s.label: s for s in self.by_depth}
+        table = figures.tabulate(
+            (
+                ({"series": label, "x": depth, "panel": LABELS[measure]}, boundary.at_depth(self.estimates, s, depth, measure))
+                for measure in ("same_prediction", "accuracy")
+                for label, s in (of | ({"model": MODEL} if measure == "accuracy" else {})).items()
+                for depth in depths
+            ),
+            FEWEST,
+        )
+        note = (
+            f"{self.note}; {self.place}; sentences of one length; shaded: depths of training; bars at the foot: the share "
+            f"of scored brackets in distribution that are in sentences of that depth, the tallest being "
+            f"{100 * max(self._occurrence.values()):.0f} %"
+        )
+        looks, x = figures.looks_of(self.by_depth, model=True), "depth of the sentence"
+        shaded = (0.5, self.study.task.max_depth + 0.5)
+        return figures.curves(
+            table, looks, x=x, y="share of predictions", note=note, columns=2, shaded=shaded, shares=self._occurrence
+        )
+
+    @property
+    def _occurrence(self) -> dict[int, float]:
+        return boundary.occurrence(self.study, range(1, self.study.task.max_depth + 1))
+
+    def occurrence_text(self) -> str:
+        """How rare deep brackets are in distribution, and how common at unseen depth."""
+        depths = self.estimates.categories("unseen_depth", "depth")
+        deep = [depth for depth in depths if depth >= self._rare]
+        shares = [self.estimates.share(split, depth=deep) for split in PAIR]
+        return say.occurrence_sentence(self._rare, *shares)
+
+    @property
+    def _rare(self) -> int:
+        """The depth from which on brackets are rare in distribution."""
+        return round(0.8 * self.study.task.max_depth)
+
+    def boundary_text(self) -> str:
+        """Whether anything happens at the depth up to which training goes, for the settings that the figure shows."""
+        found = {s.phrase: self._below_trend(self.study, s) for s in self.by_depth}
+        return say.boundary_sentence(self.study.task.max_depth, found)
+
+    def _below_trend(self, study: Study, s: Simplification) -> Estimate | None:
+        try:
+            return boundary.below_trend(study, s)
+        except InputError:
+            return None
+
+    def boundaries(self, studies: Mapping[str, Study]) -> pd.DataFrame:
+        """Whether the boundary is there, one row per family of proxies, one column per study."""
+        rows: dict[str, dict[str, str]] = {}
+        for proxy in dict.fromkeys(s.proxy for s in self.claimed):
+            row = rows[PROXIES[proxy].label] = {}
+            for name, study in studies.items():
+                if not study.family(proxy, self.layer):
+                    continue
+                s = representative(study, self.layer, proxy)
+                effect = self._below_trend(study, s)
+                number = f" {points(effect)}" if effect is not None and effect.measured else ""
+                rank = f" (at {s.label.partition(', ')[2]})" if s.complexity else ""
+                row[f"{name} ({prose.seeds(study.seeds)})"] = f"{boundary.word(effect)}{number}{rank}"
+        return prose.table(rows)
 
     # The language and the model
 
@@ -77,96 +156,53 @@ class DepthChapter:
             f"{figures.interval_note(self.study)}.)",
         )
 
-    # Along training
-
-    @cached_property
-    def followed(self) -> list[Simplification]:
-        """The simplifications that were measured along training."""
-        return simplifications_of(self.study.experiment.measuring.along_training)
-
     def along_training(self) -> Figure:
-        """Accuracy of the model and of simplifications of this layer along training, a panel a split."""
-        shown = [s for s in self.followed if s.layer == self.layer]
+        """Along training: accuracy of model and simplifications, their agreement, and the divergence of attention."""
+        followed = simplifications_of(self.study.experiment.measuring.along_training)
+        shown = [s for s in followed if s.layer == self.layer]
+        measures = ("accuracy", "same_prediction", "attention_jsd")
         table = figures.tabulate(
-            ({"panel": split, "series": s.label, "x": step}, at.estimate(s, split, "accuracy"))
+            ({"panel": f"{split}:\n{LABELS[m]}", "series": s.label, "x": step}, at.estimate(s, split, m))
+            for split in PAIR
+            for m in measures
             for step, at in self.study.along_training.items()
-            for split in self.splits
-            for s in (*shown, MODEL)
+            for s in (*shown, *([MODEL] if m == "accuracy" else []))
         )
         heldout = figures.measured_on(self.study, self.study.experiment.training.heldout_sequences)
         note = f"{heldout}; {self.place}; bands: {figures.interval_note(self.study)}"
-        return figures.curves(table, figures.looks_of(shown, model=True), x="training step", y="accuracy", note=note)
+        looks = figures.looks_of(shown, model=True)
+        return figures.curves(table, looks, x="training step", y="", note=note, columns=len(measures))
 
-    def ahead(self) -> pd.DataFrame:
-        """At how many evaluations along training a simplification is more / less accurate than the model."""
+    # What the gap is made of
+
+    def decomposition(self) -> Figure:
+        """The gap of settings at unseen depth in three parts, by the depth of the bracket to be closed."""
+        rows = []
+        for s in self.by_depth:
+            parts = boundary.decomposition(self.study, s)
+            rows += [({"row": s.label, "series": name}, part.scaled(100)) for name, part in parts._asdict().items()]
+        note = f"{self.measured_on}; {self.place}; bars: {figures.interval_note(self.study)}"
+        return figures.forest(figures.tabulate(rows), PARTS, x="part of the gap (percentage points)", note=note, percent=False)
+
+    def decompositions(self, studies: Mapping[str, Study]) -> pd.DataFrame:
+        """The gap at unseen depth and its parts in percentage points, one row per study and family."""
         rows = {}
-        for s in self.followed:
-            rows[f"{s.place}: {s.label}"] = row = {}
-            for split in self.splits:
-                better = [at.compare_with_model(s, split) for at in self.study.along_training.values()]
-                sides = [tell(estimate, above="more", below="less", unclear="", missing="") for estimate in better]
-                row[split] = f"{sides.count('more')} / {sides.count('less')} / {len(better)}"
+        for name, study in studies.items():
+            for proxy in dict.fromkeys(s.proxy for s in self.claimed):
+                if not study.family(proxy, self.layer):
+                    continue
+                s = representative(study, self.layer, proxy)
+                try:
+                    parts = boundary.decomposition(study, s)
+                except InputError:
+                    continue
+                named = {PARTS[part].label: points(value) for part, value in parts._asdict().items()}
+                rows[f"{name}: {s.label}"] = {"gap": points(study.estimates.gap(s, "unseen_depth", "iid")), **named}
         return prose.table(rows)
 
-    # By depth and distance
-
-    def _by(self, covariate: str, panels: Mapping[str, tuple[str, str]], shown: Sequence[Simplification]) -> pd.DataFrame:
-        """A table over the values of a covariate; `panels` has the splits (by `+`) and the measure of each panel's title.
-
-        Of several splits each value is taken from the first that has it.
-        """
-        return figures.tabulate(
-            (
-                (
-                    {"panel": panel, "series": s.label, "x": value},
-                    self.estimates.estimate(s, split, measure, **{covariate: value}),
-                )
-                for panel, (splits, measure) in panels.items()
-                for s in (*shown, *([MODEL] if measure == "accuracy" else []))
-                for split, value in self._values(splits.split("+"), covariate)
-            ),
-            FEWEST,
-        )
-
-    def _values(self, splits: Sequence[str], covariate: str) -> Iterator[tuple[str, int]]:
-        seen: set[int] = set()
-        for split in splits:
-            for value in self.estimates.categories(split, covariate):
-                enough = self.estimates.estimate(self.one_hot, split, "accuracy", **{covariate: value}).positions >= FEWEST
-                if value not in seen and enough:
-                    seen.add(value)
-                    yield split, value
-
-    def bracket_depth(self) -> Figure:
-        """By depth of the bracket to be closed: accuracy, and agreement with the model."""
-        panels = {f"{split}: {name}": (split, m) for m, name in MEASURES.items() for split in ("iid", "unseen_depth")}
-        return self._depth_figure(self._by("depth", panels, self.by_depth), "depth of the bracket to be closed")
-
-    def sentence_depth(self) -> Figure:
-        """By depth of the sentence: accuracy, and agreement with the model; `iid` up to training depth, then `unseen_depth`."""
-        panels = {name: ("iid+unseen_depth", measure) for measure, name in MEASURES.items()}
-        x = "depth of the sentence (iid left of the dotted line, unseen_depth right of it)"
-        return self._depth_figure(self._by("sentence_depth", panels, self.by_depth), x)
-
-    def _depth_figure(self, table: pd.DataFrame, x: str) -> Figure:
-        note = f"{self.note}; {self.place}; values with fewer than {FEWEST} predictions are left out"
-        looks, boundary = figures.looks_of(self.by_depth, model=True), self.study.task.max_depth + 0.5
-        return figures.curves(table, looks, x=x, y="share of predictions", note=note, columns=2, boundary=boundary)
-
-    def distance(self) -> Figure:
-        """Agreement by distance from the bracket to be closed to its opener."""
-        panels = {split: (split, "same_prediction") for split in ("iid", "unseen_depth")}
-        table = self._by("distance", panels, self.compared)
-        note = f"{self.note}; distances with fewer than {FEWEST} predictions are left out"
-        x, y = "distance to the opener (tokens)", MEASURES["same_prediction"]
-        return figures.curves(table, figures.looks_of(self.compared), x=x, y=y, note=note, columns=2)
-
-    # In and out of distribution
-
-    @property
-    def claimed(self) -> list[Simplification]:
-        """Every measured simplification of the layer whose proxy is no control; the next chapter shows those."""
-        return [s for s in self.study.simplifications(self.layer) if not PROXIES[s.proxy].control]
+    def decomposition_text(self) -> str:
+        """How much of the example's gap each part is."""
+        return say.decomposition_sentence(self.example.phrase, boundary.decomposition(self.study, self.example))
 
     def faithfulness(self) -> Figure:
         """Agreement of every simplification with the model on every split."""
@@ -174,7 +210,8 @@ class DepthChapter:
             ({"row": s.label, "series": split}, self.agreement(s, split)) for s in self.claimed for split in self.splits
         )
         note = f"{self.measured_on}; {self.place}; bars: {figures.interval_note(self.study)}"
-        return figures.forest(table, figures.split_looks(self.study, self.splits), x=MEASURES["same_prediction"], note=note)
+        looks, x = figures.split_looks(self.study, self.splits), LABELS["same_prediction"]
+        return figures.forest(table, looks, x=x, note=note)
 
     def gaps(self) -> pd.DataFrame:
         """Generalization gaps of the layer in percentage points, one row per simplification."""
@@ -187,14 +224,14 @@ class DepthChapter:
 
     def _gap_table(self, simplifications: Iterable[Simplification]) -> pd.DataFrame:
         gap = self.estimates.gap
-        rows = {f"{s.place}: {s.label}": {x: points(gap(s, x, "iid")) for x in UNSEEN} for s in simplifications}
+        rows = {f"{s.place}: {s.label}": {x: points(gap(s, x, "iid")) for x in self.unseen} for s in simplifications}
         return prose.table(rows, "gap, points")
 
     def gap(self) -> str:
         """The gap of the example at unseen depth, and of higher ranks."""
         higher = [s for s in self.study.family("svd", self.layer) if s.complexity > self.example.complexity][:2]
         gap = {s: self.estimates.gap(s, "unseen_depth", "iid") for s in (self.example, *higher)}
-        inside, outside = (self.agreement(self.example, split) for split in ("iid", "unseen_depth"))
+        inside, outside = (self.agreement(self.example, split) for split in PAIR)
         others = {s.phrase: gap[s] for s in higher}
         return say.gap_sentence(f"{self.example.phrase} in {self.place}", inside, outside, gap[self.example], others)
 
@@ -203,50 +240,6 @@ class DepthChapter:
         accuracy = self.estimates.estimate(self.one_hot, "unseen_depth", "accuracy")
         return say.better_sentence(accuracy, self.estimates.compare_with_model(self.one_hot, "unseen_depth"))
 
-    # What goes wrong
-
-    @cached_property
-    def compared(self) -> list[Simplification]:
-        """The simplifications whose attention is looked at: the example, and the finest of every other proxy of claims."""
-        claimed = sorted(self.claimed, key=lambda s: s.complexity or 0)
-        finest = {s.proxy: s for s in claimed if s.proxy != self.example.proxy and PROXIES[s.proxy].fitted}
-        return [self.example, *finest.values(), self.one_hot]
-
-    @cached_property
-    def _attention(self) -> tuple[Estimates, pd.DataFrame]:
-        found = {run.seed: mechanism.opener_attention(run, ["iid", "unseen_depth"], self.compared) for run in self.study.runs}
-        blocks = {seed: of_seed for seed, (of_seed, _) in found.items()}
-        return self.study.estimates_of(blocks), pd.concat([depths for _, depths in found.values()])
-
-    def opener(self) -> Figure:
-        """The share of attention on the opener of the bracket to be closed."""
-        splits = ("iid", "unseen_depth")
-        table = figures.tabulate(
-            ({"row": s.label, "series": split}, self._attention[0].estimate(s, split, "opener_weight"))
-            for s in (MODEL, *self.compared)
-            for split in splits
-        )
-        note = f"{self.measured_on}; {self.place}; bars: {figures.interval_note(self.study)}"
-        x = "attention on the bracket to be closed (mean weight)"
-        return figures.forest(table, figures.split_looks(self.study, splits), x=x, note=note)
-
-    def attended_depth(self) -> Figure:
-        """At which depth the most-attended bracket lies, by the depth that has to be closed."""
-        depths = self._attention[1]
-        panels = [
-            "\n".join([split, *s.label.split(", ")]) for split, s in zip(depths["split"], depths["simplification"], strict=True)
-        ]
-        table = depths.assign(panel=panels, x=depths["attended"], y=depths["depth"]).sort_values("split", kind="stable")
-        x, y = "depth of the bracket with most attention (0: START)", "depth to be closed"
-        note = f"{self.measured_on}; {self.place}; each row sums to 100 %; grey: fewer than {FEWEST} brackets; no intervals"
-        return figures.heat(table, x=x, y=y, note=note, fewest=FEWEST, columns=1 + len(self.compared))
-
-    def attention(self) -> str:
-        """How much attention is on the right bracket."""
-        weight = self._attention[0].estimate
-        pairs = [[weight(s, split, "opener_weight") for split in ("iid", "unseen_depth")] for s in (MODEL, self.example)]
-        return say.attention_sentence(self.example.phrase, *pairs)
-
     def hardest(self) -> Figure:
         """A deep sentence, at the closing bracket on which the example does worst."""
         (deep,) = deepest_sentences(self.run, "unseen_depth").values()
@@ -254,10 +247,10 @@ class DepthChapter:
         return sentence_comparison_figure(comparison, comparison.hardest(), self.run.data.vocabulary)
 
     def encodings(self, studies: Mapping[str, Study]) -> pd.DataFrame:
-        """Accuracy of the model and agreement of simplifications with each position encoding, one column per encoding."""
+        """Accuracy of the model and agreement of simplifications in each study, one column per study."""
         rows = {}
-        for encoding, study in studies.items():
-            row = rows[f"{encoding} ({prose.seeds(study.seeds)})"] = {}
+        for name, study in studies.items():
+            row = rows[f"{name} ({prose.seeds(study.seeds)})"] = {}
             for split in ("iid", "unseen_length", "unseen_depth"):
                 row[f"model, {split}"] = percent(study.estimates.estimate(MODEL, split, "accuracy"), 0, True)
             for s in (self.example, self.one_hot):
@@ -268,29 +261,28 @@ class DepthChapter:
 
     def summary(self) -> str:
         """The chapter in a few lines."""
-        weight = self._attention[0].estimate
-        pair = [weight(s, "unseen_depth", "opener_weight") for s in (MODEL, self.example)]
         model = self.estimates.estimate(MODEL, "unseen_depth", "accuracy")
-        return "\n".join(
-            f"- {line}"
-            for line in (
-                self.gap(),
-                f"The model itself closes {percent(model, interval=True)} of the scored brackets correctly at unseen depth. "
-                f"{self.better()}",
-                f"At unseen depth the model puts {percent(pair[0])} of its attention on the right bracket; "
-                f"{self.example.phrase} puts {percent(pair[1])} there.",
-                f"Measured on {self.measured_on}; {figures.interval_note(self.study)}.",
-            )
+        lines = (
+            self.gap(),
+            self.boundary_text(),
+            self.decomposition_text(),
+            self.misses_text(),
+            self.helps_text(),
+            f"The model itself closes {percent(model, interval=True)} of the scored brackets correctly at unseen depth. "
+            f"{self.better()}",
+            f"Measured on {self.measured_on}; {figures.interval_note(self.study)}.",
         )
+        return "\n".join(f"- {line}" for line in lines if line)
 
     def headline(self) -> str:
         """The chapter in a paragraph, for the first page of the book."""
-        inside, outside = (self.agreement(self.example, split) for split in ("iid", "unseen_depth"))
-        model, one_hot = (self.estimates.estimate(s, "unseen_depth", "accuracy") for s in (MODEL, self.one_hot))
+        inside, outside = (self.agreement(self.example, split) for split in PAIR)
+        model = self.estimates.estimate(MODEL, "unseen_depth", "accuracy")
         return prose.paragraph(
             f"On Dyck (preset {self.study.preset}, {prose.seeds(self.study.seeds)}), the model closes {percent(model)} of the "
             f"scored brackets correctly on sentences nested deeper than any in training. A picture of its {self.place} by "
             f"{self.example.phrase} predicts what the model predicts in {percent(inside)} of cases in distribution, and in "
-            f"{percent(outside)} at unseen depth. One-hot attention, which uses no data, closes {percent(one_hot)} of "
-            f"the brackets correctly there."
+            f"{percent(outside)} at unseen depth.",
+            self.decomposition_text(),
+            self.boundary_text(),
         )

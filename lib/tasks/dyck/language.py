@@ -4,7 +4,8 @@ A *structure* is a sentence without its bracket types: +1 opens, -1 closes, 0 pa
 probabilistic automaton of Hewitt et al. (2020, "RNNs can generate bounded hierarchical languages with optimal memory",
 appendix on experiments), which Murty et al. (2023, "Grokking of hierarchical structure in vanilla Transformers") share:
 at depth 0 the sentence ends with probability `p_end` once `min_length` is reached and a bracket opens otherwise; at the
-maximal depth a bracket closes; in between it opens or closes with probability 1/2. Bracket types are uniform.
+maximal depth a bracket closes; in between it opens or closes with probability 1/2, or with that of `open_probability`.
+Bracket types are uniform.
 
 Everything below loops over *time* and treats all sentences in one numpy operation, which is what makes it fast.
 """
@@ -35,6 +36,7 @@ class Automaton:
     max_length: int = 64  # in brackets; only sentences up to this length are kept
     shortest: int = 0  # in brackets; only sentences of at least this length are kept
     min_depth: int = 1  # only sentences that get this deep are kept
+    open_probability: tuple[float, ...] = ()  # at depths 1, 2, ...; deeper, its last one; empty: 1/2 everywhere
 
     def __str__(self) -> str:
         return f"length {max(self.min_length, self.shortest)} to {self.max_length}, depth {self.min_depth} to {self.max_depth}"
@@ -114,12 +116,14 @@ def _conditional(automaton: Automaton) -> tuple[np.ndarray, np.ndarray]:
     after_open = above + levels * (reached | (above >= automaton.min_depth))
     after_close = np.maximum(depth - 1, 0) + levels * reached
     end = np.where(depth == 0, automaton.p_end, 0.0)
+    opening = np.array(automaton.open_probability or (0.5,))
+    between = np.where(depth == automaton.max_depth, 0.0, opening[np.clip(depth - 1, 0, len(opening) - 1)])
     may_stop = reached & (depth == 0)  # a sentence that never got deep enough is not kept
     kept = end * may_stop * (automaton.max_length >= automaton.shortest)  # at max_length it must end now
     opens, ends = (np.zeros((automaton.max_length, 2 * levels), np.float32) for _ in range(2))
     for t in reversed(range(automaton.max_length)):
         p_end = end if t >= automaton.min_length else np.zeros_like(end)
-        p_open = np.where(depth == 0, 1 - p_end, np.where(depth == automaton.max_depth, 0.0, 0.5))
+        p_open = np.where(depth == 0, 1 - p_end, between)
         by_end, by_open = p_end * may_stop * (t >= automaton.shortest), p_open * kept[after_open]
         by_close = np.where(depth == 0, 0.0, 1 - p_open) * kept[after_close]
         kept = by_end + by_open + by_close

@@ -16,6 +16,8 @@ from lib.runs import Run
 from lib.split import Split
 from lib.tasks.dyck.language import FIRST_BRACKET, annotate
 
+ANYWHERE = Simplification("any earlier bracket", fit_on="")  # in tables: what attention would find by chance
+
 
 @torch.no_grad()
 def attention_rows(run: Run, split: Split, simplifications: Sequence[Simplification]) -> dict[Simplification, np.ndarray]:
@@ -42,8 +44,9 @@ def opener_attention(
 
     Returns blocks with the measures `opener_weight`, the weight on the opener of the bracket to be closed, and `opener_first`,
     whether it is the largest (1/m where it ties with m - 1 others); and a table with one row per split, simplification, true
-    `depth` and `attended` depth (of the bracket with the largest weight, 0 for START) with the number of positions `n`, to
-    which each of m that tie adds 1/m.
+    `depth`, `attended` depth (of the bracket with the largest weight, 0 for START) and whether that bracket is the `opener`,
+    with the number of positions `n`, to which each of m that tie adds 1/m. With the simplification `ANYWHERE`, it is what would
+    be attended if every bracket before were as likely as any other.
     """
     blocks, depths = [], []
     for name in splits:
@@ -52,13 +55,17 @@ def opener_attention(
         sequence, query = np.nonzero(split.scored)
         opener, depth = brackets.opener[sequence, query + 1], brackets.depth[sequence, query + 1]
         values, every = {}, np.arange(len(opener))
+        before = (np.arange(split.tokens.shape[1]) <= query[:, None]) & (brackets.depth[sequence] > 0)
+        first_of = {ANYWHERE: before / before.sum(1, keepdims=True)}
         for simplification, weights in attention_rows(run, split, simplifications).items():
-            first = most_attended(torch.from_numpy(weights)).numpy()
+            first = first_of[simplification] = most_attended(torch.from_numpy(weights)).numpy()
             values[simplification, "opener_weight"] = weights[every, opener]
             values[simplification, "opener_first"] = first[every, opener]
+        for simplification, first in first_of.items():
             at, key = np.nonzero(first)
-            counts = pd.DataFrame({"depth": depth[at], "attended": brackets.depth[sequence[at], key], "n": first[at, key]})
-            counts = counts.groupby(["depth", "attended"])["n"].sum().reset_index()
+            columns = {"depth": depth[at], "attended": brackets.depth[sequence[at], key], "opener": key == opener[at]}
+            counts = pd.DataFrame({**columns, "n": first[at, key]})
+            counts = counts.groupby(["depth", "attended", "opener"])["n"].sum().reset_index()
             depths.append(counts.assign(split=name, seed=run.seed, simplification=[simplification] * len(counts)))
         covariates = {covariate: array[split.scored] for covariate, array in split.covariates.items()}
         blocks.append(block_of(split, covariates, values))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from lib.measuring.intervals import Estimate
-from lib.prose import begin, in_percent, in_points, names, number, paragraph, percent, points, tell
+from lib.measuring.intervals import Decomposition, Estimate
+from lib.prose import begin, in_percent, in_points, names, number, paragraph, points, tell
+from lib.rules import EQUAL, GAP, OPPOSITE, RULES
 
 
 def learned(inside: Estimate, deep: Estimate, deepest: Estimate, long: Estimate) -> str:
@@ -57,23 +58,71 @@ def attention_sentence(label: str, model: Sequence[Estimate], example: Sequence[
     )
 
 
-def comparison_sentence(level: float, svd: Estimate, kmeans: Estimate) -> str:
-    """Which of SVD and k-means agrees with the model more at unseen depth, at equal agreement in distribution."""
-    missing = [name for name, kept in (("SVD", svd), ("k-means", kmeans)) if not kept.measured]
-    if missing:
-        reached = f"{names(missing)} did not reach it in at least 95 % of the bootstrap resamples"
-        return f"At {100 * level:.0f} % agreement in distribution the two cannot be compared: {reached}."
-    difference = svd - kmeans
-    verdict = tell(
-        difference,
-        above="SVD keeps more than clustering",
-        below="SVD keeps less than clustering",
-        unclear="SVD and clustering cannot be told apart",
+def comparison_sentence(differences: Mapping[float, Estimate]) -> str:
+    """Where SVD or k-means agrees with the model more at unseen depth, by equal agreement in distribution: SVD less k-means."""
+    sides: dict[str, list[str]] = {"SVD": [], "k-means": [], "neither": [], "": []}
+    for level, difference in differences.items():
+        side = tell(difference, above="SVD", below="k-means", unclear="neither", missing="")
+        size = f" ({points(difference.scaled(-1 if side == 'k-means' else 1), sign=side == 'neither')} points)" if side else ""
+        sides[side].append(f"{100 * level:.0f} %{size}")
+    return paragraph(
+        "Where both agree with the model equally often in distribution, at unseen depth",
+        "; ".join(
+            f"{said} at {names(sides[side])}"
+            for side, said in (
+                ("SVD", "the SVD keeps more"),
+                ("k-means", "k-means keeps more"),
+                ("neither", "neither keeps clearly more"),
+                ("", "they cannot be compared (not every seed reaches that level with both)"),
+            )
+            if sides[side]
+        )
+        + ".",
     )
+
+
+def line_sentence(residuals: Mapping[str, Estimate]) -> str:
+    """Which families lie above or below the line through all settings."""
+    sides: dict[str, list[str]] = {"above": [], "below": [], "on": []}
+    for family, residual in residuals.items():
+        side = tell(residual, above="above", below="below", unclear="on", missing="")
+        if side:
+            sides[side].append(f"{family} ({points(residual, sign=True)} points)")
+    return paragraph(
+        f"More faithful at unseen depth than the line says: {names(sides['above'])}; less: {names(sides['below'])}; not "
+        f"clearly either: {names(sides['on'])}."
+    )
+
+
+def bases_sentence(rank: int, inside: Estimate, outside: Estimate) -> str:
+    """What one basis for queries and keys together gains over one for each, in distribution and at unseen depth."""
+    verdicts = [tell(e, above="more", below="less", unclear="about as much", missing="") for e in (inside, outside)]
+    if not all(verdicts):
+        return ""
     return (
-        f"At {100 * level:.0f} % agreement in distribution (between the measured settings by linear interpolation), SVD agrees "
-        f"with the model on {percent(svd)} at unseen depth and k-means on {percent(kmeans)}, a difference of "
-        f"{points(difference, sign=True)} points: by this measure {verdict}."
+        f"At rank {rank}, one basis for both agrees {verdicts[0]} in distribution ({points(inside, sign=True)} points) and "
+        f"{verdicts[1]} at unseen depth ({points(outside, sign=True)}) than one for each."
+    )
+
+
+def oracle_sentence(label: str, oracle: Estimate, others: Mapping[str, Estimate]) -> str:
+    """What fitting on unseen depth itself gains there, and what other pictures gain that never saw it."""
+    if not oracle.measured:
+        return ""
+    gain = tell(
+        oracle,
+        above=f"gains {points(oracle)} points there",
+        below=f"loses {points(oracle.scaled(-1))} points there",
+        unclear=f"changes agreement there by {points(oracle, sign=True)} points, so not clearly",
+        missing="",
+    )
+    beside = names(f"{points(other, sign=True)} with {name}" for name, other in others.items())
+    return paragraph(
+        f"{begin(label)} fitted on `unseen_depth` itself {gain}.",
+        f"Pictures of the same rank that never saw it gain, in points, {beside}: what the oracle does not "
+        f"gain is not lost to every picture of that rank if one of these gains more."
+        if others
+        else "",
     )
 
 
@@ -93,3 +142,80 @@ def controls_sentence(label: str, gaps: Mapping[str, Estimate]) -> str:
     left = names(f"{points(gap)} with {name}" for name, gap in controlled)
     depths = " (over the bracket depths that both splits have)" if any("and depth" in name for name, _ in controlled) else ""
     return f"The gap of {label} at unseen depth is {in_points(whole[1], 'percentage points')}; it is {left}{depths}."
+
+
+def occurrence_sentence(depth: int, inside: float, outside: float) -> str:
+    """How common brackets of at least a depth are among those scored in distribution and at unseen depth."""
+    return (
+        f"Of the brackets that are scored in distribution, {100 * inside:.1f} % lie at depth {depth} or more; at unseen depth, "
+        f"{100 * outside:.1f} %."
+    )
+
+
+def boundary_sentence(depth: int, found: Mapping[str, Estimate | None]) -> str:
+    """What agreement does where depths go beyond training, setting by setting: `found` has how far it is below the trend."""
+    sides: dict[str, list[str]] = {}
+    for label, effect in found.items():
+        verdict = RULES.verdict(effect)
+        shown = f"{label} ({points(effect)} points)" if effect is not None and effect.measured else label
+        sides.setdefault(verdict, []).append(shown)
+    said = {
+        GAP: "agreement falls off more steeply than before for",
+        OPPOSITE: "agreement falls less than before for",
+        EQUAL: "agreement goes on as before for",
+    }
+    known = [f"{text} {names(sides[verdict])}" for verdict, text in said.items() if verdict in sides]
+    unclear = [label for verdict, labels in sides.items() if verdict not in said for label in labels]
+    return paragraph(
+        f"Beyond depth {depth}, the deepest of training, {'; '.join(known)}." if known else "",
+        f"Whether anything changes beyond depth {depth} cannot be told for {names(unclear)}." if unclear else "",
+    )
+
+
+def decomposition_sentence(label: str, parts: Decomposition) -> str:
+    """The parts of a gap to unseen depth."""
+    if not parts.gap.measured:
+        return f"The gap of {label} at unseen depth could not be taken apart."
+    return (
+        f"The gap of {label} at unseen depth is {points(parts.gap)} points: {points(parts.mix)} from the mix of depths (how "
+        f"many brackets lie on each level of training), {points(parts.within)} from agreement on the same levels, and "
+        f"{points(parts.beyond)} from levels that brackets in distribution do not reach, or too rarely to be compared."
+    )
+
+
+def misses_sentence(label: str, found: Mapping[str, Estimate], chance: Mapping[str, Estimate]) -> str:
+    """Where a simplification attends when it misses the opener, against any earlier bracket."""
+    missed, even = found["missed"], found["even"]
+    if not missed.measured or not even.measured:
+        return ""
+    verdict = tell(
+        even - chance["even"],
+        above="more often than by chance",
+        below="less often than by chance",
+        unclear="not clearly more or less often than by chance",
+        missing="which cannot be compared with chance",
+    )
+    return paragraph(
+        f"At unseen depth {label} gives most attention to a bracket other than the opener in {in_percent(missed)} of cases; "
+        f"{in_percent(found['level'])} of these are other brackets of the right depth. Of those at a wrong depth, "
+        f"{in_percent(even, True)} are an even number of levels away, {verdict} (any earlier bracket: "
+        f"{in_percent(chance['even'])}), and {in_percent(found['deeper'], True)} are deeper than the opener rather than "
+        f"shallower (any earlier bracket: {in_percent(chance['deeper'])})."
+    )
+
+
+def helps_sentence(label: str, gains: Mapping[str, Estimate], looks_there: Collection[str]) -> str:
+    """What other ways to make a picture gain at unseen depth; `looks_there` are those that were fitted on that very split."""
+    sides: dict[str, list[str]] = {"gains": [], "loses": [], "unclear": []}
+    for other, gain in gains.items():
+        side = tell(gain, above="gains", below="loses", unclear="unclear", missing="")
+        if side:
+            remark = ", which has seen such sentences" if other in looks_there else ""
+            sides[side].append(f"{other} ({points(gain, sign=True)}{remark})")
+    return paragraph(
+        f"Against {label}, agreement at unseen depth is higher by so many points with {names(sides['gains'])}."
+        if sides["gains"]
+        else f"None of the other ways to make the picture agrees clearly more often than {label} at unseen depth.",
+        f"It is lower with {names(sides['loses'])}." if sides["loses"] else "",
+        f"No clear difference: {names(sides['unclear'])}." if sides["unclear"] else "",
+    )

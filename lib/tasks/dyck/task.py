@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
-from lib.split import Dataset, Split
-from lib.tasks import Look, Task
+from lib.split import Dataset, OnDemand, Sequences, Split
+from lib.tasks import Look, Reference, Task
 
 if TYPE_CHECKING:
     from lib.claims import Finding
@@ -19,9 +19,19 @@ _LOOKS = {
     "iid": Look("iid", "#000000", "o"),
     "seen_structure": Look("seen structure", "#56B4E9", "v"),
     "unseen_structure": Look("unseen structure", "#009E73", "^"),
+    "unseen_structure_long": Look("unseen structure, longer", "#CC79A7", "<"),
     "unseen_length": Look("unseen length", "#E69F00", "s"),
     "unseen_depth": Look("unseen depth", "#D55E00", "D"),
     "iid_matched": Look("iid, as long as unseen depth", "#6B6B6B", "P"),
+    "by_depth": Look("every depth alike", "#F0E442", "h"),
+}
+
+# What each split is compared with: matched in what it does not test, so that what it does test is left.
+_REFERENCES = {
+    "unseen_structure": [Reference("seen_structure", ("length",))],
+    "unseen_structure_long": [Reference("seen_structure", ("length",))],
+    "unseen_length": [Reference("iid", ("depth",))],
+    "unseen_depth": [Reference("iid_matched"), Reference("iid_matched", ("depth",))],
 }
 
 
@@ -32,6 +42,8 @@ class DyckTask(Task):
     title: ClassVar[str] = "Dyck"
     reference: ClassVar[str] = "iid"
     chosen_on: ClassVar[str] = "seen_structure"
+    foreseen_by: ClassVar[tuple[str, ...]] = ("depth", "distance", "length", "sentence_depth", "frequency")
+    key_covariate: ClassVar[str] = "depth"
     made_by: ClassVar[tuple[str, ...]] = ("lib.tasks.dyck.splits",)
 
     bracket_types: int = Field(default=20, ge=1, le=1_000)
@@ -42,15 +54,17 @@ class DyckTask(Task):
     """Of training sentences."""
     p_end: float = Field(default=0.25, gt=0, le=1)
     """The automaton's probability to end a sentence at depth 0."""
+    open_probability: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    """Its probability to open a bracket at depths 1, 2, ..., deeper its last value; empty: 1/2 everywhere."""
     training_sentences: int = Field(default=200_000, ge=1, le=10**8)
     split_sentences: int = Field(default=2_000, ge=1, le=10**7)
     """Of each split."""
     unseen_structure_length: int = Field(default=32, ge=2, le=1_000)
-    """Longest sentence of `unseen_structure`."""
+    """Longest sentence of `unseen_structure`; those of `unseen_structure_long` are longer."""
     unseen_length: int = Field(default=96, ge=4, le=1_000)
     """Longest sentence of `unseen_length`."""
     unseen_depth: int = Field(default=16, ge=2, le=100)
-    """Deepest sentence of `unseen_depth`."""
+    """Deepest sentence of `unseen_depth` and `by_depth`."""
     min_distance: int = Field(default=10, ge=1, le=1_000)
     """Closers nearer to their opener are not scored (Murty et al. 2023)."""
 
@@ -83,11 +97,28 @@ class DyckTask(Task):
         return f"{min(self.split_sentences, sequences or self.split_sentences):,} sentences a split and seed"
 
     def shown(self, splits: Sequence[str]) -> list[str]:
-        """All splits but the control, which is shown where it is compared."""
-        return [split for split in splits if split != "iid_matched"]
+        """All splits but the controls, which are shown where they are compared."""
+        return [split for split in splits if split not in ("iid_matched", "by_depth")]
+
+    def unseen(self, splits: Sequence[str]) -> list[str]:
+        """Those of `splits` that hold what training did not."""
+        return [split for split in splits if split in _REFERENCES]
+
+    def references(self, split: str) -> list[Reference]:
+        """Matched in length for a structure, in depth for a length; for a depth in length, then in the brackets' depth too."""
+        return _REFERENCES.get(split, [])
+
+    def fitting_sources(self, training: Sequences, count: int, seed: int) -> Mapping[str, Sequences]:
+        """`training_balanced`: as many positions of each bracket depth."""
+        from lib.tasks.dyck.splits import balanced
+
+        return OnDemand({"training_balanced": lambda: balanced(training, count, self.bracket_types, seed)})
 
     def read_split(self, file: Path) -> Split:
-        """A file of sentences, one a line; see `lib.tasks.dyck.text` for its form and for what is refused."""
+        """A file of sentences, one a line; see `lib.tasks.dyck.text` for its form and for what is refused.
+
+        It has no covariate `frequency`: that depends on the training sentences, which are drawn anew for each seed.
+        """
         from lib.tasks.dyck.splits import dyck_split
         from lib.tasks.dyck.text import read_sentences
 

@@ -1,0 +1,152 @@
+"""The chapter on foreseeing gaps: what its notebook shows and says, over the studies of a preset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lib import figures, foreseeing, prose
+from lib.errors import InputError
+from lib.measuring.diagnostics import DIAGNOSTICS, errors, left_out
+from lib.measuring.intervals import Estimate
+from lib.prose import points, tell
+from lib.proxies import PROXIES
+from lib.rules import RULES
+from lib.studies import Study
+from lib.tasks import Look
+
+BASELINE = "unchanged"
+LEFT_OUT = {"family": "family of proxies", "split": "split", "task": "study"}
+
+
+class ForeseeingChapter:
+    """Every cell of the studies: a setting of a proxy, a seed and a split."""
+
+    def __init__(self, studies: Sequence[Study]):
+        self.studies = list(studies)
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """What was foreseen and measured; see `foreseeing.cells`."""
+        tables = [table for table in map(foreseeing.cells, self.studies) if len(table)]
+        if not tables:
+            raise InputError("no split has enough scored predictions to foresee anything: measure more, as in another preset")
+        return pd.concat(tables, ignore_index=True)
+
+    def measured_on(self) -> str:
+        """What was measured, in words."""
+        shown = [study for study in self.studies if (self.cells["task"] == study.name).any()]
+        names = prose.names(f"{study.name} ({prose.seeds(study.seeds)})" for study in shown)
+        return f"preset {self.studies[0].preset}: {names}; {len(self.cells):,} cells"
+
+    def figure(self) -> Figure:
+        """Measured against foreseen agreement, a panel a diagnostic, a point a cell, coloured by family."""
+        looks = {proxy.label: Look(proxy.label, proxy.colour, proxy.marker) for proxy in PROXIES.values()}
+        looks = {label: look for label, look in looks.items() if (self.cells["family"] == label).any()}
+        parts = [
+            self.cells.assign(panel=name, x=self.cells[name], y=self.cells["measured"], series=self.cells["family"])
+            for name in DIAGNOSTICS
+        ]
+        note = f"{self.measured_on()}; dotted: foreseen exactly; no intervals"
+        x, y = "agreement foreseen", "agreement measured"
+        return figures.scatter(pd.concat(parts), x=x, y=y, note=note, looks=looks, columns=3, diagonal=True)
+
+    def _error(self, chosen: pd.Series | None = None) -> dict[str, Estimate]:
+        """The mean error of every diagnostic over (some) cells, with an interval over the models."""
+        table = self.cells if chosen is None else self.cells[chosen]
+        of_model = errors(table).groupby([table["task"], table["seed"]]).mean()
+        return {name: Estimate(of_model[name].to_numpy(), None, len(table)) for name in DIAGNOSTICS}
+
+    def error_table(self) -> pd.DataFrame:
+        """The mean error of every diagnostic in points, over all cells and by family, one row per family."""
+        rows = {"all cells": self._error()}
+        rows |= {family: self._error(self.cells["family"] == family) for family in dict.fromkeys(self.cells["family"])}
+        counts = {"all cells": len(self.cells), **self.cells["family"].value_counts()}
+        return prose.table(
+            {
+                name: {"cells": f"{counts[name]:,}", **{d: points(e, interval=name == "all cells") for d, e in of.items()}}
+                for name, of in rows.items()
+            },
+            "mean error, points",
+        )
+
+    def left_out_table(self) -> pd.DataFrame:
+        """What a diagnostic is worth where it was not chosen: one row per family, split and study that is left out."""
+        rows = {}
+        for by, called in LEFT_OUT.items():
+            for value, row in self._left_out(by).iterrows():
+                rows[f"{called}: {value}"] = {
+                    "chosen on all others": row["chosen"],
+                    "its error here": f"{100 * row['chosen_error']:.1f}",
+                    "error of no change": f"{100 * row['baseline_error']:.1f}",
+                    "cells": f"{row['cells']:,}",
+                }
+        return prose.table(rows, "left out; errors in points")
+
+    def _left_out(self, by: str) -> pd.DataFrame:
+        try:
+            return left_out(self.cells, by)
+        except InputError:  # nothing to leave out
+            return pd.DataFrame(columns=["chosen", "chosen_error", "baseline_error", "cells"])
+
+    def errors_text(self) -> str:
+        """How far off foreseeing is, and how far off no change would be."""
+        of, baseline = (self._error()[name] for name in (RULES.foreseeing.diagnostic, BASELINE))
+        best = min((name for name in DIAGNOSTICS if name != BASELINE), key=lambda name: self._error()[name].value)
+        verdict = tell(
+            baseline - of,
+            above="clearly less",
+            below="clearly more",
+            unclear="no clear difference",
+            missing="which cannot be compared",
+        )
+        return prose.paragraph(
+            f"Over {len(self.cells):,} cells, expecting that agreement stays what it was in distribution is off by "
+            f"{points(baseline)} points on average; the {RULES.foreseeing.diagnostic} is off by {points(of)} ({verdict}). "
+            f"The smallest error over all cells is that of `{best}`, {points(self._error()[best])} points, but it was picked "
+            f"with these cells in view."
+        )
+
+    def left_out_text(self) -> str:
+        """In how many groups that were left out a diagnostic beats the baseline."""
+        lines = []
+        for by, called in LEFT_OUT.items():
+            table = self._left_out(by)
+            if len(table):
+                better = int((table["chosen_error"] < table["baseline_error"]).sum())
+                own, none = (
+                    100 * np.average(table[c].astype(float), weights=table["cells"].astype(float)) for c in table.columns[1:3]
+                )
+                lines.append(
+                    f"With a whole {called} left out, the diagnostic that did best on all others has the smaller error in "
+                    f"{better} of {len(table)} (mean error {own:.1f} points; no change {none:.1f})."
+                )
+        return prose.paragraph(*lines)
+
+    def fails_text(self) -> str:
+        """Where foreseeing fails most."""
+        name = RULES.foreseeing.diagnostic
+        missed = self.cells.assign(by=100 * (self.cells[name] - self.cells["measured"]))
+        worst = missed.groupby(["family", "task", "split"])["by"].mean()
+        (family, task, split), value = worst.abs().idxmax(), float(worst[worst.abs().idxmax()])
+        side = "too high" if value > 0 else "too low"
+        off = f"{abs(value):.1f} points {side} on average"
+        return f"It is furthest off for {family} on {split} ({task}): there the {name} is {off}."
+
+    def summary(self) -> str:
+        """The chapter in a few lines."""
+        lines = (self.errors_text(), self.left_out_text(), self.fails_text(), f"Measured on {self.measured_on()}.")
+        return "\n".join(f"- {line}" for line in lines if line)
+
+    def headline(self) -> str:
+        """The chapter in a paragraph, for the first page of the book."""
+        of, baseline = (self._error()[name] for name in (RULES.foreseeing.diagnostic, BASELINE))
+        return (
+            f"From in-distribution measurements and the target's text alone, a regression foresees a picture's agreement with "
+            f"its model elsewhere with an error of {points(of)} points on average over {len(self.cells):,} cells; expecting no "
+            f"change is off by {points(baseline)}."
+        )

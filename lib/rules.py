@@ -1,0 +1,128 @@
+"""The rules by which claims are judged, from `rules.toml`, and the verdict that they give an effect."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from lib.config import Config, checked
+from lib.errors import InputError
+from lib.measuring.diagnostics import DIAGNOSTICS
+from lib.measuring.intervals import Estimate
+
+GAP, OPPOSITE, EQUAL, UNDECIDED, NOT_APPLICABLE = "gap", "opposite", "equal", "undecided", "not applicable"
+VERDICTS = (GAP, OPPOSITE, EQUAL, UNDECIDED, NOT_APPLICABLE)
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+SeedNumbers = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+
+
+class Levels(Config):
+    """Agreement in distribution."""
+
+    chosen: Share
+    sensitivity: tuple[Share, ...]
+
+
+class Margins(Config):
+    """What counts as an effect, and as none."""
+
+    gap: Share
+    equal: Share
+
+
+class Seeds(Config):
+    """Which models settings are chosen on, and which verdicts rest on."""
+
+    fewest: int = Field(ge=2)
+    choose: SeedNumbers
+    report: SeedNumbers
+
+
+class Foreseeing(Config):
+    """How an effect is foreseen."""
+
+    diagnostic: str
+
+    @field_validator("diagnostic")
+    @classmethod
+    def _there_is_one(cls, name: str) -> str:
+        if name not in DIAGNOSTICS:
+            raise ValueError(f"there are {', '.join(DIAGNOSTICS)}")
+        return name
+
+
+class Claim(Config):
+    """What is claimed, in which cells."""
+
+    number: int
+    task: str  # the kind of task that it is about
+    text: str
+    paper: str  # what the paper reports of it, as far as its abstract, its figures and its public reviews say
+    proxies: Literal["fitted", "no data", "all"]
+    splits: tuple[str, ...] = Field(min_length=1)
+    matching: bool = True
+    positive: str = GAP  # what a cell is called where the effect is there, and where the opposite is
+    negative: str = "closer"
+
+    def word(self, verdict: str) -> str:
+        """A verdict in the words of this claim."""
+        return {GAP: self.positive, OPPOSITE: self.negative}.get(verdict, verdict)
+
+
+class Rules(Config):
+    """All of them."""
+
+    levels: Levels
+    margins: Margins
+    seeds: Seeds
+    foreseeing: Foreseeing
+    claims: tuple[Claim, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _each_claim_has_a_number_of_its_own(self):
+        numbers = [claim.number for claim in self.claims]
+        if twice := {number for number in numbers if numbers.count(number) > 1}:
+            raise ValueError(f"two claims have the number {min(twice)}")
+        return self
+
+    def claim(self, number: int) -> Claim:
+        """The claim of a number."""
+        return next(claim for claim in self.claims if claim.number == number)
+
+    def halves(self, seeds: int) -> list[tuple[list[int], list[int]]]:
+        """On which of so many seeds settings are chosen, and on which effects are then measured: what verdicts rest on first,
+        then, where these are others, the effects on the seeds that settings were chosen on.
+        """
+        every, (choose, report) = list(range(seeds)), (list(self.seeds.choose), list(self.seeds.report))
+        return [(choose, report), (choose, choose)] if {*choose, *report} <= {*every} else [(every, every)]
+
+    def verdict(self, effect: Estimate | None) -> str:
+        """The verdict on an effect, a share that is above zero where it is as claimed."""
+        if effect is None or not effect.measured:
+            return NOT_APPLICABLE
+        (low, high), value = effect.interval, effect.value
+        if effect.seeds < self.seeds.fewest:
+            return UNDECIDED
+        if low > 0 and value >= self.margins.gap:
+            return GAP
+        if high < 0 and value <= -self.margins.gap:
+            return OPPOSITE
+        return EQUAL if -self.margins.equal < low and high < self.margins.equal else UNDECIDED
+
+
+def read(path: Path) -> Rules:
+    """The rules of a file. Raises `InputError` naming the file, and the key that is missing, unknown or has a wrong value."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"the rules {str(path)!r} cannot be read: {error.strerror}") from None
+    except ValueError as error:  # also text that is not UTF-8
+        raise InputError(f"{path} is not TOML: {error}") from None
+    return checked(Rules, content, str(path))
+
+
+RULES = read(Path(__file__).with_suffix(".toml"))

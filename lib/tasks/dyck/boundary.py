@@ -1,0 +1,61 @@
+"""Is there a boundary at the depth up to which training goes? And what a gap at unseen depth is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lib.errors import InputError
+from lib.measuring.estimates import Estimates
+from lib.measuring.intervals import Decomposition, Estimate, mean_of
+from lib.proxies import Simplification
+from lib.rules import EQUAL, GAP, NOT_APPLICABLE, OPPOSITE, RULES, UNDECIDED
+from lib.studies import Study
+
+SPLIT = "by_depth"  # sentences of every depth, all of one length
+BEFORE, AFTER = 4, 3  # depths up to the boundary that a line is drawn through, and depths beyond it that are held against it
+WORDS = {
+    GAP: "falls off",
+    OPPOSITE: "falls less",
+    EQUAL: "goes on",
+    UNDECIDED: "undecided",
+    NOT_APPLICABLE: "not measured",
+}
+
+
+def at_depth(estimates: Estimates, s: Simplification, depth: int, measure: str = "same_prediction") -> Estimate:
+    """A measure on sentences of exactly a depth, all of one length."""
+    return estimates.estimate(s, SPLIT, measure, sentence_depth=depth)
+
+
+def below_trend(study: Study, s: Simplification) -> Estimate:
+    """How much lower agreement is on the first depths beyond training than if it went on as over the last depths of training.
+
+    That is the mean over `AFTER` depths of a straight line through the last `BEFORE` depths of training minus the agreement;
+    about zero where nothing happens at the boundary. Raises `InputError` where a depth has no scored bracket.
+    """
+    last = study.task.max_depth
+    inside, beyond = range(last - BEFORE + 1, last + 1), range(last + 1, last + AFTER + 1)
+    of = {depth: at_depth(study.estimates, s, depth) for depth in (*inside, *beyond)}
+    if missing := [depth for depth, found in of.items() if not found.measured]:
+        raise InputError(f"no bracket is scored in sentences of depth {missing[0]}, so nothing can be said about the boundary")
+    level, middle = mean_of([of[depth] for depth in inside]), sum(inside) / BEFORE
+    spread = sum((depth - middle) ** 2 for depth in inside)
+    first, *others = [of[depth].scaled((depth - middle) / spread) for depth in inside]
+    slope = sum(others, start=first)
+    expected = level + slope.scaled(sum(beyond) / AFTER - middle)
+    return expected - mean_of([of[depth] for depth in beyond])
+
+
+def word(effect: Estimate | None) -> str:
+    """What agreement does at the boundary, in a word or two."""
+    return WORDS[RULES.verdict(effect)]
+
+
+def decomposition(study: Study, s: Simplification) -> Decomposition:
+    """The gap from `iid` to `unseen_depth`, by the depth of the bracket to be closed."""
+    return study.estimates.decomposition(s, "unseen_depth", "iid", "depth")
+
+
+def occurrence(study: Study, depths: Sequence[int]) -> dict[int, float]:
+    """The share of scored brackets in distribution that are in sentences of each depth."""
+    return {depth: study.estimates.share("iid", sentence_depth=depth) for depth in depths}

@@ -1,0 +1,179 @@
+"""The part of the chapter on depth that asks why a picture fails, and what helps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lib import figures, prose
+from lib.experiment import simplifications_of
+from lib.measuring.estimates import Estimates
+from lib.measuring.intervals import Estimate
+from lib.measuring.measures import LABELS
+from lib.prose import percent
+from lib.proxies import MODEL, PROXIES, TRAINING, Simplification
+from lib.studies import Study
+from lib.tasks.dyck import mechanism
+from lib.tasks.dyck import prose as say
+from lib.tasks.dyck.mechanism import ANYWHERE
+
+FEWEST = 20  # predictions that a mean within a category must rest on to be shown
+PAIR = ("iid", "unseen_depth")
+SOURCES = {  # what a proxy may be fitted on, in words
+    TRAINING: "",
+    "training_more": "more sentences",
+    "training_balanced": "all depths alike",
+    "unseen_depth": "unseen depth itself",
+}
+
+
+class Causes:
+    """Figures and sentences on where attention goes, and on other ways to fit."""
+
+    study: Study
+    layer: int
+    place: str
+    measured_on: str
+    example: Simplification
+    one_hot: Simplification
+    claimed: Sequence[Simplification]
+
+    @cached_property
+    def compared(self) -> list[Simplification]:
+        """The simplifications whose attention is looked at: the example, and the finest of every other proxy of claims."""
+        claimed = sorted(self.claimed, key=lambda s: s.complexity or 0)
+        finest = {s.proxy: s for s in claimed if s.proxy != self.example.proxy and PROXIES[s.proxy].fitted}
+        return [self.example, *finest.values(), self.one_hot]
+
+    @cached_property
+    def _attention(self) -> tuple[Estimates, pd.DataFrame]:
+        found = {run.seed: mechanism.opener_attention(run, PAIR, self.compared) for run in self.study.runs}
+        blocks = {seed: of_seed for seed, (of_seed, _) in found.items()}
+        return self.study.estimates_of(blocks), pd.concat([depths for _, depths in found.values()])
+
+    def opener(self) -> Figure:
+        """The share of attention on the opener of the bracket to be closed."""
+        table = figures.tabulate(
+            ({"row": s.label, "series": split}, self._attention[0].estimate(s, split, "opener_weight"))
+            for s in (MODEL, *self.compared)
+            for split in PAIR
+        )
+        note = f"{self.measured_on}; {self.place}; bars: {figures.interval_note(self.study)}"
+        x = "attention on the bracket to be closed (mean weight)"
+        return figures.forest(table, figures.split_looks(self.study, PAIR), x=x, note=note)
+
+    def attended_depth(self) -> Figure:
+        """At which depth the most-attended bracket lies, by the depth that has to be closed."""
+        depths = self._attention[1]
+        depths = depths[depths["simplification"] != ANYWHERE]
+        panels = [
+            "\n".join([split, *s.label.split(", ")]) for split, s in zip(depths["split"], depths["simplification"], strict=True)
+        ]
+        table = depths.assign(panel=panels, x=depths["attended"], y=depths["depth"]).sort_values("split", kind="stable")
+        x, y = "depth of the bracket with most attention (0: START)", "depth to be closed"
+        note = f"{self.measured_on}; {self.place}; each row sums to 100 %; grey: fewer than {FEWEST} brackets; no intervals"
+        return figures.heat(table, x=x, y=y, note=note, fewest=FEWEST, columns=1 + len(self.compared))
+
+    def misses(self, s: Simplification, split: str) -> dict[str, Estimate]:
+        """Of the brackets whose opener does not get most attention, where it goes instead: shares by kind of miss.
+
+        `missed` is the share of brackets that are missed at all; `level` goes to another bracket of the right depth; `even` and
+        `odd` to one an even or odd number of levels away, of all that go to the wrong depth; `deeper` likewise.
+        """
+        depths, found = self._attention[1], {}
+        for seed in (run.seed for run in self.study.runs):
+            of = depths[(depths["seed"] == seed) & (depths["split"] == split) & (depths["simplification"] == s)]
+            n, offset = of["n"].to_numpy(), (of["attended"] - of["depth"]).to_numpy()
+            wrong, away = ~of["opener"].to_numpy(), offset != 0
+            parts = {
+                "missed": (wrong, np.ones_like(wrong)),
+                "level": (wrong & ~away, wrong),
+                "even": (away & (offset % 2 == 0), away),
+                "deeper": (offset > 0, away),
+            }
+            for name, (part, whole) in parts.items():
+                total = n[whole].sum()
+                found.setdefault(name, []).append((n[part].sum() / total if total else np.nan, total))
+        return {
+            name: Estimate(np.array([v for v, _ in of]), None, round(sum(t for _, t in of)), (0.0, 1.0))
+            for name, of in found.items()
+        }
+
+    def misses_table(self) -> pd.DataFrame:
+        """Where attention goes that misses the opener, one row per simplification and split."""
+        heads = {
+            "missed": "openers missed",
+            "level": "to another bracket of the right depth",
+            "even": "to an even distance in depth, of wrong depths",
+            "deeper": "to deeper brackets, of wrong depths",
+        }
+        rows = {}
+        for split in PAIR:
+            for s in (ANYWHERE, MODEL, *self.compared):
+                found = self.misses(s, split)
+                rows[f"{split}: {s.label}"] = {
+                    head: percent(found[name], interval=True) if found[name].positions >= FEWEST else "too few"
+                    for name, head in heads.items()
+                }
+        return prose.table(rows)
+
+    def misses_text(self) -> str:
+        """Parity, direction and right depths of what the example attends to wrongly at unseen depth."""
+        return say.misses_sentence(
+            self.example.phrase, self.misses(self.example, "unseen_depth"), self.misses(ANYWHERE, "unseen_depth")
+        )
+
+    def attention(self) -> str:
+        """How much attention is on the right bracket."""
+        weight = self._attention[0].estimate
+        pairs = [[weight(s, split, "opener_weight") for split in PAIR] for s in (MODEL, self.example)]
+        return say.attention_sentence(self.example.phrase, *pairs)
+
+    # What helps
+
+    @cached_property
+    def remedies(self) -> dict[str, Simplification]:
+        """Other ways to make a picture of the example's rank, by a label each, the example first."""
+        rank, found = self.example.complexity, {self.example.label: self.example}
+        for s in self.study.simplifications(self.layer):
+            if s.complexity == rank and PROXIES[s.proxy].parameter == PROXIES[self.example.proxy].parameter:
+                found.setdefault(s.label, s)
+        measuring = self.study.experiment.measuring
+        for s in simplifications_of(measuring.refitted, measuring.refitted_on):
+            if replace(s, fit_on=TRAINING) == self.example and SOURCES.get(s.fit_on):
+                found[f"{s.label}, fitted on {SOURCES[s.fit_on]}"] = s
+        higher = [s for s in self.study.family(self.example.proxy, self.layer) if s.complexity > rank]
+        return found | {s.label: s for s in higher[:1]}
+
+    def helps(self) -> Figure:
+        """Agreement at unseen depth and in distribution for every other way to make the picture."""
+        of = self.study.estimates
+        table = figures.tabulate(
+            ({"row": label, "series": split}, of.estimate(s, split, "same_prediction"))
+            for label, s in self.remedies.items()
+            for split in PAIR
+            if of.has(s, split)
+        )
+        note = f"{self.measured_on}; {self.place}; bars: {figures.interval_note(self.study)}"
+        return figures.forest(table, figures.split_looks(self.study, PAIR), x=LABELS["same_prediction"], note=note)
+
+    @cached_property
+    def gains(self) -> Mapping[str, Estimate]:
+        """What every other way gains over the example at unseen depth."""
+        agreement = {label: self._agreement(s) for label, s in self.remedies.items()}
+        return {
+            label: found - agreement[self.example.label] for label, found in agreement.items() if label != self.example.label
+        }
+
+    def _agreement(self, s: Simplification) -> Estimate:
+        return self.study.estimates.estimate(s, "unseen_depth", "same_prediction")
+
+    def helps_text(self) -> str:
+        """What helps most, and what does not."""
+        looks_there = {label for label, s in self.remedies.items() if s.fit_on == "unseen_depth"}
+        return say.helps_sentence(self.example.phrase, self.gains, looks_there)

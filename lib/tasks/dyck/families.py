@@ -1,0 +1,151 @@
+"""The part of the chapter on SVD against clustering that compares families of proxies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy.stats import norm
+
+from lib import figures, prose
+from lib.measuring.estimates import Estimates
+from lib.measuring.intervals import Estimate, nothing
+from lib.measuring.measures import LABELS
+from lib.prose import percent, points
+from lib.proxies import PROXIES, Simplification
+from lib.studies import Study
+from lib.tasks import Look
+from lib.tasks.dyck import prose as say
+
+PAIR = ("iid", "unseen_depth")
+LEVELS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99)  # of agreement in distribution
+
+
+class Families:
+    """Figures, tables and sentences on families of proxies of one layer."""
+
+    study: Study
+    estimates: Estimates
+    families: Mapping[str, Sequence[Simplification]]  # by proxy, its measured settings
+    note: str
+
+    @property
+    def proxy_looks(self) -> dict[str, Look]:
+        """How proxies look, whatever their complexity."""
+        return {p: Look(PROXIES[p].label, PROXIES[p].colour, PROXIES[p].marker) for p in self.families}
+
+    def complexity(self) -> Figure:
+        """Agreement and divergence of attention against rank or number of clusters."""
+        table = figures.tabulate(
+            (
+                {"panel": f"{split}:\n{LABELS[measure]}", "series": proxy, "x": s.complexity},
+                self.estimates.estimate(s, split, measure),
+            )
+            for measure in ("same_prediction", "attention_jsd")
+            for split in ("iid", "unseen_length", "unseen_depth")
+            for proxy, family in self.families.items()
+            for s in family
+            if s.complexity is not None
+        )
+        return figures.curves(
+            table, self.proxy_looks, x="rank, or number of clusters", y="", note=f"bands: {self.note}", log=True
+        )
+
+    def transfer(self) -> Figure:
+        """Every simplification as a point: agreement in distribution across, on another split up."""
+        rows = []
+        for split in self.study.task.unseen(self.study.splits):
+            for proxy, family in self.families.items():
+                for s in family:
+                    x, y = (self._agreement(s, name) for name in ("iid", split))
+                    label = s.complexity if s.complexity and proxy in ("svd", "kmeans") and x.value < 0.97 else ""
+                    across = {"x": x.value, "x_low": x.interval[0], "x_high": x.interval[1], "label": label}
+                    rows.append(({"panel": split, "series": proxy, **across}, y))
+        note = f"{self.note}; numbers: rank or clusters; dotted: no gap"
+        x, y = "same prediction on iid", "same prediction on the split"
+        return figures.crosses(figures.tabulate(rows), self.proxy_looks, x=x, y=y, note=note, columns=2)
+
+    def _agreement(self, s: Simplification, split: str) -> Estimate:
+        return self.estimates.estimate(s, split, "same_prediction")
+
+    def _kept(self, proxy: str, split: str, level: float) -> Estimate:
+        """What a family keeps on a split where it agrees with the model in `level` of cases in distribution."""
+        family = self.families.get(proxy, [])
+        if len(family) < 2:
+            return nothing()
+        return self.estimates.at_level(family, "iid", level, lambda s: self._agreement(s, split))
+
+    def at_equal_agreement(self) -> Figure:
+        """What every family keeps elsewhere, at every level of agreement in distribution."""
+        table = figures.tabulate(
+            ({"panel": split, "series": proxy, "x": 100 * level}, self._kept(proxy, split, level))
+            for split in ("unseen_length", "unseen_depth")
+            for proxy in self.families
+            for level in LEVELS
+        )
+        x, y = "same prediction on iid (%), between settings by linear interpolation", "same prediction on the split"
+        return figures.curves(table, self.proxy_looks, x=x, y=y, note=f"bands: {self.note}", columns=2)
+
+    def comparison(self) -> str:
+        """Which of SVD and k-means keeps more, level by level."""
+        return say.comparison_sentence(
+            {level: self._kept("svd", "unseen_depth", level) - self._kept("kmeans", "unseen_depth", level) for level in LEVELS}
+        )
+
+    @cached_property
+    def on_the_line(self) -> dict[str, Estimate]:
+        """By family, how much more its settings agree with the model at unseen depth than the line through all settings says.
+
+        The line is fitted seed by seed to the probit of agreement in distribution and at unseen depth (after Miller et al.
+        2021, "Accuracy on the line"), each family counting the same; what is above it is taken back to a share. Settings that
+        agree always or never on either split are left out.
+        """
+        points = {}
+        for proxy, family in self.families.items():
+            pairs = np.array([[self._agreement(s, split).by_seed for split in PAIR] for s in family])  # [setting, 2, seed]
+            inner = ((pairs > 0.001) & (pairs < 0.999)).all((1, 2))
+            if inner.any():
+                points[proxy] = norm.ppf(pairs[inner])
+        found: dict[str, list[float]] = {proxy: [] for proxy in points}
+        for seed in range(self.study.seeds):
+            x, y = (np.concatenate([of[:, axis, seed] for of in points.values()]) for axis in (0, 1))
+            weights = np.concatenate([np.full(len(of), len(of) ** -0.5) for of in points.values()])
+            if len(x) < 3:
+                return {}
+            slope, intercept = np.polyfit(x, y, 1, w=weights)
+            for proxy, of in points.items():
+                expected = norm.cdf(intercept + slope * of[:, 0, seed])
+                found[proxy].append(float(np.mean(norm.cdf(of[:, 1, seed]) - expected)))
+        n = min(self._agreement(family[0], "unseen_depth").positions for family in self.families.values())
+        return {PROXIES[proxy].label: Estimate(np.array(of), None, n) for proxy, of in found.items()}
+
+    def line(self) -> str:
+        """Which families lie above or below the line through all settings."""
+        return say.line_sentence(self.on_the_line)
+
+    def bases(self) -> pd.DataFrame:
+        """One basis for queries and keys against one for each, one row per rank."""
+        rows = {}
+        for separate, joint in self._pairs():
+            row = rows[f"rank {joint.complexity}"] = {}
+            for split in PAIR:
+                pair = [self._agreement(s, split) for s in (joint, separate)]
+                row[f"one basis, {split}"], row[f"one each, {split}"] = (percent(e, interval=True) for e in pair)
+                row[f"difference, {split}, points"] = points(pair[0] - pair[1], sign=True)
+        return prose.table(rows)
+
+    def _pairs(self) -> list[tuple[Simplification, Simplification]]:
+        """SVD with separate bases and with one for both, at the ranks at which both were measured."""
+        separate = {s.complexity: s for s in self.families.get("svd", [])}
+        joint = self.families.get("svd_joint", [])
+        return [(separate[s.complexity], s) for s in joint if s.complexity in separate]
+
+    def bases_text(self) -> str:
+        """What one basis for both gains, rank by rank."""
+        gains = [[self._agreement(b, x) - self._agreement(a, x) for x in PAIR] for a, b in self._pairs()]
+        return prose.paragraph(
+            *(say.bases_sentence(b.complexity, *gain) for (_, b), gain in zip(self._pairs(), gains, strict=True))
+        )
