@@ -15,7 +15,7 @@ from lib.models.transformer import ModelConfig
 from lib.proxies import PROXIES, TRAINING, Simplification
 from lib.tasks import Task
 
-Complexities = Mapping[str, tuple[int, ...]]  # by proxy; empty for one that has nothing to choose, or is left out
+Complexities = Mapping[str, tuple[int, ...]]  # by proxy; empty for a proxy that has nothing to choose
 
 
 class MeasuringConfig(Config):
@@ -34,8 +34,23 @@ class MeasuringConfig(Config):
     """Each head simplified on its own; as `grid` for one layer."""
     whole_model_only: tuple[str, ...] = ()
     """Patterns of splits on which only all layers at once are measured, to save time."""
+    without: tuple[str, ...] = ()
+    """Proxies that are left out of all these, though an experiment that this one inherits from measures them."""
     fit_sequences: int = Field(default=1_000, ge=1)
     """Training sequences that proxies are fitted on."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out(cls, values: dict) -> dict:
+        def rest(grid: object) -> object:
+            if not isinstance(grid, Mapping):
+                return grid  # refused later
+            return {key: rest(value) for key, value in grid.items() if key not in without}
+
+        without = set(values.get("without", ()))
+        if unknown := without - set(PROXIES):
+            raise ValueError(f"without names {sorted(unknown)[0]!r}, but there are {', '.join(PROXIES)}")
+        return {name: rest(value) for name, value in values.items()} if without else values
 
     @field_validator("grid", "along_training", "refitted")
     @classmethod
@@ -60,14 +75,9 @@ def simplifications_of(grid: Mapping[str, Complexities], fit_on: Sequence[str] =
         Simplification(proxy, complexity, -1 if layer == "all" else int(layer), fit_on=source)
         for layer, proxies in grid.items()
         for proxy, complexities in proxies.items()
-        for complexity in _settings(proxy, complexities)
+        for complexity in complexities or [None]
         for source in fit_on
     ]
-
-
-def _settings(proxy: str, complexities: Sequence[int]) -> Sequence[int | None]:
-    """The complexities at which a proxy is measured: none where there are some to choose from and none is named."""
-    return complexities if complexities or PROXIES[proxy].parameter else [None]
 
 
 class Experiment(Config):
@@ -100,7 +110,7 @@ class Experiment(Config):
         heads = [
             Simplification(proxy, complexity, layer, head)
             for proxy, complexities in measuring.each_head.items()
-            for complexity in _settings(proxy, complexities)
+            for complexity in complexities or [None]
             for layer in range(model.layers)
             for head in range(model.heads)
         ]

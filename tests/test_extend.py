@@ -159,7 +159,7 @@ def test_the_proxy_joins_every_grid_of_the_page_s_own_preset(tmp_path):
     for name, experiment in mine.experiments.items():
         measuring, before = experiment.measuring, smoke.experiments[name].measuring
         own = (experiment.model.head_width // 4,)
-        for part in ("grid", "along_training", "oracle"):
+        for part in ("grid", "along_training", "refitted"):
             extended, given = getattr(measuring, part), getattr(before, part)
             assert extended == {layer: {NAME: own, **proxies} for layer, proxies in given.items()}, (name, part)
         assert measuring.each_head == ({NAME: own, **before.each_head} if before.each_head else {})
@@ -189,7 +189,7 @@ def test_the_proxy_is_in_the_results_wherever_others_are(dyck, table):
     results = table("mine/dyck")
     measured = [s for s in dyck.experiment.simplifications() if s.proxy == NAME]
     assert {s.layer for s in measured} == {0, 1}
-    assert {s.fit_on for s in measured} == {TRAINING, *dyck.experiment.measuring.oracle_splits}
+    assert {s.fit_on for s in measured} == {TRAINING, *dyck.experiment.measuring.refitted_on}
     keys = ["layer", "head", "complexity", "fit_on"]
     found = results[results["proxy"] == NAME]
     assert {*found[keys].itertuples(index=False, name=None)} == {(s.layer, s.head, s.complexity, s.fit_on) for s in measured}

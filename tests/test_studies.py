@@ -26,7 +26,10 @@ from lib.studies import Study
 from lib.tasks import TASKS, Look, Task
 from lib.tasks.dyck.text import write_sentences
 
-SPLITS = ["iid", "seen_structure", "unseen_structure", "unseen_length", "unseen_depth", "iid_matched"]
+SPLITS = [
+    "iid", "seen_structure", "unseen_structure", "unseen_structure_long", "unseen_length", "unseen_depth", "iid_matched",
+    "by_depth",
+]  # fmt: skip
 OF_A_SEED = [
     "along_training.parquet", "config.json", "measurements.json", "measurements.parquet", "model.safetensors",
     "snapshots.safetensors", "training.csv",
@@ -66,16 +69,20 @@ def test_the_results_table_holds_every_measurement(tiny_artifacts, small_experim
     assert set(table["seed"]) == {0, 1}
     whole = table[table["group"] == ""]
     asked = small_experiment.measuring
-    grid, oracle = simplifications_of(asked.grid), simplifications_of(asked.oracle, asked.oracle_splits)
-    assert len(whole) == 2 * (len(grid) * len(SPLITS) + len(oracle)) * (len(MEASURES) + 1)
+    refitted = simplifications_of(asked.refitted, asked.refitted_on)
+    oracle = [s for s in refitted if s.fit_on in SPLITS]  # measured on what it was fitted on
+    everywhere = [*simplifications_of(asked.grid), *(s for s in refitted if s.fit_on not in SPLITS)]
+    assert len(whole) == 2 * (len(everywhere) * len(SPLITS) + len(oracle)) * (len(MEASURES) + 1)
     assert set(whole["metric"]) == {*MEASURES, "original_accuracy"}
     assert set(whole["split"]) == set(SPLITS)
-    assert (whole.loc[whole["fit_on"] != "training", "fit_on"] == whole.loc[whole["fit_on"] != "training", "split"]).all()
+    on_splits = whole[whole["fit_on"].isin(SPLITS)]
+    assert (on_splits["fit_on"] == on_splits["split"]).all()
+    assert {*whole["fit_on"]} == {"training", *asked.refitted_on}
     assert str(table["complexity"].dtype) == "Int64"
     assert table.loc[table["proxy"] == "one_hot", "complexity"].isna().all()
     distinct = whole[["layer", "head", "proxy", "complexity", "fit_on"]].drop_duplicates()
     found = set(distinct.fillna({"complexity": 0}).itertuples(index=False, name=None))
-    assert found == {(s.layer, s.head, s.proxy, s.complexity or 0, s.fit_on) for s in [*grid, *oracle]}
+    assert found == {(s.layer, s.head, s.proxy, s.complexity or 0, s.fit_on) for s in [*everywhere, *oracle]}
     assert (table["n"] > 0).all()
     assert table["value"].notna().all()
     assert table.loc[table["metric"] != "output_kl", "value"].between(0, 1).all()
@@ -155,21 +162,21 @@ def test_what_is_measured_along_training_is_measured_on_the_model_of_each_step(s
 
 
 def test_where_nothing_is_measured_along_training_there_is_nothing_to_show(small_experiment, tmp_path):
-    experiment = measuring(small_experiment, along_training={}, oracle={}, grid={"1": {"one_hot": ()}})
+    experiment = measuring(small_experiment, along_training={}, refitted={}, grid={"1": {"one_hot": ()}})
     assert Study("dyck", experiment, tmp_path, seeds=1).along_training == {}
 
 
 def test_splits_on_which_only_the_whole_model_is_measured_have_nothing_else(small_experiment, tmp_path):
     grid = {"0": {"one_hot": ()}, "all": {"one_hot": ()}}
-    experiment = measuring(small_experiment, grid=grid, oracle={}, along_training={}, whole_model_only=("unseen_*",))
+    experiment = measuring(small_experiment, grid=grid, refitted={}, along_training={}, whole_model_only=("unseen_*",))
     study = Study("dyck", experiment, tmp_path, seeds=1)
     everywhere, part = Simplification("one_hot"), Simplification("one_hot", layer=0)
     assert all(study.estimates.has(everywhere, split) for split in SPLITS)
-    assert [split for split in SPLITS if study.estimates.has(part, split)] == ["iid", "seen_structure", "iid_matched"]
+    assert [split for split in SPLITS if study.estimates.has(part, split)] == ["iid", "seen_structure", "iid_matched", "by_depth"]
 
 
 def test_each_head_is_simplified_on_its_own(small_experiment, tmp_path):
-    experiment = measuring(small_experiment, grid={}, oracle={}, along_training={}, each_head={"svd": (3,), "one_hot": ()})
+    experiment = measuring(small_experiment, grid={}, refitted={}, along_training={}, each_head={"svd": (3,), "one_hot": ()})
     study = Study("dyck", experiment, tmp_path, seeds=1)
     heads = {(s.proxy, s.layer, s.head) for s in study.runs[0].blocks()[0].simplifications if s.proxy}
     assert heads == {(proxy, layer, head) for proxy in ("svd", "one_hot") for layer in (0, 1) for head in (0, 1)}
@@ -191,18 +198,18 @@ def test_every_layer_and_family_of_the_grid_can_be_asked_for(study):
     [
         pytest.param({"grid": {"2": {"one_hot": ()}}}, "layer 2 is measured, but the model has only 2", id="no such layer"),
         pytest.param({"along_training": {"2": {"one_hot": ()}}}, "layer 2 is measured", id="no such layer along training"),
-        pytest.param({"oracle": {"2": {"one_hot": ()}}}, "layer 2 is measured", id="no such layer for the oracle"),
+        pytest.param({"refitted": {"2": {"one_hot": ()}}}, "layer 2 is measured", id="no such layer for the oracle"),
         pytest.param({"grid": {"first": {"one_hot": ()}}}, 'layers are "0", "1", ... or "all", not \'first\'', id="no layer"),
         pytest.param({"grid": {"01": {"one_hot": ()}}}, "not '01'", id="two names of a layer"),
         pytest.param({"grid": {"0": {"pca": (2,)}}}, "no proxy is called pca; there are ", id="no such proxy"),
         pytest.param({"each_head": {"pca": (2,)}}, "no proxy is called pca", id="no such proxy for heads"),
         pytest.param({"grid": {"0": {"svd": (9,)}}}, "rank of svd is 9, .* between 1 and 8", id="rank above the head's width"),
         pytest.param({"along_training": {"0": {"svd": (9,)}}}, "rank of svd is 9", id="rank too large along training"),
-        pytest.param({"oracle": {"0": {"svd": (0,)}}}, "rank of svd is 0", id="rank 0"),
+        pytest.param({"refitted": {"0": {"svd": (0,)}}}, "rank of svd is 0", id="rank 0"),
         pytest.param({"each_head": {"kmeans": (0,)}}, "clusters of kmeans is 0", id="no clusters"),
         pytest.param({"grid": {"0": {"svd": ()}}}, "rank of svd is None", id="a rank is missing"),
         pytest.param({"grid": {"0": {"one_hot": (2,)}}}, "one_hot has nothing to choose", id="a number too many"),
-        pytest.param({"oracle_splits": ()}, "oracle_splits is empty", id="an oracle on nothing"),
+        pytest.param({"refitted_on": ()}, "refitted_on is empty", id="an oracle on nothing"),
         pytest.param({"fit_sequences": 0}, "fit_sequences", id="nothing to fit on"),
     ],
 )
@@ -307,7 +314,7 @@ def test_sentences_from_a_file_are_measured_like_a_split_of_the_study(study, tin
     own = one_seed.with_split(deep)
     assert own.splits == ["deep"]
     mine = pd.concat(own.results())
-    theirs = pd.concat(one_seed.results()).query("split == 'unseen_depth' and fit_on == 'training'")
+    theirs = pd.concat(one_seed.results()).query("split == 'unseen_depth' and fit_on == 'training' and group != 'frequency'")
     same = [frame.drop(columns="split").reset_index(drop=True) for frame in (mine, theirs)]
     pd.testing.assert_frame_equal(*same, atol=1e-5)
     assert one_seed.splits == SPLITS, "the study itself stays as it was"
@@ -417,7 +424,7 @@ def copying():
 def test_a_task_that_is_defined_in_one_file_goes_all_the_way(copying, small_experiment, write_preset, tmp_path):
     grid = {"all": {"svd": (2, 8), "kmeans": (2,), "one_hot": ()}, "1": {"svd": (8,)}}
     measured = MeasuringConfig(
-        grid=grid, along_training={"1": {"svd": (2,)}}, oracle=grid, oracle_splits=("long",), each_head={"weight_svd": (8,)}
+        grid=grid, along_training={"1": {"svd": (2,)}}, refitted=grid, refitted_on=("long",), each_head={"weight_svd": (8,)}
     )
     experiment = Experiment(
         task=copying(delay=2), model=small_experiment.model, training=small_experiment.training, measuring=measured, seeds=2

@@ -467,8 +467,8 @@ def test_a_batch_larger_than_the_training_set_leaves_nothing_behind(small_experi
 
 
 def test_a_split_to_fit_on_that_the_task_does_not_have_is_refused_before_training(small_experiment, tmp_path):
-    measuring = small_experiment.measuring.model_copy(update={"oracle_splits": ("iid", "unseen")})
-    with pytest.raises(InputError, match="oracle_splits is 'unseen', but must be one of: iid, seen_structure, "):
+    measuring = small_experiment.measuring.model_copy(update={"refitted_on": ("iid", "unseen")})
+    with pytest.raises(InputError, match="refitted_on is 'unseen', but must be one of: training, training_more, "):
         run_of(small_experiment.model_copy(update={"measuring": measuring}), tmp_path / "seed-0").train()
     assert not (tmp_path / "seed-0").exists()
 
