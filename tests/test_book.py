@@ -27,6 +27,13 @@ from lib.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = [sys.executable, "-m", "lib", "book", "--cores", "2", "--preset"]
+VARIANTS = """
+from lib.presets import load
+preset = load("mine.toml")
+for name in preset.available():
+    if "-" in name:  # the others, with two seeds each, are left to Snakemake, which starts Python for every step
+        preset.study(name).save()
+"""
 CHAPTERS = ("dyck_depth", "svd_vs_clustering", "code_completion", "scorecard")
 pytestmark = pytest.mark.slow
 
@@ -47,7 +54,11 @@ def checkout(tmp_path_factory):
     (folder / "mine.py").write_text(proxy, encoding="utf-8")
     (folder / "mine.toml").write_text('inherits = "smoke"\nplugins = ["mine.py"]\n', encoding="utf-8")
     published = hashes(folder / "book")
+    run(folder, sys.executable, "-c", VARIANTS)
+    made = {path: path.stat().st_mtime_ns for path in (folder / "artifacts/mine").glob("*-*/**/*") if path.is_file()}
+    assert len({path.name for path in made}) > 5
     run(folder, *BUILD, "mine.toml")
+    assert {path: path.stat().st_mtime_ns for path in made} == made, "what is there is not made again"
     assert hashes(folder / "book") == published, "building a preset's book changed the published one"
     return folder
 
@@ -58,11 +69,11 @@ def html(checkout) -> Path:
     return checkout / "artifacts/mine/book/_build/html"
 
 
-def run(folder: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess:
-    """Run a command of this environment in a checkout, with artifacts inside it."""
+def run(folder: Path, *command: str, within: str = ".", check: bool = True) -> subprocess.CompletedProcess:
+    """Run a command of this environment in a checkout or within it, with artifacts inside it."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "LIB_ARTIFACTS": str(folder / "artifacts"), "PYTHONPATH": str(folder)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder / within, env=environment, capture_output=True, text=True)
     assert done.returncode == 0 or not check, done.stdout[-3000:] + done.stderr[-6000:]
     return done
 
@@ -225,7 +236,7 @@ def papermill(
     checkout: Path, folder: Path, *options: str, source: str | Path = "dyck_depth.ipynb", check: bool = True
 ) -> subprocess.CompletedProcess:
     """Execute a notebook in the folder of notebooks."""
-    return run(checkout / "notebooks", "papermill", str(source), str(folder / "out.ipynb"), *options, check=check)
+    return run(checkout, "papermill", str(source), str(folder / "out.ipynb"), *options, within="notebooks", check=check)
 
 
 def test_ranks_that_were_not_measured_are_measured_then_and_there(checkout, tmp_path):
