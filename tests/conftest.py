@@ -7,18 +7,24 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
+from chapters import dyck_study, new_proxy
 from hypothesis import settings
 
+from lib import figures
 from lib.experiment import Experiment, MeasuringConfig
 from lib.models.training import TrainingConfig
 from lib.models.transformer import ModelConfig, Transformer
 from lib.presets import load
 from lib.split import Dataset
+from lib.studies import Study
+from lib.tasks.dyck.clustering import ClusteringChapter
+from lib.tasks.dyck.depth import DepthChapter
 from lib.tasks.dyck.task import DyckTask
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40, database=None)
@@ -114,34 +120,6 @@ def run_python():
 
 
 @pytest.fixture(scope="session")
-def smoke_twice(tmp_path_factory) -> tuple[Path, Path]:
-    """Artifacts folders of two users of the command line: of the whole smoke study, and of seed 0 of it step by step."""
-    whole, stepwise = (tmp_path_factory.mktemp(name) for name in ("whole", "stepwise"))
-
-    def start(*arguments: str, artifacts: Path) -> subprocess.Popen:
-        return subprocess.Popen(
-            [sys.executable, "-m", "lib", *arguments, "--preset", "smoke"],
-            cwd=ROOT,
-            env={**os.environ, "LIB_ARTIFACTS": str(artifacts)},
-            stdout=(artifacts / "stdout").open("a"),
-            stderr=(artifacts / "stderr").open("a"),
-        )
-
-    evaluated = start("evaluate", "dyck", artifacts=whole)
-    for command in ("train", "evaluate"):
-        finished = start(command, "dyck", "--seed", "0", artifacts=stepwise).wait()
-        assert finished == 0, (stepwise / "stderr").read_text()
-    assert evaluated.wait() == 0, (whole / "stderr").read_text()
-    return whole, stepwise
-
-
-@pytest.fixture(scope="session")
-def smoke(smoke_twice) -> Path:
-    """An artifacts folder with the whole smoke study. Read only: copy what you change."""
-    return smoke_twice[0]
-
-
-@pytest.fixture(scope="session")
 def write_preset() -> Callable[..., Path]:
     """A function that writes experiments, by their names, as a preset file."""
 
@@ -183,3 +161,41 @@ def tiny_study(tiny_artifacts, tmp_path) -> Path:
     """`artifacts/tiny/dyck` of an artifacts folder of one's own, complete."""
     shutil.copytree(tiny_artifacts, tmp_path / "artifacts")
     return tmp_path / "artifacts" / "tiny" / "dyck"
+
+
+# Chapters on Dyck
+
+
+@pytest.fixture(scope="session")
+def dyck_chapters(small_experiment, tiny_artifacts, tmp_path_factory) -> tuple[Study, DepthChapter, ClusteringChapter]:
+    """What the next three fixtures give, made once for all test files."""
+    with new_proxy():
+        study = dyck_study(small_experiment, tiny_artifacts, tmp_path_factory.mktemp("chapters"))
+        depth = DepthChapter(study, layer=1, ranks=[1, 2, 3], example=2)
+        return study, depth, ClusteringChapter(study, layer=1, rank=2, clusters=8, level=0.7)
+
+
+@pytest.fixture(scope="module")
+def study(dyck_chapters) -> Iterator[Study]:
+    """A study in which a new proxy takes part, and every share differs from all others."""
+    with new_proxy():
+        yield dyck_chapters[0]
+
+
+@pytest.fixture(scope="module")
+def depth(study, dyck_chapters) -> DepthChapter:
+    return dyck_chapters[1]
+
+
+@pytest.fixture(scope="module")
+def clustering(study, dyck_chapters) -> ClusteringChapter:
+    return dyck_chapters[2]
+
+
+@pytest.fixture
+def style() -> Iterator[None]:
+    """Figures look as in the book, and none stays open."""
+    with plt.rc_context():
+        figures.set_style()
+        yield
+    plt.close("all")
