@@ -344,6 +344,7 @@ def save_twice_at_once(experiment: Experiment, folder: Path) -> None:
     assert [exit_code(copy) for copy in [fork(save, experiment, folder) for _ in range(2)]] == [0, 0]
 
 
+@pytest.mark.slow
 def test_two_that_train_and_measure_at_once_leave_one_whole_study(small_experiment, tiny_artifacts, tmp_path):
     """Of one seed, which is enough to be in each other's way."""
     folder, alone = tmp_path / "both" / "dyck", tmp_path / "alone" / "dyck"
