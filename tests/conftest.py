@@ -9,23 +9,23 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
-from chapters import dyck_study, new_proxy
 from hypothesis import settings
 
-from lib import figures
 from lib.experiment import Experiment, MeasuringConfig
 from lib.models.training import TrainingConfig
 from lib.models.transformer import ModelConfig, Transformer
 from lib.presets import load
 from lib.split import Dataset
-from lib.studies import Study
-from lib.tasks.dyck.clustering import ClusteringChapter
-from lib.tasks.dyck.depth import DepthChapter
 from lib.tasks.dyck.task import DyckTask
+
+if TYPE_CHECKING:  # what draws is loaded by the tests that need it
+    from lib.studies import Study
+    from lib.tasks.dyck.clustering import ClusteringChapter
+    from lib.tasks.dyck.depth import DepthChapter
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40, database=None)
 settings.load_profile("repeatable")
@@ -169,6 +169,11 @@ def tiny_study(tiny_artifacts, tmp_path) -> Path:
 @pytest.fixture(scope="session")
 def dyck_chapters(small_experiment, tiny_artifacts, tmp_path_factory) -> tuple[Study, DepthChapter, ClusteringChapter]:
     """What the next three fixtures give, made once for all test files."""
+    from chapters import dyck_study, new_proxy
+
+    from lib.tasks.dyck.clustering import ClusteringChapter
+    from lib.tasks.dyck.depth import DepthChapter
+
     with new_proxy():
         study = dyck_study(small_experiment, tiny_artifacts, tmp_path_factory.mktemp("chapters"))
         depth = DepthChapter(study, layer=1, ranks=[1, 2, 3], example=2)
@@ -178,6 +183,8 @@ def dyck_chapters(small_experiment, tiny_artifacts, tmp_path_factory) -> tuple[S
 @pytest.fixture(scope="module")
 def study(dyck_chapters) -> Iterator[Study]:
     """A study in which a new proxy takes part, and every share differs from all others."""
+    from chapters import new_proxy
+
     with new_proxy():
         yield dyck_chapters[0]
 
@@ -195,6 +202,10 @@ def clustering(study, dyck_chapters) -> ClusteringChapter:
 @pytest.fixture
 def style() -> Iterator[None]:
     """Figures look as in the book, and none stays open."""
+    import matplotlib.pyplot as plt
+
+    from lib import figures
+
     with plt.rc_context():
         figures.set_style()
         yield
