@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import settings
 
 from lib.experiment import Experiment, MeasuringConfig
@@ -147,12 +148,16 @@ def tiny(small_experiment, write_preset, tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="session")
-def tiny_artifacts(tiny, tmp_path_factory) -> Path:
-    """An artifacts folder with the study of the preset `tiny`. Read only: `tiny_study` is a copy to change."""
-    folder = tmp_path_factory.mktemp("tiny")
-    with pytest.MonkeyPatch.context() as patch:
+def tiny_artifacts(tiny, tmp_path_factory, worker_id) -> Path:
+    """An artifacts folder with the study of the preset `tiny`. Read only: `tiny_study` is a copy to change.
+
+    The first of several workers that asks for it makes it.
+    """
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "of-tiny"
+    with FileLock(f"{folder}.lock"), pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIB_ARTIFACTS", str(folder))
-        load(tiny).study("dyck").save()
+        load(tiny).study("dyck").save()  # which does nothing where all is there
     return folder
 
 
