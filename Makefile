@@ -9,6 +9,9 @@ $(call literal,PRESET)$(call literal,PYTHON)
 # Whatever the name of this folder, no recipe holds it: the environment is found by a relative path.
 VENV = .venv/bin/python
 
+# With bytecode kept, pytest need not rewrite every assertion anew in every process.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(VENV) -m pytest -n 2 --dist loadfile
+
 .PHONY: help book paper test test-fast publish environment constraints clean
 
 help:  ## say what each target does
@@ -21,10 +24,10 @@ paper: .venv/installed  ## the same at full size, which takes hours; an interrup
 	@$(VENV) -m lib book --preset paper
 
 test: .venv/installed-test  ## the whole test suite (tests that need a browser are skipped where Chromium is missing)
-	$(VENV) -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/test_book.py tests/test_workflow.py tests  # longest first
+	$(PYTEST) --no-loadscope-reorder tests/test_book.py tests/test_workflow.py tests  # longest first
 
 test-fast: .venv/installed-test  ## what can be tested within a minute, for the work in between
-	$(VENV) -m pytest -n 2 --dist loadfile -m "not slow and not browser"
+	$(PYTEST) -m "not slow and not browser"
 
 publish: .venv/installed  ## put the executed notebooks of PRESET into book/, for the published book; commit them afterwards
 	@$(VENV) -m lib publish --preset "$$PRESET"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -18,31 +19,36 @@ from lib.proxies import PROXIES, Proxy, Simplification
 from lib.studies import Experiment, Study
 
 
+class Rounded(Proxy, name="rounded", label="rounded off", parameter="steps"):
+    """Queries and keys are rounded to so many steps."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    @classmethod
+    def fit(cls, head, complexity):
+        if complexity > 100:
+            raise InputError("so many steps are no <simplification>")
+        return cls(complexity)
+
+    def simplify(self, queries, keys):
+        return tuple((vectors * self.steps / 16).round() / self.steps * 16 for vectors in (queries, keys))
+
+
+del PROXIES["rounded"]
+
+
 @contextmanager
 def new_proxy() -> Iterator[type[Proxy]]:
     """A proxy of one's own, `rounded`, for as long as the context lasts."""
-
-    class Rounded(Proxy, name="rounded", label="rounded off", parameter="steps"):
-        """Queries and keys are rounded to so many steps."""
-
-        def __init__(self, steps):
-            self.steps = steps
-
-        @classmethod
-        def fit(cls, head, complexity):
-            if complexity > 100:
-                raise InputError("so many steps are no <simplification>")
-            return cls(complexity)
-
-        def simplify(self, queries, keys):
-            return tuple((vectors * self.steps / 16).round() / self.steps * 16 for vectors in (queries, keys))
-
-    yield Rounded
-    del PROXIES["rounded"]
+    PROXIES["rounded"] = Rounded
+    try:
+        yield Rounded
+    finally:
+        del PROXIES["rounded"]
 
 
-@contextmanager
-def dyck_study(small_experiment: Experiment, tiny_artifacts: Path, folder: Path) -> Iterator[Study]:
+def dyck_study(small_experiment: Experiment, tiny_artifacts: Path, folder: Path) -> Study:
     """The models of the preset `tiny` with more measured on them, the new proxy among it; then all is scrambled.
 
     So every share differs from all others, and what is shown gives away where it comes from.
@@ -63,16 +69,21 @@ def dyck_study(small_experiment: Experiment, tiny_artifacts: Path, folder: Path)
         for proxy, family in zip(("svd", "kmeans"), families, strict=True)
         for complexity, share in family.items()
     }
-    with new_proxy():
-        experiment = small_experiment.model_copy(update={"measuring": measuring}).with_proxies(["rounded"])
-        study = Study("dyck", experiment, folder, preset="tiny")
-        study.estimates = study.estimates_of({run.seed: scrambled(run.blocks(), run.seed, fixed) for run in study.runs})
-        blocks = {run.seed: scrambled(run.blocks_along_training(), run.seed) for run in study.runs}
-        steps = sorted({block.step for block in blocks[0]})
-        study.along_training = {
-            step: study.estimates_of({seed: [b for b in of if b.step == step] for seed, of in blocks.items()}) for step in steps
-        }
-        yield study
+    experiment = small_experiment.model_copy(update={"measuring": measuring}).with_proxies(["rounded"])
+    study = Study("dyck", experiment, folder, preset="tiny")
+    study.estimates = study.estimates_of({run.seed: scrambled(run.blocks(), run.seed, fixed) for run in study.runs})
+    blocks = {run.seed: scrambled(run.blocks_along_training(), run.seed) for run in study.runs}
+    steps = sorted({block.step for block in blocks[0]})
+    study.along_training = {
+        step: study.estimates_of({seed: [b for b in of if b.step == step] for seed, of in blocks.items()}) for step in steps
+    }
+    return study
+
+
+@cache
+def figure_of(chapter: object, name: str) -> Figure:
+    """A figure of a chapter, made once for all tests, which only look at it."""
+    return getattr(chapter, name)()
 
 
 def mean(

@@ -7,11 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import settings
 
 from lib.experiment import Experiment, MeasuringConfig
@@ -20,6 +22,11 @@ from lib.models.transformer import ModelConfig, Transformer
 from lib.presets import load
 from lib.split import Dataset
 from lib.tasks.dyck.task import DyckTask
+
+if TYPE_CHECKING:  # what draws is loaded by the tests that need it
+    from lib.studies import Study
+    from lib.tasks.dyck.clustering import ClusteringChapter
+    from lib.tasks.dyck.depth import DepthChapter
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40, database=None)
 settings.load_profile("repeatable")
@@ -114,34 +121,6 @@ def run_python():
 
 
 @pytest.fixture(scope="session")
-def smoke_twice(tmp_path_factory) -> tuple[Path, Path]:
-    """Artifacts folders of two users of the command line: of the whole smoke study, and of seed 0 of it step by step."""
-    whole, stepwise = (tmp_path_factory.mktemp(name) for name in ("whole", "stepwise"))
-
-    def start(*arguments: str, artifacts: Path) -> subprocess.Popen:
-        return subprocess.Popen(
-            [sys.executable, "-m", "lib", *arguments, "--preset", "smoke"],
-            cwd=ROOT,
-            env={**os.environ, "LIB_ARTIFACTS": str(artifacts)},
-            stdout=(artifacts / "stdout").open("a"),
-            stderr=(artifacts / "stderr").open("a"),
-        )
-
-    evaluated = start("evaluate", "dyck", artifacts=whole)
-    for command in ("train", "evaluate"):
-        finished = start(command, "dyck", "--seed", "0", artifacts=stepwise).wait()
-        assert finished == 0, (stepwise / "stderr").read_text()
-    assert evaluated.wait() == 0, (whole / "stderr").read_text()
-    return whole, stepwise
-
-
-@pytest.fixture(scope="session")
-def smoke(smoke_twice) -> Path:
-    """An artifacts folder with the whole smoke study. Read only: copy what you change."""
-    return smoke_twice[0]
-
-
-@pytest.fixture(scope="session")
 def write_preset() -> Callable[..., Path]:
     """A function that writes experiments, by their names, as a preset file."""
 
@@ -169,12 +148,16 @@ def tiny(small_experiment, write_preset, tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="session")
-def tiny_artifacts(tiny, tmp_path_factory) -> Path:
-    """An artifacts folder with the study of the preset `tiny`. Read only: `tiny_study` is a copy to change."""
-    folder = tmp_path_factory.mktemp("tiny")
-    with pytest.MonkeyPatch.context() as patch:
+def tiny_artifacts(tiny, tmp_path_factory, worker_id) -> Path:
+    """An artifacts folder with the study of the preset `tiny`. Read only: `tiny_study` is a copy to change.
+
+    The first of several workers that asks for it makes it.
+    """
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "of-tiny"
+    with FileLock(f"{folder}.lock"), pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIB_ARTIFACTS", str(folder))
-        load(tiny).study("dyck").save()
+        load(tiny).study("dyck").save()  # which does nothing where all is there
     return folder
 
 
@@ -183,3 +166,52 @@ def tiny_study(tiny_artifacts, tmp_path) -> Path:
     """`artifacts/tiny/dyck` of an artifacts folder of one's own, complete."""
     shutil.copytree(tiny_artifacts, tmp_path / "artifacts")
     return tmp_path / "artifacts" / "tiny" / "dyck"
+
+
+# Chapters on Dyck
+
+
+@pytest.fixture(scope="session")
+def dyck_chapters(small_experiment, tiny_artifacts, tmp_path_factory) -> tuple[Study, DepthChapter, ClusteringChapter]:
+    """What the next three fixtures give, made once for all test files."""
+    from chapters import dyck_study, new_proxy
+
+    from lib.tasks.dyck.clustering import ClusteringChapter
+    from lib.tasks.dyck.depth import DepthChapter
+
+    with new_proxy():
+        study = dyck_study(small_experiment, tiny_artifacts, tmp_path_factory.mktemp("chapters"))
+        depth = DepthChapter(study, layer=1, ranks=[1, 2, 3], example=2)
+        return study, depth, ClusteringChapter(study, layer=1, rank=2, clusters=8, level=0.7)
+
+
+@pytest.fixture(scope="module")
+def study(dyck_chapters) -> Iterator[Study]:
+    """A study in which a new proxy takes part, and every share differs from all others."""
+    from chapters import new_proxy
+
+    with new_proxy():
+        yield dyck_chapters[0]
+
+
+@pytest.fixture(scope="module")
+def depth(study, dyck_chapters) -> DepthChapter:
+    return dyck_chapters[1]
+
+
+@pytest.fixture(scope="module")
+def clustering(study, dyck_chapters) -> ClusteringChapter:
+    return dyck_chapters[2]
+
+
+@pytest.fixture
+def style() -> Iterator[None]:
+    """Figures look as in the book, and none stays open."""
+    import matplotlib.pyplot as plt
+
+    from lib import figures
+
+    with plt.rc_context():
+        figures.set_style()
+        yield
+    plt.close("all")

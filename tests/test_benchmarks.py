@@ -104,6 +104,7 @@ def test_nothing_cannot_be_timed(name, option, run):
     assert (status, err) == (2, f"error: {option} is 0, but must be a whole number, at least 1\n")
 
 
+@pytest.mark.slow
 def test_a_benchmark_is_a_script_that_refuses_a_folder_without_nanogpt(tmp_path):
     command = [sys.executable, "benchmarks/training.py", "--peer", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)

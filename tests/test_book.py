@@ -18,11 +18,22 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import matplotlib.pyplot as plt
 import nbformat
 import pytest
+from plugins import plugins_forgotten
+
+from lib.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = [sys.executable, "-m", "lib", "book", "--cores", "2", "--preset"]
+VARIANTS = """
+from lib.presets import load
+preset = load("mine.toml")
+for name in preset.available():
+    if "-" in name:  # the others, with two seeds each, are left to Snakemake, which starts Python for every step
+        preset.study(name).save()
+"""
 CHAPTERS = ("dyck_depth", "svd_vs_clustering", "code_completion", "scorecard")
 pytestmark = pytest.mark.slow
 
@@ -43,7 +54,11 @@ def checkout(tmp_path_factory):
     (folder / "mine.py").write_text(proxy, encoding="utf-8")
     (folder / "mine.toml").write_text('inherits = "smoke"\nplugins = ["mine.py"]\n', encoding="utf-8")
     published = hashes(folder / "book")
+    run(folder, sys.executable, "-c", VARIANTS)
+    made = {path: path.stat().st_mtime_ns for path in (folder / "artifacts/mine").glob("*-*/**/*") if path.is_file()}
+    assert len({path.name for path in made}) > 5
     run(folder, *BUILD, "mine.toml")
+    assert {path: path.stat().st_mtime_ns for path in made} == made, "what is there is not made again"
     assert hashes(folder / "book") == published, "building a preset's book changed the published one"
     return folder
 
@@ -54,11 +69,11 @@ def html(checkout) -> Path:
     return checkout / "artifacts/mine/book/_build/html"
 
 
-def run(folder: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess:
-    """Run a command of this environment in a checkout, with artifacts inside it."""
+def run(folder: Path, *command: str, within: str = ".", check: bool = True) -> subprocess.CompletedProcess:
+    """Run a command of this environment in a checkout or within it, with artifacts inside it."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "LIB_ARTIFACTS": str(folder / "artifacts"), "PYTHONPATH": str(folder)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder / within, env=environment, capture_output=True, text=True)
     assert done.returncode == 0 or not check, done.stdout[-3000:] + done.stderr[-6000:]
     return done
 
@@ -78,9 +93,9 @@ def words_of(page: Path) -> str:
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", source)))
 
 
-@contextmanager
-def open_browser():
-    """Chromium without a window; skips the test where there is none, unless REQUIRE_BROWSER is set."""
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium without a window; skips the tests where there is none, unless REQUIRE_BROWSER is set."""
     executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if executable is None:
         (pytest.fail if os.environ.get("REQUIRE_BROWSER") else pytest.skip)("no Chromium was found on the PATH")
@@ -184,57 +199,75 @@ def test_the_published_book_builds_without_artifacts_and_runs_nothing(published)
     assert {f"{chapter}.html" for chapter in CHAPTERS} <= {page.name for page in published.glob("*.html")}
 
 
-@pytest.mark.parametrize(
-    ("parameter", "value", "named"),
-    [
-        ("preset", "fast", "preset is 'fast', but must be one of: smoke, quick, paper"),
-        ("seeds", "0", "seeds is 0, but must be a whole number"),
-        ("layer", "7", "layer is 7, but must be one of: 0, 1"),
-        ("ranks", "[33]", "rank of svd is 33, but must be a whole number, between 1 and 32"),
-        ("ranks", "'a, b'", "ranks is 'a, b', but must be a list of whole numbers"),
-    ],
-)
-def test_a_wrong_parameter_is_refused_with_the_allowed_values(checkout, tmp_path, parameter, value, named):
-    settings = {"preset": "../mine.toml", "seeds": "1"} | {parameter: value}
-    options = [word for name, one in settings.items() for word in ("-y", f"{name}: {one}")]
-    done = papermill(checkout, tmp_path, *options, check=False)
+WRONG = [
+    ("preset", "fast", "preset is 'fast', but must be one of: smoke, quick, paper"),
+    ("seeds", 0, "seeds is 0, but must be a whole number"),
+    ("layer", 7, "layer is 7, but must be one of: 0, 1"),
+    ("ranks", [33], "rank of svd is 33, but must be a whole number, between 1 and 32"),
+    ("ranks", "a, b", "ranks is 'a, b', but must be a list of whole numbers"),
+]
+
+
+@pytest.mark.parametrize(("parameter", "value", "named"), WRONG)
+def test_a_wrong_parameter_is_refused_with_the_allowed_values(checkout, monkeypatch, parameter, value, named):
+    """By the first cell after that of the parameters. It is executed here; with papermill, in a kernel, in the next test."""
+    monkeypatch.chdir(checkout / "notebooks")
+    monkeypatch.setenv("LIB_ARTIFACTS", str(checkout / "artifacts"))
+    parameters, first = [cell.source for cell in nbformat.read("dyck_depth.ipynb", 4).cells if cell.cell_type == "code"][:2]
+    variables = {}
+    exec(parameters, variables)
+    assert parameter in variables
+    variables |= {"preset": "../mine.toml", "seeds": 1, parameter: value}
+    with plugins_forgotten(), plt.rc_context(), pytest.raises(InputError) as refused:
+        exec(first, variables)
+    assert named in str(refused.value)
+
+
+def test_a_wrong_parameter_ends_papermill_which_says_why(checkout, tmp_path):
+    """Given as `-y`, which tells whole numbers from text."""
+    done = papermill(checkout, tmp_path, "-y", "preset: ../mine.toml", "-y", "seeds: 1", "-y", "layer: 7", check=False)
     assert done.returncode != 0
-    assert named in done.stderr
+    assert "layer is 7, but must be one of: 0, 1" in done.stderr
     cells = [c for c in nbformat.read(tmp_path / "out.ipynb", 4).cells if c.cell_type == "code"]
     assert sum(bool(cell.execution_count) for cell in cells) <= 3, "the parameters are checked before anything else runs"
 
 
-def papermill(checkout: Path, folder: Path, *options: str, check: bool = True) -> subprocess.CompletedProcess:
-    notebook = str(checkout / "notebooks/dyck_depth.ipynb")
-    return run(checkout / "notebooks", "papermill", notebook, str(folder / "out.ipynb"), *options, check=check)
+def papermill(
+    checkout: Path, folder: Path, *options: str, source: str | Path = "dyck_depth.ipynb", check: bool = True
+) -> subprocess.CompletedProcess:
+    """Execute a notebook in the folder of notebooks."""
+    return run(checkout, "papermill", str(source), str(folder / "out.ipynb"), *options, within="notebooks", check=check)
 
 
 def test_ranks_that_were_not_measured_are_measured_then_and_there(checkout, tmp_path):
-    """`-p` hands over text; and 3 and 5 are in no grid."""
-    shutil.copytree(checkout / "artifacts", tmp_path / "artifacts")
-    papermill(checkout, tmp_path, "-p", "preset", "../mine.toml", "-p", "seeds", "1", "-p", "ranks", "[3, 5]")
+    """`-p` hands over text; and 3 and 5 are in no grid. All that is built is left as it is."""
+    before = hashes(checkout / "artifacts")
+    shortened(checkout, tmp_path / "depth.ipynb", "chapter.bracket_depth()", "chapter.gap()")
+    given = ("-p", "preset", "../mine.toml", "-p", "seeds", "1", "-p", "ranks", "[3, 5]")
+    papermill(checkout, tmp_path, *given, source=tmp_path / "depth.ipynb")
     outputs = json.dumps([cell.get("outputs") for cell in nbformat.read(tmp_path / "out.ipynb", 4).cells])
     assert "SVD, rank 3" in outputs
     assert "SVD, rank 5" in outputs
+    assert hashes(checkout / "artifacts") == before
 
 
 @pytest.mark.browser
-def test_the_book_needs_no_network_and_shows_every_picture(html):
-    with open_browser() as browser:
-        page = browser.new_page()
-        elsewhere, errors = [], []
-        page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else elsewhere.append(r.url))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        for name in sorted(html.glob("*.html")):
-            page.goto(name.as_uri())
-            page.wait_for_load_state("load")
-            images = page.evaluate("[...document.images].map(i => [i.src, i.complete && i.naturalWidth > 0])")
-            assert [src for src, shown in images if not shown] == [], name.name
-            too_wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth + 1")
-            assert not too_wide, f"{name.name} is wider than the window"
-        assert elsewhere == []
-        # sphinx-thebe, which Jupyter Book always loads, declares its constant twice; nothing here uses it
-        assert [error for error in errors if "THEBE_JS_URL" not in error] == []
+def test_the_book_needs_no_network_and_shows_every_picture(html, browser):
+    page = browser.new_page()
+    elsewhere, errors = [], []
+    page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else elsewhere.append(r.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    for name in sorted(html.glob("*.html")):
+        page.goto(name.as_uri())
+        page.wait_for_load_state("load")
+        images = page.evaluate("[...document.images].map(i => [i.src, i.complete && i.naturalWidth > 0])")
+        assert [src for src, shown in images if not shown] == [], name.name
+        too_wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth + 1")
+        assert not too_wide, f"{name.name} is wider than the window"
+    page.close()
+    assert elsewhere == []
+    # sphinx-thebe, which Jupyter Book always loads, declares its constant twice; nothing here uses it
+    assert [error for error in errors if "THEBE_JS_URL" not in error] == []
 
 
 @contextmanager
@@ -264,18 +297,6 @@ def jupyter_lab(folder: Path, artifacts: Path):
         server.wait(30)
 
 
-@contextmanager
-def opened_in_lab(folder: Path, artifacts: Path, notebook: str):
-    """A page of JupyterLab with a notebook of `folder` after Run All."""
-    with jupyter_lab(folder, artifacts) as address, open_browser() as browser:
-        page = browser.new_page(viewport={"width": 1400, "height": 1200})
-        page.goto(f"{address}/lab/tree/{notebook}?reset")
-        page.locator(".jp-Notebook .jp-Cell").first.click(timeout=60_000)
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        yield page
-
-
 def shortened(checkout: Path, path: Path, *wanted: str) -> None:
     """The chapter on depth at the built preset, with its text, its first cells and those that hold one of `wanted`."""
     notebook = nbformat.read(checkout / "notebooks/dyck_depth.ipynb", 4)
@@ -286,47 +307,59 @@ def shortened(checkout: Path, path: Path, *wanted: str) -> None:
     nbformat.write(notebook, path)
 
 
-@pytest.mark.browser
-def test_the_explorer_redraws_when_its_controls_are_used(checkout, tmp_path):
-    shortened(checkout, tmp_path / "explore.ipynb", "DyckExplorer(")
-    with opened_in_lab(tmp_path, checkout / "artifacts", "explore.ipynb") as page:
-        picture = page.locator("img.widget-image")
-        picture.wait_for(timeout=120_000)
-
-        def redraws(action) -> None:
-            before = picture.get_attribute("src")
-            action()
-            page.wait_for_function("old => document.querySelector('img.widget-image').src !== old", arg=before, timeout=60_000)
-
-        def slider(name: str):
-            return page.locator(".widget-hslider", has_text=name).locator(".noUi-handle")
-
-        redraws(lambda: slider("rank").press("ArrowRight"))
-        redraws(lambda: slider("closes at").press("ArrowLeft"))
-        proxies = page.locator(".widget-dropdown", has_text="proxy").locator("select")
-        redraws(lambda: proxies.select_option(label="one-hot"))
-        assert not slider("rank").is_visible(), "one_hot has no rank to choose"
-        assert "top coordinates" in proxies.inner_text().replace("\N{NO-BREAK SPACE}", " "), "a user's proxy is among them"
-        typed = page.get_by_placeholder("(a (b b) a)")
-        redraws(lambda: (typed.fill("(a (b b) (c c) (d d) (e e) (f f) a)"), typed.press("Enter")))
-        if folder := os.environ.get("SCREENSHOTS"):
-            page.screenshot(path=f"{folder}/explorer.png")
-        assert slider("closes at").is_visible(), "every control but the rank stays"
-        typed.fill("(a <b>")
-        typed.press("Enter")
-        message = page.locator(".widget-html-content", has_text="token 2")
-        message.wait_for()
-        assert "<b>" in message.inner_text(), "what was typed is shown as text, not as markup"
+@pytest.fixture(scope="module")
+def lab(checkout, browser, tmp_path_factory):
+    """A page of JupyterLab with a part of the chapter on depth, sentences and the explorer, after Run All."""
+    folder = tmp_path_factory.mktemp("lab")
+    wanted = ("chapter.learned()", "chapter.gap()", "chapter.better()", "DyckExplorer(")
+    shortened(checkout, folder / "chapter.ipynb", *wanted)
+    with jupyter_lab(folder, checkout / "artifacts") as address:
+        page = browser.new_page(viewport={"width": 1400, "height": 1200})
+        page.goto(f"{address}/lab/tree/chapter.ipynb?reset")
+        page.locator(".jp-Notebook .jp-Cell").first.click(timeout=60_000)
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        yield page
+        page.close()
 
 
 @pytest.mark.browser
-def test_a_notebook_in_jupyterlab_reads_like_the_book(checkout, html, tmp_path):
+def test_the_explorer_redraws_when_its_controls_are_used(lab):
+    picture = lab.locator("img.widget-image")
+    picture.wait_for(timeout=120_000)
+
+    def redraws(action) -> None:
+        before = picture.get_attribute("src")
+        action()
+        lab.wait_for_function("old => document.querySelector('img.widget-image').src !== old", arg=before, timeout=60_000)
+
+    def slider(name: str):
+        return lab.locator(".widget-hslider", has_text=name).locator(".noUi-handle")
+
+    redraws(lambda: slider("rank").press("ArrowRight"))
+    redraws(lambda: slider("closes at").press("ArrowLeft"))
+    proxies = lab.locator(".widget-dropdown", has_text="proxy").locator("select")
+    redraws(lambda: proxies.select_option(label="one-hot"))
+    assert not slider("rank").is_visible(), "one_hot has no rank to choose"
+    assert "top coordinates" in proxies.inner_text().replace("\N{NO-BREAK SPACE}", " "), "a user's proxy is among them"
+    typed = lab.get_by_placeholder("(a (b b) a)")
+    redraws(lambda: (typed.fill("(a (b b) (c c) (d d) (e e) (f f) a)"), typed.press("Enter")))
+    if folder := os.environ.get("SCREENSHOTS"):
+        lab.screenshot(path=f"{folder}/explorer.png")
+    assert slider("closes at").is_visible(), "every control but the rank stays"
+    typed.fill("(a <b>")
+    typed.press("Enter")
+    message = lab.locator(".widget-html-content", has_text="token 2")
+    message.wait_for()
+    assert "<b>" in message.inner_text(), "what was typed is shown as text, not as markup"
+
+
+@pytest.mark.browser
+def test_a_notebook_in_jupyterlab_reads_like_the_book(html, lab):
     """Sentences with numbers are there as outputs, and no role of the book's language is left as it is written."""
-    shortened(checkout, tmp_path / "chapter.ipynb", "chapter.learned()", "chapter.gap()", "chapter.better()")
-    with opened_in_lab(tmp_path, checkout / "artifacts", "chapter.ipynb") as page:
-        sentence = page.locator(".jp-OutputArea-output", has_text="One-hot attention closes")
-        sentence.wait_for(timeout=120_000)
-        shown = re.sub(r"\s+", " ", sentence.inner_text()).strip()
-        assert shown in words_of(html / "dyck_depth.html")
-        text = page.locator(".jp-Notebook").inner_text()
-        assert re.findall(r"\{\w+(?::\w+)?\}`", text) == []
+    sentence = lab.locator(".jp-OutputArea-output", has_text="One-hot attention closes")
+    sentence.wait_for(timeout=120_000)
+    shown = re.sub(r"\s+", " ", sentence.inner_text()).strip()
+    assert shown in words_of(html / "dyck_depth.html")
+    text = lab.locator(".jp-Notebook").inner_text()
+    assert re.findall(r"\{\w+(?::\w+)?\}`", text) == []

@@ -3,48 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from chapters import dyck_study, line, marks, mean, panel, percent
+from chapters import figure_of, line, marks, mean, panel, percent
 from scipy.stats import spearmanr
 
 from lib import figures
 from lib.proxies import MODEL, PROXIES, Simplification
-from lib.studies import Study
 from lib.tasks.dyck import mechanism
-from lib.tasks.dyck.clustering import ClusteringChapter
-from lib.tasks.dyck.depth import UNSEEN, DepthChapter
+from lib.tasks.dyck.depth import UNSEEN
 
 SVD, KMEANS, ONE_HOT = Simplification("svd", 2, 1), Simplification("kmeans", 8, 1), Simplification("one_hot", None, 1)
 
 
-@pytest.fixture(scope="module")
-def study(small_experiment, tiny_artifacts, tmp_path_factory) -> Iterator[Study]:
-    with dyck_study(small_experiment, tiny_artifacts, tmp_path_factory.mktemp("chapters")) as study:
-        yield study
-
-
-@pytest.fixture(scope="module")
-def depth(study) -> DepthChapter:
-    return DepthChapter(study, layer=1, ranks=[1, 2, 3], example=2)
-
-
-@pytest.fixture(scope="module")
-def clustering(study) -> ClusteringChapter:
-    return ClusteringChapter(study, layer=1, rank=2, clusters=8, level=0.7)
-
-
-@pytest.fixture(autouse=True)
-def style():
-    with plt.rc_context():
-        figures.set_style()
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("style")
 
 
 def test_sentences_on_depth_have_the_numbers_that_were_measured(study, depth):
@@ -116,7 +91,7 @@ def test_disagreement_is_shown_over_groups_of_equally_many_sentences(study, clus
 
 
 def test_the_split_itself_is_what_an_oracle_is_fitted_on(study, clustering):
-    figure, gains = clustering.oracle(), []
+    figure, gains = figure_of(clustering, "oracle"), []
     rows = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     for s in (SVD, KMEANS):
         usual, oracle = (mean(study, x, "unseen_depth") for x in (s, replace(s, fit_on="unseen_depth")))
@@ -128,18 +103,18 @@ def test_the_split_itself_is_what_an_oracle_is_fitted_on(study, clustering):
 
 
 def test_transfer_has_agreement_in_distribution_across_and_elsewhere_up(study, clustering):
-    figure = clustering.transfer()
+    figure = figure_of(clustering, "transfer")
     for split in UNSEEN:
         found = line(panel(figure, split), PROXIES["svd"].colour)
         for (across, up), rank in zip(found.items(), (1, 2, 4), strict=True):
             s = Simplification("svd", rank, 1)
             assert [across, up] == pytest.approx([mean(study, s, "iid"), mean(study, s, split)])
-    by_rank = line(panel(clustering.complexity(), "unseen_length"), PROXIES["svd"].colour)
+    by_rank = line(panel(figure_of(clustering, "complexity"), "unseen_length"), PROXIES["svd"].colour)
     assert by_rank == pytest.approx({rank: mean(study, Simplification("svd", rank, 1), "unseen_length") for rank in (1, 2, 4)})
 
 
 def test_lines_by_depth_are_means_over_brackets_of_that_depth(study, depth):
-    figure, deepest = depth.bracket_depth(), study.task.max_depth
+    figure, deepest = figure_of(depth, "bracket_depth"), study.task.max_depth
     for title, s, split, measure in (
         ("iid: accuracy", MODEL, "iid", "accuracy"),
         ("unseen_depth: same prediction as the model", ONE_HOT, "unseen_depth", "same_prediction"),
@@ -147,26 +122,26 @@ def test_lines_by_depth_are_means_over_brackets_of_that_depth(study, depth):
         colour = PROXIES["one_hot"].colour if s == ONE_HOT else figures.BLACK
         expected = mean(study, s, split, measure, lambda columns: columns["depth"] == 2)
         assert line(panel(figure, title), colour)[2] == pytest.approx(expected)
-    by_sentence = panel(depth.sentence_depth(), "accuracy")
+    by_sentence = panel(figure_of(depth, "sentence_depth"), "accuracy")
     for value, split in ((deepest, "iid"), (deepest + 1, "unseen_depth")):
         expected = mean(study, MODEL, split, "accuracy", lambda columns, d=value: columns["sentence_depth"] == d)
         assert line(by_sentence, figures.BLACK)[value] == pytest.approx(expected)
     assert [of.get_xdata() for of in by_sentence.lines if of.get_linestyle() == ":"] == [[deepest + 0.5] * 2]
-    by_distance = line(panel(depth.distance(), "iid"), PROXIES["one_hot"].colour)
+    by_distance = line(panel(figure_of(depth, "distance"), "iid"), PROXIES["one_hot"].colour)
     for value in list(by_distance)[:3]:
         expected = mean(study, ONE_HOT, "iid", where=lambda columns, d=value: columns["distance"] == d)
         assert by_distance[value] == pytest.approx(expected)
 
 
 def test_curves_along_training_are_those_of_each_step(study, depth):
-    found = line(panel(depth.along_training(), "unseen_depth"), PROXIES["one_hot"].colour)
+    found = line(panel(figure_of(depth, "along_training"), "unseen_depth"), PROXIES["one_hot"].colour)
     assert list(found) == list(study.along_training) == sorted(set(study.history["step"]))
     for step, value in found.items():
         assert value == study.along_training[step].estimate(ONE_HOT, "unseen_depth", "accuracy").value
 
 
 def test_every_split_of_every_simplification_is_in_the_forest(study, depth):
-    (ax,) = depth.faithfulness().axes
+    (ax,) = figure_of(depth, "faithfulness").axes
     for split in ("iid", "unseen_depth"):
         expected = [mean(study, s, split) for s in study.simplifications(1) if s.proxy != "random_subspace"]
         assert marks(ax, study.task.look(split).colour) == pytest.approx(expected)
@@ -180,6 +155,6 @@ def test_attention_on_the_right_bracket_is_the_mean_over_seeds(study, depth):
         for split in (0, 1)
     ]
     assert re.findall(r"([\d.]+) %", depth.attention()) == means
-    (ax,) = depth.opener().axes
+    (ax,) = figure_of(depth, "opener").axes
     assert [label.get_text() for label in ax.get_yticklabels()][:2] == ["model", "SVD, rank 2"]
     assert list(map(percent, marks(ax)))[:4] == means

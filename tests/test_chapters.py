@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from itertools import product
 
-import matplotlib.pyplot as plt
 import pytest
-from chapters import dyck_study, mean, percent, shown_in
+from chapters import figure_of, mean, percent, shown_in
 from readable import flaw
 
-from lib import figures
 from lib.errors import InputError
 from lib.proxies import MODEL, PROXIES, Simplification
-from lib.studies import Study
 from lib.tasks.dyck.clustering import ClusteringChapter
 from lib.tasks.dyck.depth import UNSEEN, DepthChapter
 
@@ -23,28 +19,7 @@ ROUNDED = Simplification("rounded", 16, 1)
 NEW = "rounded off, 16 steps"  # as figures and tables call it
 
 
-@pytest.fixture(scope="module")
-def study(small_experiment, tiny_artifacts, tmp_path_factory) -> Iterator[Study]:
-    with dyck_study(small_experiment, tiny_artifacts, tmp_path_factory.mktemp("chapters")) as study:
-        yield study
-
-
-@pytest.fixture(scope="module")
-def depth(study) -> DepthChapter:
-    return DepthChapter(study, layer=1, ranks=[1, 2, 3], example=2)
-
-
-@pytest.fixture(scope="module")
-def clustering(study) -> ClusteringChapter:
-    return ClusteringChapter(study, layer=1, rank=2, clusters=8, level=0.7)
-
-
-@pytest.fixture(autouse=True)
-def style():
-    with plt.rc_context():
-        figures.set_style()
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("style")
 
 
 # Everything runs and reads well
@@ -70,7 +45,7 @@ def parts(of: dict) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("chapter", "name"), parts(FIGURES))
 def test_every_figure_is_drawn_and_says_what_it_shows(request, chapter, name):
-    figure = getattr(request.getfixturevalue(chapter), name)()
+    figure = figure_of(request.getfixturevalue(chapter), name)
     figure.canvas.draw()
     assert re.search("tiny", figure.texts[-1].get_text())
     assert not re.search(r"\bnan\b", shown_in(figure))
@@ -141,11 +116,17 @@ def test_other_encodings_stand_side_by_side(study, depth):
 
 
 def test_a_new_proxy_is_in_every_figure_of_simplifications(depth, clustering):
-    for figure in (depth.along_training(), depth.distance(), depth.faithfulness(), depth.opener(), depth.attended_depth()):
+    for figure in (
+        figure_of(depth, "along_training"),
+        figure_of(depth, "distance"),
+        figure_of(depth, "faithfulness"),
+        figure_of(depth, "opener"),
+        figure_of(depth, "attended_depth"),
+    ):
         assert NEW in shown_in(figure)
-    for figure in (clustering.complexity(), clustering.transfer(), clustering.oracle()):
+    for figure in (figure_of(clustering, "complexity"), figure_of(clustering, "transfer"), figure_of(clustering, "oracle")):
         assert "rounded off" in shown_in(figure)
-    assert PROXIES["rounded"].colour in [line.get_color() for line in clustering.complexity().axes[0].lines]
+    assert PROXIES["rounded"].colour in [line.get_color() for line in figure_of(clustering, "complexity").axes[0].lines]
 
 
 def test_a_new_proxy_is_in_every_table_and_claim(study, depth):

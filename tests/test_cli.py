@@ -309,10 +309,11 @@ def test_unusable_arguments_are_refused_also_where_all_is_there_already(refused,
 
 
 def test_errors_reach_the_shell_as_status_2_and_one_line(run_python, tmp_path):
-    result = run_python("-m", "lib", "train", "dyck", "--preset", "huge", artifacts=tmp_path / "none")
+    """One that is found before any large library is loaded; how others are worded, tests in this process see."""
+    result = run_python("-m", "lib", "evaluate", "dyck", "--seed", "0", "--sentences", "x", artifacts=tmp_path / "none")
     assert result.returncode == 2
     assert result.stdout == ""
-    assert_one_line_error(result.stderr, "preset is 'huge'", "smoke, quick, paper")
+    assert_one_line_error(result.stderr, "--seed and --sentences do not go together")
     assert not (tmp_path / "none").exists()
 
 

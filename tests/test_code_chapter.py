@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from chapters import marks, mean, new_proxy, panel, percent, shown_in
+from chapters import figure_of, marks, mean, new_proxy, panel, percent, shown_in
 from code_study import code_study, small_study
 from planted import scrambled
 from readable import flaw
 
-from lib import figures
 from lib.claims import representative
 from lib.proxies import MODEL, PROXIES, Simplification
 from lib.studies import Study
@@ -54,12 +52,7 @@ def plain_chapter(tmp_path_factory) -> CompletionChapter:
     return chapter_of(small_study(tmp_path_factory.getbasetemp()))
 
 
-@pytest.fixture(autouse=True)
-def style():
-    with plt.rc_context():
-        figures.set_style()
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("style")
 
 
 def gap(study: Study, s: Simplification, splits=UNSEEN, reference: str = "id", kind: int | None = None) -> float:
@@ -77,7 +70,7 @@ TABLES = ("composition", "by_layer", "controls")
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_is_drawn_and_says_what_it_shows(chapter, name):
-    figure = getattr(chapter, name)()
+    figure = figure_of(chapter, name)
     figure.canvas.draw()
     assert "preset tiny, 2 seeds" in figure.texts[-1].get_text()
     assert not re.search(r"\bnan\b", shown_in(figure))
@@ -160,7 +153,7 @@ def test_figures_have_the_numbers_that_were_measured(chapter, study):
 
 
 def test_heads_on_their_own_are_shown_with_their_agreement_and_gap(chapter, study):
-    figure, heads = chapter.single_heads(), single_heads(study, UNSEEN)
+    figure, heads = figure_of(chapter, "single_heads"), single_heads(study, UNSEEN)
     assert len(heads) == 3 * 2 * 4  # proxies, seeds, heads
     for s, of in heads.groupby("simplification", sort=False):
         for name, column in (("agreement on id, %", "inside"), ("gap, points", "gap")):
@@ -172,7 +165,7 @@ def test_heads_on_their_own_are_shown_with_their_agreement_and_gap(chapter, stud
     scores = pd.concat([copying_heads(run) for run in study.runs])
     repeated = single_heads(study, UNSEEN, CLASSES[REPEATED]).merge(scores, on=["seed", "layer", "head"])
     for s, of in repeated.groupby("simplification", sort=False):
-        points = panel(chapter.induction(), s.label).collections[0]
+        points = panel(figure_of(chapter, "induction"), s.label).collections[0]
         expected = np.stack([of["induction"], 100 * of["gap"]], 1)
         np.testing.assert_allclose(points.get_offsets(), expected)
         np.testing.assert_allclose(points.get_array(), of["previous_token"])
@@ -218,7 +211,13 @@ def test_without_humaneval_x_the_chapter_says_what_to_do(plain_chapter):
 
 
 def test_a_new_proxy_is_in_every_figure_and_table(chapter, study):
-    for figure in (chapter.gaps(), chapter.single_heads(), chapter.domains(), chapter.classes(), chapter.induction()):
+    for figure in (
+        figure_of(chapter, "gaps"),
+        figure_of(chapter, "single_heads"),
+        chapter.domains(),
+        figure_of(chapter, "classes"),
+        figure_of(chapter, "induction"),
+    ):
         assert NEW_PROXY in shown_in(figure)
     assert f"layer 0: {NEW_PROXY}" in chapter.by_layer().index
     assert "rounded off with 16 steps" in chapter.controls().index

@@ -13,7 +13,6 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -22,12 +21,13 @@ import pandas as pd
 import pytest
 import torch
 from conftest import ROOT
+from plugins import plugins_forgotten
 from torch import Tensor
 
 from lib import book, presets
 from lib.cli import main
 from lib.experiment import simplifications_of
-from lib.measuring.measures import LABELS, MEASURES
+from lib.measuring.measures import MEASURES
 from lib.models.base import Capture, attend_as_usual
 from lib.proxies import MODEL, PROXIES, TRAINING, Fitter, Simplification
 from lib.scorecard import Scorecard
@@ -83,20 +83,6 @@ def folder(tiny, tmp_path_factory) -> Path:
         errors = process.communicate()[1]
         assert process.returncode == 0, errors.decode()
     return folder
-
-
-@contextmanager
-def plugins_forgotten():
-    """What plugins register in the block is gone after it."""
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(presets, "_PLUGINS", {})
-            yield
-    finally:
-        for registry in (PROXIES, MEASURES, TASKS):
-            for name in [name for name, entry in registry.items() if entry.__module__.startswith("plugin_")]:
-                del registry[name]
-                LABELS.pop(name, None)
 
 
 @pytest.fixture

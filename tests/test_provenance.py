@@ -337,17 +337,22 @@ def test_where_all_is_there_nothing_is_written(tiny, tiny_study):
 
 
 def save(experiment: Experiment, folder: Path) -> None:
-    Study("dyck", experiment, folder).save()
+    Study("dyck", experiment, folder, seeds=1).save()
 
 
 def save_twice_at_once(experiment: Experiment, folder: Path) -> None:
     assert [exit_code(copy) for copy in [fork(save, experiment, folder) for _ in range(2)]] == [0, 0]
 
 
+@pytest.mark.slow
 def test_two_that_train_and_measure_at_once_leave_one_whole_study(small_experiment, tiny_artifacts, tmp_path):
-    assert fresh(save_twice_at_once, small_experiment, tmp_path / "dyck") == 0
-    use(Study("dyck", small_experiment, tmp_path / "dyck"))
-    assert contents(tmp_path / "dyck") == contents(tiny_artifacts / "tiny" / "dyck")
+    """Of one seed, which is enough to be in each other's way."""
+    folder, alone = tmp_path / "both" / "dyck", tmp_path / "alone" / "dyck"
+    assert fresh(save_twice_at_once, small_experiment, folder) == 0
+    shutil.copytree(tiny_artifacts / "tiny" / "dyck" / "seed-0", alone / "seed-0")
+    save(small_experiment, alone)
+    assert contents(folder) == contents(alone)
+    assert contents(folder / "seed-0") == contents(tiny_artifacts / "tiny" / "dyck" / "seed-0")
 
 
 # The code, as a user changes it

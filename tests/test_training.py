@@ -218,6 +218,7 @@ def kill_at_every_point(experiment: Experiment, folder: Path) -> None:
     assert left == [(0, 0), (15, 0), (15, 0), (30, 0), (30, 0), *[(40, n) for n in (0, 0, 1, 1, 2, 2, 3, 3)]]
 
 
+@pytest.mark.slow
 def test_killing_it_at_any_point_changes_nothing(small_experiment, tmp_path):
     experiment, folder = other(small_experiment, checkpoint_every=15), tmp_path / "killed"
     assert fresh(kill_at_every_point, experiment, folder) == 0

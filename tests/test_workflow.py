@@ -1,6 +1,7 @@
 """From nothing to a book, whatever things are called: a success means that all behind the book is there, whole and current.
 
 The workflow is the real one, in a copy of the project with one small notebook, one page and an experiment that takes a second.
+There is one history of it, which several tests look at: from nothing, by way of all that can go wrong, to a book.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,20 +28,24 @@ from processes import fresh
 from lib import book, presets, workflow
 from lib.cli import main
 from lib.errors import ArtifactError, InputError
+from lib.provenance import Record
 
 # What a shell, make, Snakemake, papermill, YAML or TOML would make something of, and letters that not every system has.
 NASTY = "a;touch PWNED;b $HOME $(touch PWNED) `touch PWNED` 'q' \"q\" {x} {{y}} [z] * ? # & | < > % ~ ! = \\ é 🙂, - \n\tend"
 
-CHAPTER = """
+WAIT = """
 import os
 from pathlib import Path
 
-from lib import presets
-
-print("splits:", *presets.load(preset).study("dyck", seeds).splits)
 if pipe := os.environ.get("PIPE"):  # says who executes it, and waits
     Path(pipe).write_text(str(os.getppid()))
     Path(pipe).read_text()
+"""
+BROKEN = WAIT + "raise RuntimeError('a broken' + ' cell')\n"
+CHAPTER = f"""{WAIT}
+from lib import presets
+
+print("splits:", *presets.load(preset).study("dyck", seeds).splits)
 """
 
 
@@ -87,11 +92,8 @@ class Place:
         process.said = said
         return process
 
-    def run(self, *arguments: str) -> tuple[int, str, str]:
-        """Run a command of this project to its end: exit status, and what it said on stdout and stderr."""
-        return self.ended(self.start(*arguments))
-
     def ended(self, process: subprocess.Popen) -> tuple[int, str, str]:
+        """Wait for a command to end: its exit status, and what it said on stdout and stderr."""
         status = process.wait()
         return status, (process.said / "stdout").read_text(), (process.said / "stderr").read_text()
 
@@ -115,10 +117,10 @@ def write_chapter(place: Place, source: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory, small_experiment, write_preset) -> Place:
-    """A place where the book was built, among folders and files that no command may touch. Read only: copy it to change it."""
+def unbuilt(tmp_path_factory, small_experiment, write_preset) -> Place:
+    """A place where nothing was made but an old book, among folders and files that no command may touch."""
     place = Place(tmp_path_factory.mktemp("built"))
-    for folder in (place.project, place.preset.parent, place.base / "home/my", place.base / "our"):
+    for folder in (place.project, place.preset.parent, place.base / "home/my", place.base / "our", place.html):
         folder.mkdir(parents=True)
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     tracked = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
@@ -134,22 +136,93 @@ def built(tmp_path_factory, small_experiment, write_preset) -> Place:
             shutil.copy2(ROOT / name, place.project / name)
     (place.project / "_toc.yml").write_text("format: jb-book\nroot: index\nchapters:\n  - file: chapter\n")
     (place.project / "book/index.md").write_text("# A book\n\nIt has {doc}`chapter`.\n")
-    write_chapter(place, CHAPTER)
     write_preset(place.preset, {"dyck": small_experiment.model_copy(update={"seeds": 1})})
     (place.base / "home/my/precious").write_text("kept")  # `rm -rf` of what is not quoted would remove its folder
     (place.base / "our/precious").write_text("kept")
     (place.base / "their").write_text("kept")  # and `>` would empty this
-    before = outside(place)
-    status, stdout, stderr = place.run("book")
-    assert status == 0, stderr
-    assert stdout.endswith(f"the book: {place.html / 'index.html'}\n")
-    assert outside(place) == before
+    (place.results / "book/.made-by-the-workflow").touch()
+    for name in ("index", "chapter"):
+        (place.html / f"{name}.html").write_text(OLD)
+    made = [str(path.relative_to(place.results)) for path in place.html.iterdir()]
+    Record(place.results / "book.json", "").write({"of": "former times"}, made, {})
+    (place.html / "index.html").unlink()  # and it went missing
     return place
+
+
+OLD = "the old page"
+
+
+@dataclass
+class Ended:
+    """How a command ended, and what there was then."""
+
+    status: int
+    stdout: str
+    stderr: str
+    page: str  # the chapter's
+    times: dict[str, int]
+
+
+@pytest.fixture(scope="module")
+def history(unbuilt, tmp_path_factory) -> dict[str, Ended]:
+    """What became of building the book again and again, in the order in which it was tried."""
+    place, pipe = unbuilt, tmp_path_factory.mktemp("pipes") / "pipe"
+    os.mkfifo(pipe)
+    write_chapter(place, CHAPTER)
+    before = outside(place)
+
+    def ended(process: subprocess.Popen) -> Ended:
+        return Ended(*place.ended(process), (place.html / "chapter.html").read_text(), place.times())
+
+    def executing(process: subprocess.Popen) -> int:
+        """Wait until the chapter is executed; returns the number of the process that does."""
+        reading, said = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), b""
+        while not said:
+            assert process.poll() is None, place.ended(process)
+            time.sleep(0.02)
+            with suppress(BlockingIOError):
+                said = os.read(reading, 100)
+        os.close(reading)
+        return int(said)
+
+    write_chapter(place, BROKEN)
+    found = {"broken": ended(place.start("book"))}
+
+    process = place.start("book", PIPE=str(pipe))
+    executing(process)  # so what is broken still does not count as done
+    os.killpg(process.pid, signal.SIGINT)
+    found["interrupted"] = ended(process)
+
+    write_chapter(place, CHAPTER)
+    process = place.start("book", PIPE=str(pipe))
+    os.kill(executing(process), signal.SIGKILL)
+    found["killed"] = ended(process)
+
+    (place.results / "dyck/seed-0/measurements.parquet").unlink()
+    process = place.start("book", PIPE=str(pipe))
+    executing(process)
+    waiting = place.start("book")
+    while not (said := (waiting.said / "stderr").read_text()).endswith("\n"):
+        assert waiting.poll() is None
+        time.sleep(0.05)
+    assert f"is being built by process {process.pid} on {platform.node()}; waiting until that is done\n" in said
+    pipe.write_text("go on")
+    found["built"] = ended(process)
+    found["after waiting"] = ended(waiting)
+
+    assert outside(place) == before
+    return found
+
+
+@pytest.fixture(scope="module")
+def built(unbuilt, history) -> Place:
+    """The place where the book was built in the end. Read only: copy it to change it."""
+    return unbuilt
 
 
 def outside(place: Place) -> dict[str, bytes]:
     """Everything in a place but results, and what its project and Jupyter keep for themselves."""
-    own = ("__pycache__", ".ipython", ".cache", ".config", ".jupyter", ".local", "said-0")
+    own = ("__pycache__", ".ipython", ".cache", ".config", ".jupyter", ".local", *(p.name for p in place.base.glob("said-*")))
     files = [path for path in place.base.rglob("*") if path.is_file() and not path.is_relative_to(place.results)]
     return {str(path.relative_to(place.base)): path.read_bytes() for path in files if not {*own} & {*path.parts}}
 
@@ -211,69 +284,53 @@ pytestmark = pytest.mark.slow  # for nearly all of it a book is built first
 # Building
 
 
-def test_a_book_is_built_whatever_things_are_called_and_a_second_run_does_nothing(built):
+def test_a_book_is_built_whatever_things_are_called(built, history):
     """That nothing else was touched, the fixture has seen to."""
-    page = (built.html / "chapter.html").read_text()
-    assert "splits: iid seen_structure" in page
+    assert history["built"].status == 0, history["built"].stderr
+    assert history["built"].stdout.endswith(f"the book: {built.html / 'index.html'}\n")
+    assert "splits: iid seen_structure" in history["built"].page
     assert not [path for path in built.base.rglob("*") if path.name.startswith("PWNED")]
-    made = {name for name in built.times() if not name.startswith("book/")}
+    made = {name for name in history["built"].times if not name.startswith("book/")}
     seed = ["config.json", "model.safetensors", "snapshots.safetensors", "training.csv"]
     seed += ["measurements.json", "measurements.parquet", "along_training.parquet"]
     results = {"dyck/faithfulness.json", "dyck/faithfulness.parquet", "notebooks/chapter.json", "notebooks/chapter.ipynb"}
     assert made == {*results, "book.json", *(f"dyck/seed-0/{name}" for name in seed)}, "no temporary files are left"
-    before = built.times()
-    status, _, stderr = built.run("book")
-    assert status == 0
-    assert "Nothing to be done" in stderr
-    assert built.times() == before
+    assert "book/_build/html/index.html" in history["built"].times, "what went missing is there again"
 
 
-def test_a_success_means_that_the_book_is_current(place, tmp_path):
-    old = (place.html / "chapter.html").read_text()
-    before = place.times()
+def test_whoever_comes_meanwhile_waits_and_then_has_nothing_to_do(history):
+    assert history["after waiting"].status == 0
+    assert "Nothing to be done" in history["after waiting"].stderr
+    assert history["after waiting"].times == history["built"].times
 
-    write_chapter(place, "raise RuntimeError('a broken' + ' cell')")
-    for _ in range(2):
-        status, _, stderr = place.run("book")
-        assert status == 2, "broken, and broken still"
-        assert "RuntimeError: a broken cell" in stderr
-        assert stderr.splitlines()[-1].startswith("error: the book was not built: a step above failed")
-        assert "/lib/cli.py" not in stderr, "a traceback is that of the cell alone"
 
-    write_chapter(place, CHAPTER + "print('mended' + '!')\n")
-    pipes = [tmp_path / f"pipe-{number}" for number in range(3)]
-    for pipe in pipes:
-        os.mkfifo(pipe)
-    process = place.start("book", PIPE=str(pipes[0]))
-    pipes[0].read_text()  # once the notebook is being executed
-    os.killpg(process.pid, signal.SIGINT)
-    status, _, stderr = place.ended(process)
-    assert status == 130, stderr
-    assert stderr.splitlines()[-1] == "interrupted; the same command resumes from the last checkpoint"
-    assert (place.html / "chapter.html").read_text() == old, "the old book is there as long as there is no new one"
+def test_a_broken_chapter_ends_the_build_with_its_own_traceback(history):
+    broken = history["broken"]
+    assert broken.status == 2
+    assert "RuntimeError: a broken cell" in broken.stderr
+    assert broken.stderr.splitlines()[-1].startswith("error: the book was not built: a step above failed")
+    assert "/lib/cli.py" not in broken.stderr, "a traceback is that of the cell alone"
 
-    process = place.start("book", PIPE=str(pipes[1]))
-    os.kill(int(pipes[1].read_text()), signal.SIGKILL)  # the process that executes it
-    assert place.ended(process)[0] == 2
 
-    for name in ("dyck/seed-0/measurements.parquet", "book/_build/html/index.html"):
-        (place.results / name).unlink()
-    process = place.start("book", PIPE=str(pipes[2]))
-    pipes[2].read_text()
-    waiting = place.start("book")
-    while not (said := (waiting.said / "stderr").read_text()).endswith("\n"):
-        assert waiting.poll() is None
-        time.sleep(0.05)
-    assert f"is being built by process {process.pid} on {platform.node()}; waiting until that is done\n" in said
-    pipes[2].write_text("go on")
-    assert process.wait() == 0
-    status, _, stderr = place.ended(waiting)
-    assert status == 0
-    assert "Nothing to be done" in stderr
-    assert "mended!" in (place.html / "chapter.html").read_text()
-    after = place.times()
-    assert after.keys() == before.keys(), "what went missing is there again"
-    kept = {Path(name).name for name in before if after[name] == before[name] and not name.startswith("book/")}
+def test_who_interrupts_a_build_is_told_how_to_go_on(history):
+    assert history["interrupted"].status == 130, history["interrupted"].stderr
+    assert history["interrupted"].stderr.splitlines()[-1] == "interrupted; the same command resumes from the last checkpoint"
+
+
+def test_a_step_that_is_killed_is_no_success(history):
+    assert history["killed"].status == 2
+    assert "\nerror: the book was not built: a step above failed" in history["killed"].stderr
+
+
+def test_the_old_book_is_there_as_long_as_there_is_no_new_one(history):
+    assert {history[tried].page for tried in ("broken", "interrupted", "killed")} == {OLD}
+    assert OLD not in history["built"].page
+
+
+def test_after_a_failure_only_what_is_missing_is_made(history):
+    first, last = history["broken"].times, history["built"].times
+    assert not any(name.startswith("notebooks/") for name in first)
+    kept = {Path(name).name for name in first if last.get(name) == first[name] and not name.startswith("book/")}
     assert kept == {"config.json", "model.safetensors", "snapshots.safetensors", "training.csv"}
 
 
