@@ -128,8 +128,8 @@ def data(task: str, preset: str, corpus: str, location: str, device: str) -> Non
 @click.option("--task", help="The claims about one experiment only; if left out, about all of the preset.")
 @click.option("--json", "as_json", is_flag=True, help="For machines: a list of cells as JSON.")
 def claims(preset: str, task: str | None, as_json: bool) -> None:
-    """Test every claim on the measured tables, cell by cell (a family of proxies on a split): effect in percentage points, 95 %
-    interval, verdict. What is missing is trained and measured first."""
+    """Test every claim, cell by cell: effect in percentage points, 95 % interval, verdict. A cell is a family of proxies on a
+    split. What is missing is trained and measured first."""
     from lib.claims import to_text
     from lib.presets import load
 

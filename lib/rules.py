@@ -61,9 +61,9 @@ class Claim(Config):
     number: int
     task: str  # the kind of task that it is about
     text: str
-    paper: str  # what the paper reports of it, as far as its abstract, its figures and its public reviews say
     proxies: Literal["fitted", "no data", "all"]
     splits: tuple[str, ...] = Field(min_length=1)
+    paper: str = ""  # what the paper reports of it, as far as its abstract, its figures and its public reviews say
     matching: bool = True
     positive: str = GAP  # what a cell is called where the effect is there, and where the opposite is
     negative: str = "closer"

@@ -255,7 +255,7 @@ def _verdict(cell: Cell) -> str:
     tint, counts = TINTS[cell.verdict], cell.verdict != NOT_APPLICABLE
     effect = prose.points(cell.effect, sign=True, interval=False) if counts else ""
     if cell.level is None:
-        level, effect = "", f"<small>{effect or '&nbsp;'}</small>"
+        level, effect = "", f"<small>{effect}</small>" if effect else ""
     else:
         level, effect = f"{100 * cell.level:g} % ", f" {effect}" if effect else ""
     style = f"background: {tint.background}; color: {tint.text}; border: 1px {'solid' if counts else 'dashed'} #767676"

@@ -15,6 +15,7 @@ from lib.errors import InputError, one_of, whole_number
 from lib.experiment import Experiment, simplifications_of
 from lib.measuring import table
 from lib.measuring.estimates import Estimates
+from lib.measuring.intervals import refuse_twins
 from lib.measuring.table import Block
 from lib.proxies import MODEL, Simplification
 from lib.runs import Run
@@ -55,7 +56,9 @@ class Study:
     def estimates(self) -> Estimates:
         """Estimates with intervals from all that was measured; measured now if it is not there."""
         if self.only is None:
-            return self.estimates_of({run.seed: run.blocks() for run in self.runs})
+            blocks = {run.seed: run.blocks() for run in self.runs}
+            refuse_twins({run.seed: run.trained.read()["files"]["model.safetensors"] for run in self.runs})
+            return self.estimates_of(blocks)
         simplifications = simplifications_of(self.experiment.measuring.grid)
         return self.estimates_of({run.seed: run.compare([self.only], simplifications) for run in self.runs})
 

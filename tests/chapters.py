@@ -55,12 +55,12 @@ def dyck_study(small_experiment: Experiment, tiny_artifacts: Path, folder: Path)
     """
     folder = folder / "tiny" / "dyck"
     shutil.copytree(tiny_artifacts / "tiny" / "dyck", folder)
-    whole = {"svd": (1, 2, 4), "kmeans": (4, 8), "one_hot": (), "random_subspace": (2,)}
+    whole = {"svd": (1, 2, 4), "kmeans": (4, 8), "one_hot": (), "random_subspace": (2,), "svd_joint": (2, 4)}
     measuring = small_experiment.measuring.model_copy(
         update={
             "grid": {"0": {"svd": (2,), "one_hot": ()}, "1": whole, "all": {"svd": (2,)}},
             "along_training": {"1": {"svd": (2,), "one_hot": ()}},
-            "oracle": {"1": {"svd": (2,), "kmeans": (8,)}},
+            "refitted": {"1": {"svd": (2,), "kmeans": (8,)}},
         }
     )
     families = ({1: 0.4, 2: 0.75, 4: 0.9}, {4: 0.6, 8: 0.85})

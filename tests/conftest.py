@@ -182,7 +182,7 @@ def dyck_chapters(small_experiment, tiny_artifacts, tmp_path_factory) -> tuple[S
     with new_proxy():
         study = dyck_study(small_experiment, tiny_artifacts, tmp_path_factory.mktemp("chapters"))
         depth = DepthChapter(study, layer=1, ranks=[1, 2, 3], example=2)
-        return study, depth, ClusteringChapter(study, layer=1, rank=2, clusters=8, level=0.7)
+        return study, depth, ClusteringChapter(study, layer=1, rank=2, clusters=8)
 
 
 @pytest.fixture(scope="module")

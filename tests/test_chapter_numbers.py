@@ -14,7 +14,6 @@ from scipy.stats import spearmanr
 from lib import figures
 from lib.proxies import MODEL, PROXIES, Simplification
 from lib.tasks.dyck import mechanism
-from lib.tasks.dyck.depth import UNSEEN
 
 SVD, KMEANS, ONE_HOT = Simplification("svd", 2, 1), Simplification("kmeans", 8, 1), Simplification("one_hot", None, 1)
 
@@ -36,7 +35,7 @@ def test_sentences_on_depth_have_the_numbers_that_were_measured(study, depth):
     numbers = [mean(study, MODEL, split, "accuracy") for split in ("iid", "unseen_depth", "unseen_length")]
     expected = [percent(value) for value in (*numbers[:2], deep, numbers[2])]
     assert re.findall(r"([\d.]+) % \[", depth.learned()) == expected
-    assert re.findall(r"([\d.]+) %", depth.headline()) == [expected[1], inside, outside, percent(hard)]
+    assert re.findall(r"([\d.]+) %", depth.headline())[:3] == [expected[1], inside, outside]
 
 
 def test_sentences_on_clustering_have_the_numbers_that_were_measured(study, clustering):
@@ -55,14 +54,19 @@ def test_sentences_on_clustering_have_the_numbers_that_were_measured(study, clus
 
 
 def test_what_is_kept_is_read_off_where_families_have_the_level(study, clustering):
-    kept = []
+    """Seed by seed, between the settings of a family."""
+    levels, kept = [0.65, 0.7, 0.75, 0.8], {}
     for proxy, complexities in (("svd", (1, 2, 4)), ("kmeans", (4, 8))):
         family = [Simplification(proxy, complexity, 1) for complexity in complexities]
-        inside, outside = ([mean(study, s, split) for s in family] for split in ("iid", "unseen_depth"))
-        kept.append(float(np.interp(0.7, inside, outside)))
+        of = [[study.estimates.estimate(s, x, "same_prediction").by_seed for s in family] for x in ("iid", "unseen_depth")]
+        inside, outside = np.array(of)
+        kept[proxy] = [np.mean([np.interp(x, inside[:, i], outside[:, i]) for i in range(2)]) for x in levels]
+        drawn = line(panel(figure_of(clustering, "at_equal_agreement"), "unseen_depth"), PROXIES[proxy].colour)
+        assert [drawn[100 * x] for x in levels] == pytest.approx(kept[proxy])
     said = clustering.comparison()
-    assert re.findall(r"([\d.]+) % at unseen depth and k-means on ([\d.]+) %", said) == [tuple(map(percent, kept))]
-    assert re.search(r"a difference of ([−+\d.]+) \[", said)[1].lstrip("+") == percent(kept[0] - kept[1])
+    for level, difference in zip(levels, np.subtract(kept["svd"], kept["kmeans"]), strict=True):
+        shown = re.search(rf"\b{100 * level:.0f} % \(([−+\d.]+) \[", said)[1].lstrip("+−")
+        assert shown == percent(abs(difference))
 
 
 def test_what_is_dropped_is_told_with_how_it_goes_with_disagreement(study, clustering):
@@ -98,46 +102,64 @@ def test_the_split_itself_is_what_an_oracle_is_fitted_on(study, clustering):
         gains.append(oracle - usual)
         shown = [marks(panel(figure, "unseen_depth"), colour)[rows.index(s.label)] for colour in ("#0072B2", "#E69F00")]
         assert shown == pytest.approx([usual, oracle])
-    found = re.findall(r"([−+\d.]+) \[[^]]*\] points with", clustering.oracle_gains())
-    assert [gain.lstrip("+") for gain in found] == list(map(percent, gains))
+    said = clustering.oracle_gains()
+    found = re.findall(r"`unseen_depth` itself (?:changes agreement there by|gains|loses) ([−+\d.]+) \[", said)
+    assert [gain.lstrip("+−") for gain in found] == [percent(abs(gain)) for gain in gains]
+    joint = mean(study, Simplification("svd_joint", 2, 1), "unseen_depth") - mean(study, SVD, "unseen_depth")
+    assert re.search(r"gain, in points, ([−+\d.]+) \[", said)[1].lstrip("+") == percent(joint)
 
 
 def test_transfer_has_agreement_in_distribution_across_and_elsewhere_up(study, clustering):
     figure = figure_of(clustering, "transfer")
-    for split in UNSEEN:
+    for split in ("unseen_structure", "unseen_structure_long", "unseen_length", "unseen_depth"):
         found = line(panel(figure, split), PROXIES["svd"].colour)
         for (across, up), rank in zip(found.items(), (1, 2, 4), strict=True):
             s = Simplification("svd", rank, 1)
             assert [across, up] == pytest.approx([mean(study, s, "iid"), mean(study, s, split)])
-    by_rank = line(panel(figure_of(clustering, "complexity"), "unseen_length"), PROXIES["svd"].colour)
+    agreement = panel(figure_of(clustering, "complexity"), "unseen_length:\nsame prediction as the model")
+    by_rank = line(agreement, PROXIES["svd"].colour)
     assert by_rank == pytest.approx({rank: mean(study, Simplification("svd", rank, 1), "unseen_length") for rank in (1, 2, 4)})
 
 
-def test_lines_by_depth_are_means_over_brackets_of_that_depth(study, depth):
-    figure, deepest = figure_of(depth, "bracket_depth"), study.task.max_depth
-    for title, s, split, measure in (
-        ("iid: accuracy", MODEL, "iid", "accuracy"),
-        ("unseen_depth: same prediction as the model", ONE_HOT, "unseen_depth", "same_prediction"),
+def test_lines_by_depth_are_means_over_sentences_of_that_depth(study, depth):
+    figure = figure_of(depth, "boundary")
+    for title, s, measure in (
+        ("accuracy", MODEL, "accuracy"),
+        ("same prediction as the model", ONE_HOT, "same_prediction"),
     ):
-        colour = PROXIES["one_hot"].colour if s == ONE_HOT else figures.BLACK
-        expected = mean(study, s, split, measure, lambda columns: columns["depth"] == 2)
-        assert line(panel(figure, title), colour)[2] == pytest.approx(expected)
-    by_sentence = panel(figure_of(depth, "sentence_depth"), "accuracy")
-    for value, split in ((deepest, "iid"), (deepest + 1, "unseen_depth")):
-        expected = mean(study, MODEL, split, "accuracy", lambda columns, d=value: columns["sentence_depth"] == d)
-        assert line(by_sentence, figures.BLACK)[value] == pytest.approx(expected)
-    assert [of.get_xdata() for of in by_sentence.lines if of.get_linestyle() == ":"] == [[deepest + 0.5] * 2]
-    by_distance = line(panel(figure_of(depth, "distance"), "iid"), PROXIES["one_hot"].colour)
-    for value in list(by_distance)[:3]:
-        expected = mean(study, ONE_HOT, "iid", where=lambda columns, d=value: columns["distance"] == d)
-        assert by_distance[value] == pytest.approx(expected)
+        found = line(panel(figure, title), PROXIES["one_hot"].colour if s == ONE_HOT else figures.BLACK)
+        assert max(found) > study.task.max_depth > min(found)
+        for value, share in found.items():
+            expected = mean(study, s, "by_depth", measure, lambda columns, d=value: columns["sentence_depth"] == d)
+            assert share == pytest.approx(expected)
+
+
+def test_a_gap_is_taken_apart_into_parts_that_add_up(study, depth):
+    figure = figure_of(depth, "decomposition")
+    parts = study.estimates.decomposition(SVD, "unseen_depth", "iid", "depth")
+    assert sum(part.value for part in parts) == pytest.approx(mean(study, SVD, "iid") - mean(study, SVD, "unseen_depth"))
+    (ax,) = figure.axes
+    rows = [label.get_text() for label in ax.get_yticklabels()]
+    drawn = [marks(ax, colour)[rows.index(SVD.label)] for colour in ("#0072B2", "#E69F00", "#D55E00")]
+    assert drawn == pytest.approx([100 * part.value for part in parts])
+    found = re.findall(r"([−\d.]+) \[[^]]*\](?: points:| from)", depth.decomposition_text())
+    assert found == [percent(parts.gap.value), *(percent(part.value) for part in parts)]
+
+
+def test_what_helps_is_told_against_the_example(study, depth):
+    joint, oracle = Simplification("svd_joint", 2, 1), replace(SVD, fit_on="unseen_depth")
+    gains = {s: mean(study, s, "unseen_depth") - mean(study, SVD, "unseen_depth") for s in (joint, oracle)}
+    said = depth.helps_text().replace("+", "")
+    assert f"{joint.phrase} ({percent(gains[joint])} [" in said
+    assert re.search(rf"unseen depth itself \({percent(gains[oracle])} \[[^]]*\], which has seen such sentences\)", said)
 
 
 def test_curves_along_training_are_those_of_each_step(study, depth):
-    found = line(panel(figure_of(depth, "along_training"), "unseen_depth"), PROXIES["one_hot"].colour)
-    assert list(found) == list(study.along_training) == sorted(set(study.history["step"]))
-    for step, value in found.items():
-        assert value == study.along_training[step].estimate(ONE_HOT, "unseen_depth", "accuracy").value
+    for measure, title in (("accuracy", "accuracy"), ("attention_jsd", "divergence of attention (bits)")):
+        found = line(panel(figure_of(depth, "along_training"), f"unseen_depth:\n{title}"), PROXIES["one_hot"].colour)
+        assert list(found) == list(study.along_training) == sorted(set(study.history["step"]))
+        for step, value in found.items():
+            assert value == study.along_training[step].estimate(ONE_HOT, "unseen_depth", measure).value
 
 
 def test_every_split_of_every_simplification_is_in_the_forest(study, depth):

@@ -9,14 +9,16 @@ import pytest
 from chapters import figure_of, mean, percent, shown_in
 from readable import flaw
 
+from lib.claims import representative
 from lib.errors import InputError
 from lib.proxies import MODEL, PROXIES, Simplification
 from lib.tasks.dyck.clustering import ClusteringChapter
-from lib.tasks.dyck.depth import UNSEEN, DepthChapter
+from lib.tasks.dyck.depth import DepthChapter
 
 SVD, KMEANS, ONE_HOT = Simplification("svd", 2, 1), Simplification("kmeans", 8, 1), Simplification("one_hot", None, 1)
 ROUNDED = Simplification("rounded", 16, 1)
 NEW = "rounded off, 16 steps"  # as figures and tables call it
+UNSEEN = ("unseen_structure", "unseen_structure_long", "unseen_length", "unseen_depth")
 
 
 pytestmark = pytest.mark.usefixtures("style")
@@ -27,16 +29,19 @@ pytestmark = pytest.mark.usefixtures("style")
 
 FIGURES = {
     "depth": (
-        "sentence", "training", "along_training", "bracket_depth", "sentence_depth", "distance", "faithfulness", "opener",
-        "attended_depth", "hardest",
+        "boundary", "sentence", "training", "along_training", "decomposition", "faithfulness", "hardest", "opener",
+        "attended_depth", "helps",
     ),
-    "clustering": ("shift", "complexity", "transfer", "unexplained", "oracle"),
+    "clustering": ("shift", "complexity", "transfer", "at_equal_agreement", "unexplained", "oracle"),
 }  # fmt: skip
 SENTENCES = {
-    "depth": ("learned", "gap", "better", "attention", "headline", "summary"),
-    "clustering": ("comparison", "dropped", "oracle_gains", "lengths", "headline", "summary"),
-}
-TABLES = {"depth": ("ahead", "gaps", "gaps_elsewhere"), "clustering": ("controls", "against_random")}
+    "depth": (
+        "occurrence_text", "boundary_text", "learned", "decomposition_text", "gap", "better", "attention", "misses_text",
+        "helps_text", "headline", "summary",
+    ),
+    "clustering": ("comparison", "line", "bases_text", "dropped", "oracle_gains", "lengths", "headline", "summary"),
+}  # fmt: skip
+TABLES = {"depth": ("gaps", "gaps_elsewhere", "misses_table"), "clustering": ("bases", "controls", "against_random")}
 
 
 def parts(of: dict) -> list[tuple[str, str]]:
@@ -76,9 +81,9 @@ def test_every_table_is_whole(request, chapter, name):
 
 
 def test_every_part_of_a_chapter_is_tested_here(depth, clustering):
-    helpers = {"agreement", "encodings", "projections"}
+    helpers = {"agreement", "boundaries", "chance", "decompositions", "encodings", "misses", "projections"}
     for name, chapter in (("depth", depth), ("clustering", clustering)):
-        public = {n for n in vars(type(chapter)) if not n.startswith("_") and callable(getattr(type(chapter), n))}
+        public = {n for n in dir(type(chapter)) if not n.startswith("_") and callable(getattr(type(chapter), n))}
         assert public - helpers == {*FIGURES[name], *SENTENCES[name], *TABLES[name]}
 
 
@@ -95,13 +100,20 @@ def test_tables_have_one_row_for_each_simplification(study, depth):
     for row, split in product((*gaps.index, *elsewhere.index), UNSEEN):
         shown = (gaps if row in gaps.index else elsewhere).loc[row, split]
         assert shown.split()[0] == percent(mean(study, rows[row], "iid") - mean(study, rows[row], split))
-    ahead = depth.ahead()
-    assert set(ahead.index) == {"layer 1: SVD, rank 2", "layer 1: one-hot", f"layer 1: {NEW}"}
-    for split in ("iid", "unseen_depth"):
-        ahead_at = [at.compare_with_model(ONE_HOT, split).interval for at in study.along_training.values()]
-        counts = [sum(low > 0 for low, _ in ahead_at), sum(high < 0 for _, high in ahead_at), len(ahead_at)]
-        assert ahead.loc["layer 1: one-hot", split] == " / ".join(map(str, counts))
-        assert counts[0] != counts[1]
+
+
+def test_gaps_of_other_studies_are_taken_apart_beside_one_another(study, depth):
+    studies = {"one": study, "another": study}
+    table = depth.decompositions(studies)
+    assert list(table.columns) == ["gap", "mix of depths", "change at the same depth", "depths beyond training"]
+    families = [representative(study, 1, proxy).label for proxy in dict.fromkeys(s.proxy for s in depth.claimed)]
+    assert list(table.index) == [f"{name}: {label}" for name in studies for label in families]
+    for row, of in table.iterrows():
+        (s,) = [s for s in study.simplifications(1) if row.endswith(f": {s.label}")]
+        assert of["gap"].split()[0] == percent(mean(study, s, "iid") - mean(study, s, "unseen_depth"))
+    boundaries = depth.boundaries(studies)
+    assert list(boundaries.columns) == ["one (2 seeds)", "another (2 seeds)"]
+    assert list(boundaries.index) == [PROXIES[p].label for p in dict.fromkeys(s.proxy for s in depth.claimed)]
 
 
 def test_other_encodings_stand_side_by_side(study, depth):
@@ -118,7 +130,6 @@ def test_other_encodings_stand_side_by_side(study, depth):
 def test_a_new_proxy_is_in_every_figure_of_simplifications(depth, clustering):
     for figure in (
         figure_of(depth, "along_training"),
-        figure_of(depth, "distance"),
         figure_of(depth, "faithfulness"),
         figure_of(depth, "opener"),
         figure_of(depth, "attended_depth"),
@@ -136,9 +147,9 @@ def test_a_new_proxy_is_in_every_table_and_claim(study, depth):
         (depth.gaps_elsewhere(), "all layers"),
     ):
         assert f"{place}: {NEW}" in table.index
-    claimed = [finding for finding in study.task.findings(study) if finding.statement.startswith("rounded off: ")]
-    assert [finding.claim.number for finding in claimed] == [1] * 3 + [2] * 2 + [3] * 2, "4 is about proxies without data"
-    (gap,) = [finding for finding in claimed if finding.statement.endswith("on iid than on unseen_depth")]
+    claimed = [cell for cell in study.task.findings(study) if cell.proxy == "rounded" and cell.reading == "A"]
+    assert [cell.claim.number for cell in claimed] == [1] * 4 + [2] + [3] * 2, "4 is about proxies without data"
+    (gap,) = [cell for cell in claimed if (cell.claim.number, cell.split) == (1, "unseen_depth")]
     assert gap.effect.value == pytest.approx(mean(study, ROUNDED, "iid") - mean(study, ROUNDED, "unseen_depth"))
 
 
@@ -147,5 +158,5 @@ def test_what_the_model_lacks_is_refused(study):
         DepthChapter(study, 2, [2], 2)
     with pytest.raises(InputError, match="rank of svd is 9"):
         DepthChapter(study, 1, [2, 9], 2)
-    with pytest.raises(InputError, match=r"level is 1\.5"):
-        ClusteringChapter(study, 1, 2, 8, 1.5)
+    with pytest.raises(InputError, match="layer is 2"):
+        ClusteringChapter(study, 2, 2, 8)

@@ -203,7 +203,7 @@ def test_the_scorecard_opens_with_an_answer_for_each_claim(card_of, study):
 def boxes(html: str) -> list[tuple[str, str]]:
     """The text and the tooltip of each box."""
     found = re.findall(r'<div class="verdict" style="[^"]*" title="([^"]*)">(.*?)</div>', html)
-    return [(" ".join(re.sub(r"<[^>]*>|&nbsp;", " ", text).split()), title) for title, text in found]
+    return [(" ".join(re.sub(r"<[^>]*>", " ", text).split()), title) for title, text in found]
 
 
 def test_a_matrix_has_a_row_a_family_and_a_column_a_split(card_of):

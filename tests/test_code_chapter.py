@@ -63,9 +63,10 @@ def gap(study: Study, s: Simplification, splits=UNSEEN, reference: str = "id", k
 
 FIGURES = ("training", "baseline", "complexity", "gaps", "single_heads", "domains", "classes", "induction")
 SENTENCES = (
-    "corpus_text", "learned", "chosen_text", "faithful", "domain_text", "words", "heads_text", "summary", "headline",
+    "corpus_text", "learned", "chosen_text", "faithful", "domain_text", "words", "words_at_equal_effect", "foreseen_text",
+    "heads_text", "summary", "headline",
 )  # fmt: skip
-TABLES = ("composition", "by_layer", "controls")
+TABLES = ("composition", "by_layer", "controls", "foreseen_table")
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -226,7 +227,7 @@ def test_a_new_proxy_is_in_every_figure_and_table(chapter, study):
 
 
 def test_a_new_proxy_is_in_every_claim_on_code(study):
-    findings = [finding for finding in study.task.findings(study) if finding.statement.startswith("rounded off")]
-    assert [finding.claim.number for finding in findings] == [5] * 3 + [6] * 3
-    (language, *_) = [finding for finding in findings if finding.statement.endswith("on id than on C")]
-    assert language.effect.value == pytest.approx(gap(study, Simplification("rounded", 16), ["c"]))
+    cells = [cell for cell in study.task.findings(study) if cell.proxy == "rounded" and cell.reading == "A"]
+    assert [cell.claim.number for cell in cells] == [5] * 3 + [6] * 2
+    assert [cell.split for cell in cells] == ["c", "javascript", "humaneval_x/javascript", "repeated words", "induction heads"]
+    assert cells[0].effect.value == pytest.approx(gap(study, Simplification("rounded", 16), ["c"]))

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from lib.config import checked
 from lib.errors import InputError
-from lib.measuring.faithfulness import measure
 from lib.measuring.estimates import Estimates
+from lib.measuring.faithfulness import measure
 from lib.models.base import Capture, attend_as_usual, capture, most_attended
 from lib.models.transformer import ModelConfig, Transformer, attention_scores
 from lib.proxies import MODEL, PROXIES, TRAINING, Fitter, Simplification
@@ -21,6 +21,12 @@ from lib.split import Sequences
 kernels = pytest.mark.kernels
 
 VOCABULARY, CONTEXT = 9, 26
+
+
+@pytest.fixture(autouse=True)
+def learned_in_few_steps(monkeypatch):
+    """What is learned here is no matter, only that it is a proxy like others."""
+    monkeypatch.setattr("lib.proxies.learned._STEPS", 3)
 
 
 class OfAnotherMake:

@@ -12,7 +12,8 @@ from planted import estimate
 from readable import flaw
 
 from lib import prose
-from lib.measuring.intervals import Estimate, nothing
+from lib.measuring.intervals import Decomposition, Estimate, nothing
+from lib.rules import EQUAL, GAP, NOT_APPLICABLE, OPPOSITE, RULES, UNDECIDED
 from lib.tasks.code import prose as code
 from lib.tasks.dyck import prose as dyck
 
@@ -25,8 +26,11 @@ OUTCOMES = {
     "rounds to zero": estimate(-1e-6, -1e-7),
     "not measured": nothing(),
     "one seed": estimate(0.05, 0.25, seeds=1),
-    "hardly anything drawn": Estimate(0.2, np.where(np.arange(1_001) % 2, 0.2, np.nan), 2, 3),
+    "two of three seeds": Estimate(np.array([0.149, 0.151, np.nan]), None, 3),
+    "one of three seeds": Estimate(np.array([0.2, np.nan, np.nan]), None, 3),
+    "hardly anything drawn": Estimate(np.array([0.2]), np.where(np.arange(1_001) % 2, 0.2, np.nan), 3),
 }
+FEW = {name: OUTCOMES[name] for name in ("above", "below", "around zero", "not measured", "one of three seeds")}
 SHARES = {"most": estimate(0.9, 0.96), "all": estimate(1, 1), "none": estimate(0, 0), "not measured": nothing()}
 
 
@@ -62,17 +66,17 @@ def every(*outcomes: dict[str, Estimate]) -> Iterator[tuple[Estimate, ...]]:
 
 
 @pytest.mark.parametrize(
-    ("value", "low", "high", "shown"),
+    ("of", "shown"),
     [
-        (0.954, 0.941, 0.962, "95.4 % [94.1, 96.2]"),
-        (-0.031, -0.052, 0.011, "−3.1 % [−5.2, 1.1]"),
-        (-0.0004, -0.0004, 0.0004, "0.0 % [0.0, 0.0]"),
-        (np.nan, np.nan, np.nan, "not measured"),
-        (0.5, np.nan, np.nan, "50.0 %"),
+        (estimate(0.941, 0.967), "95.4 % [94.1, 96.7]"),
+        (estimate(-0.052, -0.01), "−3.1 % [−5.2, −1.0]"),
+        (estimate(-0.0004, 0.0004), "0.0 % [0.0, 0.0]"),
+        (nothing(), "not measured"),
+        (Estimate(np.array([0.5])), "50.0 %"),
+        (Estimate(np.array([0.5, np.nan])), "50.0 %"),
     ],
 )
-def test_a_share_is_shown_in_per_cent_with_its_interval(value, low, high, shown):
-    of = Estimate(value, np.array([low, low, high, high]), 3, 10)
+def test_a_share_is_shown_in_per_cent_with_its_interval(of, shown):
     assert prose.percent(of, interval=True) == shown
     assert prose.percent(of) == shown.split(" [")[0]
 
@@ -80,8 +84,8 @@ def test_a_share_is_shown_in_per_cent_with_its_interval(value, low, high, shown)
 @pytest.mark.parametrize(
     ("of", "plain", "signed", "short"),
     [
-        (ABOVE, "15.0 [5.5, 24.5]", "+15.0 [+5.5, +24.5]", "15.0"),
-        (BELOW, "−20.0 [−29.5, −10.5]", "−20.0 [−29.5, −10.5]", "−20.0"),
+        (ABOVE, "15.0 [5.0, 25.0]", "+15.0 [+5.0, +25.0]", "15.0"),
+        (BELOW, "−20.0 [−30.0, −10.0]", "−20.0 [−30.0, −10.0]", "−20.0"),
         (estimate(-0.0004, 0.0003), "0.0 [0.0, 0.0]", "0.0 [0.0, 0.0]", "0.0"),
         (nothing(), "not measured", "not measured", "not measured"),
     ],
@@ -94,15 +98,15 @@ def test_a_difference_is_shown_in_points(of, plain, signed, short):
 
 def test_digits_are_as_many_as_asked_for():
     of = estimate(-0.5, -0.1)
-    assert prose.percent(of, 0, interval=True) == "−30 % [−49, −11]"
-    assert prose.number(of) == "−0.30 [−0.49, −0.11]"
-    assert prose.number(of, ".3f") == "−0.300 [−0.490, −0.110]"
+    assert prose.percent(of, 0, interval=True) == "−30 % [−50, −10]"
+    assert prose.number(of) == "−0.30 [−0.50, −0.10]"
+    assert prose.number(of, ".3f") == "−0.300 [−0.500, −0.100]"
 
 
 def test_within_a_sentence_what_is_unknown_is_called_so():
-    assert [prose.in_percent(ABOVE), prose.in_percent(ABOVE, True)] == ["15.0 %", "15.0 % [5.5, 24.5]"]
-    assert prose.in_points(BELOW, "percentage points") == "−20.0 [−29.5, −10.5] percentage points"
-    assert prose.in_points(ABOVE, sign=True) == "+15.0 [+5.5, +24.5] points"
+    assert [prose.in_percent(ABOVE), prose.in_percent(ABOVE, True)] == ["15.0 %", "15.0 % [5.0, 25.0]"]
+    assert prose.in_points(BELOW, "percentage points") == "−20.0 [−30.0, −10.0] percentage points"
+    assert prose.in_points(ABOVE, sign=True) == "+15.0 [+5.0, +25.0] points"
     assert [prose.in_percent(nothing()), prose.in_points(nothing())] == ["an unknown share", "an unknown number of points"]
 
 
@@ -110,7 +114,7 @@ def test_within_a_sentence_what_is_unknown_is_called_so():
     ("name", "word"),
     [
         ("above", "more"), ("below", "less"), ("around zero", "as often"), ("zero", "as often"), ("not measured", "unknown"),
-        ("one seed", "more"), ("rounds to zero", "less"),
+        ("one seed", "more"), ("two of three seeds", "more"), ("rounds to zero", "less"), ("one of three seeds", "as often"),
     ],
 )  # fmt: skip
 def test_the_word_is_that_of_where_the_interval_lies(name, word):
@@ -158,7 +162,7 @@ def test_how_well_a_dyck_model_learned():
 
 @pytest.mark.parametrize("finer", [0, 1, 2])
 def test_a_gap(finer):
-    for of in every(SHARES, SHARES, OUTCOMES, OUTCOMES):
+    for of in every(SHARES, SHARES, OUTCOMES, FEW):
         inside, outside, gap, other = of
         said = dyck.gap_sentence(
             "SVD of rank 2 in layer 1", inside, outside, gap, dict(zip("ab"[:finer], (other, gap), strict=False))
@@ -170,9 +174,9 @@ def test_a_gap(finer):
 @pytest.mark.parametrize(
     ("outcome", "says"),
     [
-        ("above", "That is a gap of 15.0 [5.5, 24.5] percentage points."),
-        ("below", "So it agrees with the model more often there, by 20.0 [10.5, 29.5] percentage points."),
-        ("around zero", "The gap, −10.0 [−29.0, 9.0] percentage points, cannot be told from none."),
+        ("above", "That is a gap of 15.0 [5.0, 25.0] percentage points."),
+        ("below", "So it agrees with the model more often there, by 20.0 [10.0, 30.0] percentage points."),
+        ("around zero", "The gap, −10.0 [−30.0, 10.0] percentage points, cannot be told from none."),
         ("zero", "The gap, 0.0 [0.0, 0.0] percentage points, cannot be told from none."),
         ("not measured", "So there is no gap to tell of."),
     ],
@@ -196,22 +200,89 @@ def test_attention_on_the_right_bracket():
         assert re.findall(r"\d+\.\d %|an unknown share", said) == [prose.in_percent(e) for e in of]
 
 
-def test_svd_against_clustering():
-    for of in every({**SHARES, **OUTCOMES}, {**SHARES, **OUTCOMES}):
-        svd, kmeans = of
-        said = dyck.comparison_sentence(0.7, svd, kmeans)
+SAID = {
+    "above": "the SVD keeps more at ", "below": "k-means keeps more at ", "around zero": "neither keeps clearly more at ",
+    "not measured": "they cannot be compared (not every seed has settings on either side of that level of both) at ",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("outcome", "says"), SAID.items())
+def test_svd_against_clustering_at_one_level(outcome, says):
+    size = {"above": " (15.0 [5.0, 25.0] points)", "below": " (20.0 [10.0, 30.0] points)"}
+    size |= {"around zero": " (−10.0 [−30.0, +10.0] points)", "not measured": ""}
+    said = dyck.comparison_sentence({0.55: OUTCOMES[outcome]})
+    begins = "Where both agree with the model equally often in distribution, at unseen depth "
+    assert said == f"{begins}{says}55 %{size[outcome]}."
+
+
+def test_svd_against_clustering_level_by_level():
+    for of in every(OUTCOMES, FEW, FEW):
+        said = dyck.comparison_sentence(dict(zip((0.5, 0.95, 0.99), of, strict=True)))
         assert flaw(said) is None, said
-        assert said.startswith("At 70 % agreement in distribution")
-        if not (svd.measured and kmeans.measured):
-            missing = {"SVD": svd, "k-means": kmeans}
-            who = " and ".join(name for name, e in missing.items() if not e.measured)
-            assert said.endswith(
-                f"the two cannot be compared: {who} did not reach it in at least 95 % of the bootstrap resamples."
-            )
+        where = {name: " ".join(re.findall(rf"{re.escape(says)}([^;]*)", said)) for name, says in SAID.items()}
+        for level, difference in zip(("50 %", "95 %", "99 %"), of, strict=True):
+            low, high = difference.interval
+            side = "above" if low > 0 else "below" if high < 0 else "around zero" if difference.measured else "not measured"
+            assert [name for name, levels in where.items() if level in levels] == [side]
+
+
+def test_families_off_the_line():
+    for of in every(OUTCOMES, OUTCOMES):
+        said = dyck.line_sentence(dict(zip(("SVD", "k-means"), of, strict=True)))
+        assert flaw(said) is None, said
+        if not any(residual.measured for residual in of):
+            assert said.startswith("Too few settings")
             continue
-        low, high = (svd - kmeans).interval
-        word = "SVD keeps more than" if low > 0 else "SVD keeps less than" if high < 0 else "cannot be told apart"
-        assert word in said
+        above, below, on = re.fullmatch(r".* line says: (.*); less: (.*); not clearly either: (.*)\.", said).groups()
+        for family, residual in zip(("SVD", "k-means"), of, strict=True):
+            low, high = residual.interval
+            sides = [low > 0, high < 0, residual.measured and not (low > 0 or high < 0)]
+            assert [family in listed for listed in (above, below, on)] == sides
+            assert not residual.measured or f"{family} ({prose.points(residual, sign=True)} points)" in said
+    assert dyck.line_sentence({}).startswith("Too few settings")
+
+
+WORDS = ("not clearly more or less often", "more often", "less often")
+
+
+def test_one_basis_or_two():
+    for inside, outside in every(OUTCOMES, OUTCOMES):
+        said = dyck.bases_sentence(4, inside, outside)
+        if not (inside.measured and outside.measured):
+            assert said == ""
+            continue
+        assert flaw(said) is None, said
+        words = []
+        for of in (inside, outside):
+            low, high = of.interval
+            words.append(WORDS[1] if low > 0 else WORDS[2] if high < 0 else WORDS[0])
+        pair = [prose.points(of, sign=True) for of in (inside, outside)]
+        agrees = f"agrees with the model {words[0]} in distribution ({pair[0]} points)"
+        assert said.endswith(f"{agrees} and {words[1]} at unseen depth ({pair[1]} points).")
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_what_an_oracle_gains(count):
+    for oracle, *of in every(OUTCOMES, OUTCOMES, FEW):
+        others = dict(zip(("joint SVD of rank 4", "learned subspace of rank 4"), of[:count], strict=False))
+        said = dyck.oracle_sentence("k-means with 4 clusters", oracle, others)
+        if not oracle.measured:
+            assert said == ""
+            continue
+        assert flaw(said) is None, said
+        low, high = oracle.interval
+        assert ("itself gains" in said, "itself loses" in said, "not clearly" in said) == (
+            low > 0,
+            high < 0,
+            not (low > 0 or high < 0),
+        )
+        assert "loses −" not in said, "points lost are above zero"
+        known = {name: other for name, other in others.items() if other.measured}
+        assert all(f"{prose.points(other, sign=True)} with {name}" in said for name, other in known.items())
+        more = [name for name, other in known.items() if (other - oracle).interval[0] > 0]
+        assert ("Not one of them gains clearly more than the oracle." in said) == bool(known and not more)
+        assert ("is not lost to every picture of that size." in said) == bool(more)
+        assert not more or f"as with {prose.names(more)}, is not lost" in said
 
 
 @pytest.mark.parametrize("shares", [(0.1234, 1.5), (0.0, np.nan)])
@@ -223,17 +294,128 @@ def test_what_is_dropped(shares):
 
 
 def test_a_gap_with_controls():
-    for of in every(OUTCOMES, OUTCOMES, OUTCOMES):
+    for of in every(OUTCOMES, OUTCOMES, FEW):
         said = dyck.controls_sentence("SVD of rank 2", dict(zip(("gap", "length matched", "depth matched"), of, strict=True)))
         assert flaw(said) is None, said
         assert said.endswith(f"; it is {prose.points(of[1])} with length matched and {prose.points(of[2])} with depth matched.")
+
+
+VERDICTS = {
+    "above": GAP, "below": OPPOSITE, "around zero": UNDECIDED, "zero": EQUAL, "rounds to zero": EQUAL,
+    "not measured": NOT_APPLICABLE, "one seed": UNDECIDED, "two of three seeds": UNDECIDED, "one of three seeds": UNDECIDED,
+    "hardly anything drawn": UNDECIDED,
+}  # fmt: skip
+
+
+def test_outcomes_have_every_verdict():
+    assert {name: RULES.verdict(of) for name, of in OUTCOMES.items()} == VERDICTS
+
+
+@pytest.mark.parametrize(
+    ("outcome", "says"),
+    [
+        ("above", "agreement is lower than it would be had it gone on as before for SVD (15.0 [5.0, 25.0] points)."),
+        ("below", "agreement is higher than it would be had it gone on as before for SVD (20.0 [10.0, 30.0] points)."),
+        ("zero", "agreement goes on as before for SVD (0.0 [0.0, 0.0] points)."),
+        ("around zero", "cannot be told for SVD (−10.0 [−30.0, 10.0] points)."),
+        ("one seed", "cannot be told for SVD (15.0 [5.0, 25.0] points)."),
+        ("two of three seeds", "cannot be told for SVD (15.0 [13.7, 16.3] points)."),
+        ("one of three seeds", "cannot be told for SVD (20.0 points)."),
+        ("not measured", "cannot be told for SVD."),
+    ],
+)
+def test_the_boundary_of_one_setting(outcome, says):
+    told = "Beyond depth 10, the deepest of training, " if "agreement" in says else "Whether anything changes beyond depth 10 "
+    assert dyck.boundary_sentence(10, {"SVD": OUTCOMES[outcome]}) == told + says
+
+
+def test_the_boundary_of_several_settings():
+    texts = {GAP: "is lower than", OPPOSITE: "is higher than", EQUAL: "goes on as before for"}
+    for pair in product({**OUTCOMES, "none": None}, repeat=2):
+        found = {label: OUTCOMES.get(name) for label, name in zip(("SVD", "one-hot"), pair, strict=True)}
+        said = dyck.boundary_sentence(10, found)
+        assert flaw(said) is None, said
+        known, _, unclear = said.partition("Whether")
+        parts = {verdict: [part for part in known.split("; ") if text in part] for verdict, text in texts.items()}
+        for label, effect in found.items():
+            verdict = RULES.verdict(effect)
+            listed = [of for of, part in parts.items() if part and label in part[0]]
+            assert listed == ([verdict] if verdict in texts else [])
+            assert (label in unclear) == (verdict not in texts)
+    assert dyck.boundary_sentence(10, {}) == ""
+
+
+def test_parts_of_a_gap():
+    for of in every(OUTCOMES, OUTCOMES, FEW):
+        parts = Decomposition(*of)
+        said = dyck.decomposition_sentence("SVD of rank 4", parts)
+        assert flaw(said) is None, said
+        if not all(part.measured for part in of):
+            assert said == "The gap of SVD of rank 4 at unseen depth could not be taken apart."
+            continue
+        numbers = re.findall(r"is (.*?) points: (.*?) from the mix .*?, (.*?) from agreement .*?, and (.*?) from levels", said)
+        assert numbers == [tuple(map(prose.points, (parts.gap, *of)))]
+
+
+def test_how_rare_deep_brackets_are():
+    said = dyck.occurrence_sentence(8, 0.0134, 0.33)
+    assert said.endswith("1.3 % lie at depth 8 or more; at unseen depth, 33.0 %.")
+    assert flaw(said) is flaw(dyck.occurrence_sentence(8, 0, 1)) is None
+
+
+MISSED = {
+    "some": estimate(0.1, 0.3),
+    "none": estimate(0, 0),
+    "all": estimate(1, 1),
+    "one seed": Estimate(np.array([0.2]), None, 30),
+}
+
+
+def test_where_attention_goes_wrong():
+    for missed, even, chance in every(MISSED, {**MISSED, **OUTCOMES}, {**MISSED, **OUTCOMES}):
+        found = {"missed": missed, "level": MISSED["none"], "even": even, "deeper": MISSED["some"]}
+        said = dyck.misses_sentence("SVD of rank 4", found, {"even": chance, "deeper": MISSED["all"]})
+        if not even.measured:
+            assert said == ""
+            continue
+        assert flaw(said) is None, said
+        low, high = (even - chance).interval
+        verdict = "more often" if low > 0 else "less often" if high < 0 else "not clearly more or less often"
+        expected = f"{verdict} than by chance" if chance.measured else "which cannot be compared with chance"
+        assert f"an even number of levels away, {expected} (" in said
+        assert f"than the opener in {prose.percent(missed)} of cases; in 0.0 % of these" in said
+        assert f"wrong depth, {prose.percent(even, interval=True)} are an even" in said
+        assert f"at the same depths: {prose.in_percent(chance)}), and 20.0 % [10.0, 30.0] are deeper" in said
+        assert said.endswith("(any earlier bracket: 100.0 %).")
+    missing = dict.fromkeys(("missed", "level", "even", "deeper"), nothing())
+    assert dyck.misses_sentence("SVD of rank 4", missing, missing) == ""
+
+
+def test_what_helps():
+    for pair in every(OUTCOMES, OUTCOMES):
+        gains = dict(zip(("joint SVD of rank 4", "SVD of rank 4 fitted on more"), pair, strict=True))
+        said = dyck.helps_sentence("SVD of rank 4", gains, {"joint SVD of rank 4"})
+        if not any(gain.measured for gain in pair):
+            assert said == ""
+            continue
+        assert flaw(said) is None, said
+        higher = re.search(r"is higher by so many points with (.*?)\.( It| No|$)", said)
+        lower, unclear = re.search(r"It is lower with (.*?)\.( No|$)", said), re.search(r"No clear difference: (.*)\.$", said)
+        for label, gain in gains.items():
+            low, high = gain.interval
+            sides = [low > 0, high < 0, gain.measured and not (low > 0 or high < 0)]
+            assert [bool(part) and f"{label} (" in part[1] for part in (higher, lower, unclear)] == sides
+            seen = ", which has seen such sentences" if label.startswith("joint") else ""
+            assert not gain.measured or f"{label} ({prose.points(gain, sign=True)}{seen})" in said
+        assert ("No other way to make the picture" in said) == (higher is None)
+    assert dyck.helps_sentence("SVD of rank 4", {}, set()) == ""
 
 
 # Code
 
 
 def test_how_well_a_code_model_learned():
-    for of in every(SHARES, OUTCOMES, SHARES, OUTCOMES):
+    for of in every(SHARES, OUTCOMES, SHARES, FEW):
         said = code.learned("C and Java", *of)
         assert flaw(said) is None, said
         share, by = prose.in_percent(of[2], True), prose.in_points(of[3], sign=True)
@@ -244,7 +426,7 @@ def test_how_well_a_code_model_learned():
         words = {
             "more often than local statistics": low > 0,
             "less often than the n-gram model": high < 0,
-            "about as often": low <= 0 <= high,
+            "not clearly more or less often": of[1].measured and not (low > 0 or high < 0),
         }
         assert {word: word in said for word in words} == words
 
@@ -285,12 +467,55 @@ def test_gaps_where_the_model_is_equally_certain(count):
         assert all(f"{prose.points(gap)} with {label}" in said for label, gap in gaps.items())
 
 
+def test_words_at_equal_agreement():
+    for of in every(OUTCOMES, OUTCOMES):
+        differences = dict(zip(("SVD", "k-means"), of, strict=True))
+        said = code.equal_words_sentence(0.9, differences)
+        assert flaw(said) is None, said
+        assert said.startswith("Where a family agrees with the model in 90 % of cases on either kind of word in distribution")
+        texts = {"above": "gap is larger on", "below": "is smaller on", "unclear": "not clearly", "missing": "cannot be told"}
+        parts = {name: "".join(part for part in said.split("; ") if text in part) for name, text in texts.items()}
+        for label, difference in differences.items():
+            low, high = difference.interval
+            side = "above" if low > 0 else "below" if high < 0 else "unclear" if difference.measured else "missing"
+            assert [name for name, part in parts.items() if label in part] == [side]
+            assert not difference.measured or f"{label} ({prose.points(difference, sign=True)} points)" in said
+    assert code.equal_words_sentence(0.9, {}) == ""
+
+
+@pytest.mark.parametrize(
+    ("pairs", "error", "verdict", "baseline"),
+    [
+        ([(0.05, 0.06)], "1.0", "closer than", "6.0"),
+        ([(-0.05, 0.06)], "11.0", "further off than", "6.0"),
+        ([(0.12, 0.06)], "6.0", "as far off as", "6.0"),
+        ([(0.05, 0.06), (0.05, 0.02)], "2.0", "closer than", "4.0"),
+        ([(0.01, 0.0), (0.0, -0.01)], "1.0", "further off than", "0.5"),
+        ([(0.06, 0.06001)], "0.0", "closer than", "6.0"),
+        ([(1e-5, 2e-5)], "0.0", "as far off as", "0.0"),
+    ],
+)
+def test_what_was_foreseen(pairs, error, verdict, baseline):
+    said = code.foreseen_sentence("mix", [tuple(Estimate(np.array([value] * 3)) for value in pair) for pair in pairs])
+    assert flaw(said) is None, said
+    assert "the mix foresees the mean gap to other languages with" in said
+    assert f"with an error of {error} points on average over proxies, which is {verdict} expecting no gap ({baseline})." in said
+
+
+def test_where_nothing_could_be_foreseen_it_is_said():
+    said = code.foreseen_sentence("mix", [])
+    assert said.startswith("Nothing could be foreseen")
+    assert flaw(said) is None
+
+
 @pytest.mark.parametrize("module", [dyck, code])
 def test_every_sentence_is_tested_here(module):
     tested: list[Callable] = [
         dyck.learned, dyck.gap_sentence, dyck.better_sentence, dyck.attention_sentence, dyck.comparison_sentence,
-        dyck.dropped_sentence, dyck.controls_sentence, code.learned, code.faithful_sentence, code.domain_sentence,
-        code.words_sentence, code.margins_sentence,
+        dyck.dropped_sentence, dyck.controls_sentence, dyck.line_sentence, dyck.bases_sentence, dyck.oracle_sentence,
+        dyck.occurrence_sentence, dyck.boundary_sentence, dyck.decomposition_sentence, dyck.misses_sentence,
+        dyck.helps_sentence, code.learned, code.faithful_sentence, code.domain_sentence, code.words_sentence,
+        code.margins_sentence, code.equal_words_sentence, code.foreseen_sentence,
     ]  # fmt: skip
     defined = [of for of in vars(module).values() if callable(of) and getattr(of, "__module__", "") == module.__name__]
     assert defined

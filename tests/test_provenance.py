@@ -254,7 +254,8 @@ def test_training_depends_on_what_trains_and_what_makes_the_data_and_on_nothing_
 def test_measuring_depends_on_what_measures_and_on_the_proxies_that_are_measured(small_experiment):
     assert set(small_experiment.measuring_code()) == {
         "lib.measuring.faithfulness", "lib.measuring.measures", "lib.measuring.table", "lib.models.base", "lib.split",
-        "lib.proxies.base", "lib.proxies.svd", "lib.proxies.kmeans", "lib.proxies.one_hot", "lib.runs",
+        "lib.proxies.base", "lib.proxies.divergence", "lib.proxies.svd", "lib.proxies.kmeans", "lib.proxies.one_hot",
+        "lib.runs",
     }  # fmt: skip
 
 
@@ -318,7 +319,7 @@ def test_measurements_of_other_weights_are_made_again(tiny, tiny_study):
 
 def test_measurements_are_made_again_for_another_grid_and_the_model_is_not(tiny, tiny_study, small_experiment):
     weights = (tiny_study / "seed-0" / "model.safetensors").stat().st_mtime_ns
-    measuring = small_experiment.measuring.model_copy(update={"grid": {"1": {"svd": (3,)}}, "oracle": {}})
+    measuring = small_experiment.measuring.model_copy(update={"grid": {"1": {"svd": (3,)}}, "refitted": {}})
     run = Run("dyck", small_experiment.model_copy(update={"measuring": measuring}), tiny_study / "seed-0", 0)
     assert {(s.proxy, s.complexity) for s in run.blocks()[0].simplifications} == {("", None), ("svd", 3)}
     assert (tiny_study / "seed-0" / "model.safetensors").stat().st_mtime_ns == weights

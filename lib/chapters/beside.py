@@ -11,7 +11,7 @@ from lib import prose
 from lib.claims import Cell
 from lib.prose import percent
 from lib.proxies import MODEL
-from lib.rules import EQUAL, GAP, NOT_APPLICABLE, OPPOSITE, RULES
+from lib.rules import EQUAL, GAP, NOT_APPLICABLE, OPPOSITE, RULES, UNDECIDED
 from lib.studies import Study
 
 DEVIATIONS = {  # what is compared: (in the paper, where its value stands here)
@@ -44,7 +44,7 @@ class Beside:
         rows = {}
         for claim in RULES.claims:
             for name, cells in self.cells.items():
-                of = [c for c in cells if c.claim.number == claim.number and c.reading == "A"]
+                of = [c for c in cells if c.claim.number == claim.number and c.reading == "A" and c.decides]
                 if of:
                     rows[f"{claim.number}. {claim.text} ({name})"] = {
                         "the paper": claim.paper,
@@ -78,16 +78,17 @@ class Beside:
 def compared(cells: Sequence[Cell]) -> str:
     """Whether something was found as the paper reports it, from the verdicts of reading A.
 
-    The paper's claims say that there are such cases, so one is enough; if there is none, the answer depends on what else there
-    is.
+    The paper's claims say that there are such cases, so one is enough. What does not apply does not count, and it takes all
+    that do to say that there is none.
     """
-    verdicts = {cell.verdict for cell in cells}
-    if GAP in verdicts:
-        others = verdicts & {OPPOSITE, EQUAL}
-        return "the same, in some cases" if others else "the same"
-    if verdicts <= {NOT_APPLICABLE}:
+    verdicts = {cell.verdict for cell in cells} - {NOT_APPLICABLE}
+    if not verdicts:
         return "not comparable: nothing here matches the model well enough, or it was not measured"
-    return "different" if verdicts & {OPPOSITE, EQUAL} else "not decided"
+    if GAP in verdicts:
+        return "the same, in some cases" if verdicts & {OPPOSITE, EQUAL} else "the same"
+    if UNDECIDED in verdicts:
+        return "not decided" if verdicts == {UNDECIDED} else "different, as far as it is decided"
+    return "different"
 
 
 def _value(study: Study, path: str) -> object:

@@ -56,7 +56,7 @@ class ForeseeingChapter:
         return figures.scatter(pd.concat(parts), x=x, y=y, note=note, looks=looks, columns=3, diagonal=True)
 
     def _error(self, chosen: pd.Series | None = None) -> dict[str, Estimate]:
-        """The mean error of every diagnostic over (some) cells, with an interval over the models."""
+        """The mean error of every diagnostic over (some) cells of a model, mean over models, with an interval over these."""
         table = self.cells if chosen is None else self.cells[chosen]
         of_model = errors(table).groupby([table["task"], table["seed"]]).mean()
         return {name: Estimate(of_model[name].to_numpy(), None, len(table)) for name in DIAGNOSTICS}
@@ -107,8 +107,8 @@ class ForeseeingChapter:
         return prose.paragraph(
             f"Over {len(self.cells):,} cells, expecting that agreement stays what it was in distribution is off by "
             f"{points(baseline)} points on average; the {RULES.foreseeing.diagnostic} is off by {points(of)} ({verdict}). "
-            f"The smallest error over all cells is that of `{best}`, {points(self._error()[best])} points, but it was picked "
-            f"with these cells in view."
+            f"Of all but that baseline, `{best}` has the smallest error over all cells, {points(self._error()[best])} points, "
+            f"but it was picked with these cells in view."
         )
 
     def left_out_text(self) -> str:
@@ -122,8 +122,9 @@ class ForeseeingChapter:
                     100 * np.average(table[c].astype(float), weights=table["cells"].astype(float)) for c in table.columns[1:3]
                 )
                 lines.append(
-                    f"With a whole {called} left out, the diagnostic that did best on all others has the smaller error in "
-                    f"{better} of {len(table)} (mean error {own:.1f} points; no change {none:.1f})."
+                    f"With a whole {called} left out, the diagnostic that did best on all others has a smaller error there "
+                    f"than expecting no change in {better} of {len(table)} (mean error over cells {own:.1f} points; no change "
+                    f"{none:.1f})."
                 )
         return prose.paragraph(*lines)
 
@@ -134,8 +135,10 @@ class ForeseeingChapter:
         worst = missed.groupby(["family", "task", "split"])["by"].mean()
         (family, task, split), value = worst.abs().idxmax(), float(worst[worst.abs().idxmax()])
         side = "too high" if value > 0 else "too low"
-        off = f"{abs(value):.1f} points {side} on average"
-        return f"It is furthest off for {family} on {split} ({task}): there the {name} is {off}."
+        return (
+            f"The {name} is furthest off for {family} on `{split}` ({task}): agreement foreseen there is {abs(value):.1f} "
+            f"points {side} on average."
+        )
 
     def summary(self) -> str:
         """The chapter in a few lines."""
@@ -146,7 +149,7 @@ class ForeseeingChapter:
         """The chapter in a paragraph, for the first page of the book."""
         of, baseline = (self._error()[name] for name in (RULES.foreseeing.diagnostic, BASELINE))
         return (
-            f"From in-distribution measurements and the target's text alone, a regression foresees a picture's agreement with "
-            f"its model elsewhere with an error of {points(of)} points on average over {len(self.cells):,} cells; expecting no "
-            f"change is off by {points(baseline)}."
+            f"From measurements in distribution, the text of a target and the model itself on it, the "
+            f"{RULES.foreseeing.diagnostic} foresees how often a picture agrees with its model there with an error of "
+            f"{points(of)} points on average over {len(self.cells):,} cells; expecting no change is off by {points(baseline)}."
         )

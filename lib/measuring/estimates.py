@@ -281,11 +281,10 @@ def _reweighted(
 
 
 def _interpolated(level: float, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """y at x = `level` of curves [member, curve], NaN where a curve does not reach it or has a member that is NaN."""
+    """y at x = `level` of curves [member, curve], NaN where a curve does not reach it."""
     order = np.argsort(x, axis=0)
     x, y = (np.take_along_axis(of, order, 0) for of in (x, y))
-    found = np.array([np.interp(level, *curve, left=np.nan, right=np.nan) for curve in zip(x.T, y.T, strict=True)])
-    return np.where(np.isnan(x).any(0), np.nan, found)
+    return np.array([np.interp(level, *curve, left=np.nan, right=np.nan) for curve in zip(x.T, y.T, strict=True)])
 
 
 def _limits(measure: str) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from lib.errors import InputError, one_of
 from lib.split import Dataset, Sequences, Split
 
 if TYPE_CHECKING:
-    from lib.claims import Finding
+    from lib.claims import Cell
     from lib.studies import Study
 
 
@@ -121,7 +121,7 @@ class Task(Config, ABC):
         """A further split from a file of the user's; `InputError` where the task has no such form."""
         raise InputError(f"{file}: a task of kind {self.kind!r} does not read sentences")
 
-    def findings(self, study: Study) -> list[Finding]:
+    def findings(self, study: Study) -> list[Cell]:
         """What is claimed about this task, tested on a study of it."""
         return []
 

@@ -219,8 +219,8 @@ class CompletionChapter(ByHead, ByKind):
         margins = {phrase: gaps["same margins"] for phrase, gaps in self.controlled.items()}
         model = [self._scores.estimate(MODEL, split, "accuracy") for split in ("id", *self.unseen)]
         lines = (
-            f"The model predicts {percent(model[0])} of characters in new packages of {self.own}, and "
-            f"{percent(mean_of(model[1:]))} in languages that it never saw.",
+            f"The model predicts {prose.in_percent(model[0])} of characters in new packages of {self.own}, and "
+            f"{prose.in_percent(mean_of(model[1:]))} in languages that it never saw.",
             self.faithful(),
             say.margins_sentence(margins),
             self.words(),
@@ -228,7 +228,7 @@ class CompletionChapter(ByHead, ByKind):
             self.foreseen_text(),
             f"Measured on {self.note}.",
         )
-        return "\n".join(f"- {line}" for line in lines)
+        return "\n".join(f"- {line}" for line in lines if line)
 
     def headline(self) -> str:
         """The chapter in a paragraph, for the first page of the book."""

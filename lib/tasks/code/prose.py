@@ -14,7 +14,7 @@ def learned(languages: str, inside: Estimate, better: Estimate, outside: Estimat
         better,
         above="So in distribution it is right more often than local statistics are.",
         below="So it is right less often than the n-gram model: read its gaps as a demonstration.",
-        unclear="So it is about as often right as local statistics are.",
+        unclear="So it is not clearly more or less often right than local statistics are.",
         missing="",
     )
     return paragraph(
@@ -73,22 +73,21 @@ def margins_sentence(gaps: Mapping[str, Estimate]) -> str:
 
 def equal_words_sentence(level: float, differences: Mapping[str, Estimate]) -> str:
     """How much larger gaps are on repeated words than on new ones where a family agrees equally often on either."""
-    said = [
-        f"with {label} "
-        + tell(
-            difference,
-            above=f"larger on repeated words ({points(difference, sign=True)} points)",
-            below=f"smaller on repeated words ({points(difference, sign=True)} points)",
-            unclear=f"not clearly different ({points(difference, sign=True)} points)",
-            missing="not to be had (not every seed reaches that level)",
-        )
-        for label, difference in differences.items()
-    ]
-    if not said:
+    sides: dict[str, list[str]] = {"larger": [], "smaller": [], "unclear": [], "missing": []}
+    for label, difference in differences.items():
+        side = tell(difference, above="larger", below="smaller", unclear="unclear", missing="missing")
+        sides[side].append(f"{label} ({points(difference, sign=True)} points)" if difference.measured else label)
+    said = {
+        "larger": "the gap is larger on repeated words than on new ones with",
+        "smaller": "the gap is smaller on repeated words than on new ones with",
+        "unclear": "the gap is not clearly different on repeated and on new words with",
+        "missing": "gaps cannot be told (not every seed has settings on either side of that level) with",
+    }
+    if not differences:
         return ""
     return (
-        f"Where a family agrees with the model in {100 * level:.0f} % of cases on either kind in distribution, the gap is "
-        f"{names(said)}."
+        f"Where a family agrees with the model in {100 * level:g} % of cases on either kind of word in distribution, "
+        f"{'; '.join(f'{text} {names(sides[side])}' for side, text in said.items() if sides[side])}."
     )
 
 
@@ -100,9 +99,10 @@ def foreseen_sentence(diagnostic: str, pairs: Sequence[tuple[Estimate, Estimate]
         sum(abs(guess - measured.value) for guess, measured in of) / len(of)
         for of in ([(f.value, m) for f, m in pairs], [(0.0, m) for _, m in pairs])
     )
-    verdict = "closer" if error < baseline else "no closer"
+    error, baseline = round(100 * error, 1), round(100 * baseline, 1)  # as they are shown
+    verdict = "closer than" if error < baseline else "further off than" if error > baseline else "as far off as"
     return (
-        f"From code in the training language alone, the {diagnostic} foresees the mean gap to other languages with an error of "
-        f"{100 * error:.1f} points on average over proxies, which is {verdict} than expecting no gap "
-        f"({100 * baseline:.1f})."
+        f"From pictures in the training language alone, and the model itself on the others, the {diagnostic} foresees the mean "
+        f"gap to other languages with an error of {error:.1f} points on average over proxies, which is {verdict} expecting no "
+        f"gap ({baseline:.1f})."
     )

@@ -14,7 +14,7 @@ from lib.tasks.code.languages import LANGUAGES
 from lib.tasks.code.sources import jdk_sources
 
 if TYPE_CHECKING:
-    from lib.claims import Finding
+    from lib.claims import Cell
     from lib.studies import Study
     from lib.tasks.code.corpora import Corpus
 
@@ -124,7 +124,7 @@ class CodeTask(Task):
         """The training language's own splits, then the other languages; HumanEval-X has figures of its own."""
         return [split for split in ("id", "seen_package") if split in splits] + self.unseen(splits)
 
-    def findings(self, study: Study) -> list[Finding]:
+    def findings(self, study: Study) -> list[Cell]:
         """Claims 5 and 6."""
         from lib.tasks.code.claims import findings
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lib.errors import InputError
 from lib.measuring.estimates import Estimates
-from lib.measuring.intervals import Decomposition, Estimate, mean_of
+from lib.measuring.intervals import Decomposition, Estimate, mean_of, nothing
 from lib.proxies import Simplification
 from lib.rules import EQUAL, GAP, NOT_APPLICABLE, OPPOSITE, RULES, UNDECIDED
 from lib.studies import Study
@@ -14,9 +14,9 @@ from lib.studies import Study
 SPLIT = "by_depth"  # sentences of every depth, all of one length
 BEFORE, AFTER = 4, 3  # depths up to the boundary that a line is drawn through, and depths beyond it that are held against it
 WORDS = {
-    GAP: "falls off",
-    OPPOSITE: "falls less",
-    EQUAL: "goes on",
+    GAP: "below the line",
+    OPPOSITE: "above the line",
+    EQUAL: "on the line",
     UNDECIDED: "undecided",
     NOT_APPLICABLE: "not measured",
 }
@@ -47,13 +47,16 @@ def below_trend(study: Study, s: Simplification) -> Estimate:
 
 
 def word(effect: Estimate | None) -> str:
-    """What agreement does at the boundary, in a word or two."""
+    """Where agreement is beyond the boundary, in a few words."""
     return WORDS[RULES.verdict(effect)]
 
 
 def decomposition(study: Study, s: Simplification) -> Decomposition:
-    """The gap from `iid` to `unseen_depth`, by the depth of the bracket to be closed."""
-    return study.estimates.decomposition(s, "unseen_depth", "iid", "depth")
+    """The gap from `iid` to `unseen_depth`, by the depth of the bracket to be closed; not measured if no depth is in both."""
+    try:
+        return study.estimates.decomposition(s, "unseen_depth", "iid", "depth")
+    except InputError:
+        return Decomposition(nothing(), nothing(), nothing())
 
 
 def occurrence(study: Study, depths: Sequence[int]) -> dict[int, float]:

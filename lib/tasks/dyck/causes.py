@@ -82,27 +82,28 @@ class Causes:
     def misses(self, s: Simplification, split: str) -> dict[str, Estimate]:
         """Of the brackets whose opener does not get most attention, where it goes instead: shares by kind of miss.
 
-        `missed` is the share of brackets that are missed at all; `level` goes to another bracket of the right depth; `even` and
-        `odd` to one an even or odd number of levels away, of all that go to the wrong depth; `deeper` likewise.
+        `missed` is the share of brackets that are missed at all; `level` of these goes to another bracket of the right depth;
+        of all that go to a bracket of a wrong depth (so not to START), `even` goes to one an even number of levels away, and
+        `deeper` to a deeper one.
         """
-        depths, found = self._attention[1], {}
-        for seed in (run.seed for run in self.study.runs):
-            of = depths[(depths["seed"] == seed) & (depths["split"] == split) & (depths["simplification"] == s)]
-            n, offset = of["n"].to_numpy(), (of["attended"] - of["depth"]).to_numpy()
-            wrong, away = ~of["opener"].to_numpy(), offset != 0
-            parts = {
-                "missed": (wrong, np.ones_like(wrong)),
-                "level": (wrong & ~away, wrong),
-                "even": (away & (offset % 2 == 0), away),
-                "deeper": (offset > 0, away),
-            }
-            for name, (part, whole) in parts.items():
-                total = n[whole].sum()
-                found.setdefault(name, []).append((n[part].sum() / total if total else np.nan, total))
-        return {
-            name: Estimate(np.array([v for v, _ in of]), None, round(sum(t for _, t in of)), (0.0, 1.0))
-            for name, of in found.items()
-        }
+        return _shares([_kinds_of_miss(self._attended(seed, split, s)) for seed in self.study.estimates.seeds])
+
+    def chance(self, s: Simplification, split: str) -> dict[str, Estimate]:
+        """`even` and `deeper` as by chance, if every earlier bracket were as likely as any other, where `s` errs in depth.
+
+        The depths to be closed count as often as `s` attends to a bracket of a wrong depth there.
+        """
+        of_seeds = []
+        for seed in self.study.estimates.seeds:
+            errs, every = (_kinds_of_miss(self._attended(seed, split, of)) for of in (s, ANYWHERE))
+            weights = errs["away"].div(every["away"]).where(every["away"] > 0).reindex(every.index).fillna(0)
+            of_seeds.append(every.mul(weights, axis=0))
+        found = _shares(of_seeds)
+        return {name: found[name] for name in ("even", "deeper")}
+
+    def _attended(self, seed: int, split: str, s: Simplification) -> pd.DataFrame:
+        depths = self._attention[1]
+        return depths[(depths["seed"] == seed) & (depths["split"] == split) & (depths["simplification"] == s)]
 
     def misses_table(self) -> pd.DataFrame:
         """Where attention goes that misses the opener, one row per simplification and split."""
@@ -123,10 +124,11 @@ class Causes:
         return prose.table(rows)
 
     def misses_text(self) -> str:
-        """Parity, direction and right depths of what the example attends to wrongly at unseen depth."""
-        return say.misses_sentence(
-            self.example.phrase, self.misses(self.example, "unseen_depth"), self.misses(ANYWHERE, "unseen_depth")
-        )
+        """Parity, direction and right depths of what the example attends to wrongly at unseen depth; empty if too little is."""
+        found = self.misses(self.example, "unseen_depth")
+        if found["even"].positions < FEWEST:
+            return ""
+        return say.misses_sentence(self.example.phrase, found, self.chance(self.example, "unseen_depth"))
 
     def attention(self) -> str:
         """How much attention is on the right bracket."""
@@ -148,7 +150,7 @@ class Causes:
             if replace(s, fit_on=TRAINING) == self.example and SOURCES.get(s.fit_on):
                 found[f"{s.label}, fitted on {SOURCES[s.fit_on]}"] = s
         higher = [s for s in self.study.family(self.example.proxy, self.layer) if s.complexity > rank]
-        return found | {s.label: s for s in higher[:1]}
+        return found | {s.label: s for s in sorted(higher, key=lambda s: s.complexity)[:1]}
 
     def helps(self) -> Figure:
         """Agreement at unseen depth and in distribution for every other way to make the picture."""
@@ -175,5 +177,31 @@ class Causes:
 
     def helps_text(self) -> str:
         """What helps most, and what does not."""
-        looks_there = {label for label, s in self.remedies.items() if s.fit_on == "unseen_depth"}
-        return say.helps_sentence(self.example.phrase, self.gains, looks_there)
+        called = {label: label.replace(s.label, s.phrase).replace(",", "") for label, s in self.remedies.items()}
+        looks_there = {called[label] for label, s in self.remedies.items() if s.fit_on == "unseen_depth"}
+        gains = {called[label]: gain for label, gain in self.gains.items()}
+        return say.helps_sentence(self.example.phrase, gains, looks_there)
+
+
+def _kinds_of_miss(attended: pd.DataFrame) -> pd.DataFrame:
+    """Counts by depth to be closed: `all`, the `missed` openers, those for another bracket of that `level`, those that go
+    `away` to a bracket of another depth, and of these those an `even` number of levels away and those `deeper`.
+    """
+    offset = attended["attended"] - attended["depth"]
+    missed, away = ~attended["opener"], (offset != 0) & (attended["attended"] > 0)
+    kinds = {
+        "all": missed | True, "missed": missed, "level": missed & (offset == 0), "away": away, "even": away & (offset % 2 == 0),
+        "deeper": away & (offset > 0),
+    }  # fmt: skip
+    counts = pd.DataFrame({kind: attended["n"].where(chosen, 0.0) for kind, chosen in kinds.items()})
+    return counts.groupby(attended["depth"]).sum()
+
+
+def _shares(of_seeds: Sequence[pd.DataFrame]) -> dict[str, Estimate]:
+    """What share one kind of miss is of another, seed by seed; see `Causes.misses`."""
+    found = {}
+    for part, whole in {"missed": "all", "level": "missed", "even": "away", "deeper": "away"}.items():
+        sums = np.array([[counts[part].sum(), counts[whole].sum()] for counts in of_seeds])
+        share = np.divide(sums[:, 0], sums[:, 1], out=np.full(len(sums), np.nan), where=sums[:, 1] > 0)
+        found[part] = Estimate(share, None, round(sums[:, 1].sum()), (0.0, 1.0))
+    return found

@@ -63,7 +63,7 @@ class DepthChapter(Causes):
     # The depth curve
 
     def boundary(self) -> Figure:
-        """Agreement by the exact depth of sentences of one length; under it, how often each depth occurs in training."""
+        """Agreement by the exact depth of sentences of one band of lengths; under it, how often each depth occurs."""
         depths = self.estimates.categories(boundary.SPLIT, "sentence_depth")
         of = {s.label: s for s in self.by_depth}
         table = figures.tabulate(
@@ -75,9 +75,10 @@ class DepthChapter(Causes):
             ),
             FEWEST,
         )
+        lengths = self.estimates.categories(boundary.SPLIT, "length")
         note = (
-            f"{self.note}; {self.place}; sentences of one length; shaded: depths of training; bars at the foot: the share "
-            f"of scored brackets in distribution that are in sentences of that depth, the tallest being "
+            f"{self.note}; {self.place}; sentences of {lengths[0]} to {lengths[-1]} brackets; shaded: depths of training; bars "
+            f"at the foot: the share of scored brackets in distribution that are in sentences of that depth, the tallest being "
             f"{100 * max(self._occurrence.values()):.0f} %"
         )
         looks, x = figures.looks_of(self.by_depth, model=True), "depth of the sentence"
@@ -119,13 +120,15 @@ class DepthChapter(Causes):
         for proxy in dict.fromkeys(s.proxy for s in self.claimed):
             row = rows[PROXIES[proxy].label] = {}
             for name, study in studies.items():
+                column = f"{name} ({prose.seeds(study.seeds)})"
                 if not study.family(proxy, self.layer):
+                    row[column] = prose.NOT_MEASURED
                     continue
                 s = representative(study, self.layer, proxy)
                 effect = self._below_trend(study, s)
                 number = f" {points(effect)}" if effect is not None and effect.measured else ""
                 rank = f" (at {s.label.partition(', ')[2]})" if s.complexity else ""
-                row[f"{name} ({prose.seeds(study.seeds)})"] = f"{boundary.word(effect)}{number}{rank}"
+                row[column] = f"{boundary.word(effect)}{number}{rank}"
         return prose.table(rows)
 
     # The language and the model
@@ -192,10 +195,7 @@ class DepthChapter(Causes):
                 if not study.family(proxy, self.layer):
                     continue
                 s = representative(study, self.layer, proxy)
-                try:
-                    parts = boundary.decomposition(study, s)
-                except InputError:
-                    continue
+                parts = boundary.decomposition(study, s)
                 named = {PARTS[part].label: points(value) for part, value in parts._asdict().items()}
                 rows[f"{name}: {s.label}"] = {"gap": points(study.estimates.gap(s, "unseen_depth", "iid")), **named}
         return prose.table(rows)
@@ -229,7 +229,8 @@ class DepthChapter(Causes):
 
     def gap(self) -> str:
         """The gap of the example at unseen depth, and of higher ranks."""
-        higher = [s for s in self.study.family("svd", self.layer) if s.complexity > self.example.complexity][:2]
+        family = sorted(self.study.family("svd", self.layer), key=lambda s: s.complexity)
+        higher = [s for s in family if s.complexity > self.example.complexity][:2]
         gap = {s: self.estimates.gap(s, "unseen_depth", "iid") for s in (self.example, *higher)}
         inside, outside = (self.agreement(self.example, split) for split in PAIR)
         others = {s.phrase: gap[s] for s in higher}
@@ -261,28 +262,27 @@ class DepthChapter(Causes):
 
     def summary(self) -> str:
         """The chapter in a few lines."""
-        model = self.estimates.estimate(MODEL, "unseen_depth", "accuracy")
+        model = prose.in_percent(self.estimates.estimate(MODEL, "unseen_depth", "accuracy"), True)
         lines = (
             self.gap(),
             self.boundary_text(),
             self.decomposition_text(),
             self.misses_text(),
             self.helps_text(),
-            f"The model itself closes {percent(model, interval=True)} of the scored brackets correctly at unseen depth. "
-            f"{self.better()}",
+            f"The model itself closes {model} of the scored brackets correctly at unseen depth. {self.better()}",
             f"Measured on {self.measured_on}; {figures.interval_note(self.study)}.",
         )
         return "\n".join(f"- {line}" for line in lines if line)
 
     def headline(self) -> str:
         """The chapter in a paragraph, for the first page of the book."""
-        inside, outside = (self.agreement(self.example, split) for split in PAIR)
-        model = self.estimates.estimate(MODEL, "unseen_depth", "accuracy")
+        inside, outside = (prose.in_percent(self.agreement(self.example, split)) for split in PAIR)
+        model = prose.in_percent(self.estimates.estimate(MODEL, "unseen_depth", "accuracy"))
         return prose.paragraph(
-            f"On Dyck (preset {self.study.preset}, {prose.seeds(self.study.seeds)}), the model closes {percent(model)} of the "
+            f"On Dyck (preset {self.study.preset}, {prose.seeds(self.study.seeds)}), the model closes {model} of the "
             f"scored brackets correctly on sentences nested deeper than any in training. A picture of its {self.place} by "
-            f"{self.example.phrase} predicts what the model predicts in {percent(inside)} of cases in distribution, and in "
-            f"{percent(outside)} at unseen depth.",
+            f"{self.example.phrase} predicts what the model predicts in {inside} of cases in distribution, and in {outside} at "
+            f"unseen depth.",
             self.decomposition_text(),
             self.boundary_text(),
         )

@@ -101,7 +101,7 @@ class Families:
 
         The line is fitted seed by seed to the probit of agreement in distribution and at unseen depth (after Miller et al.
         2021, "Accuracy on the line"), each family counting the same; what is above it is taken back to a share. Settings that
-        agree always or never on either split are left out.
+        agree always or never on either split are left out. Empty where fewer than three are left.
         """
         points = {}
         for proxy, family in self.families.items():
@@ -109,11 +109,13 @@ class Families:
             inner = ((pairs > 0.001) & (pairs < 0.999)).all((1, 2))
             if inner.any():
                 points[proxy] = norm.ppf(pairs[inner])
+        if sum(map(len, points.values())) < 3:
+            return {}
         found: dict[str, list[float]] = {proxy: [] for proxy in points}
+        weights = np.concatenate([np.full(len(of), len(of) ** -0.5) for of in points.values()])
         for seed in range(self.study.seeds):
             x, y = (np.concatenate([of[:, axis, seed] for of in points.values()]) for axis in (0, 1))
-            weights = np.concatenate([np.full(len(of), len(of) ** -0.5) for of in points.values()])
-            if len(x) < 3:
+            if not np.ptp(x):  # no line through what agrees equally often
                 return {}
             slope, intercept = np.polyfit(x, y, 1, w=weights)
             for proxy, of in points.items():

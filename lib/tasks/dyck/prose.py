@@ -73,7 +73,7 @@ def comparison_sentence(differences: Mapping[float, Estimate]) -> str:
                 ("SVD", "the SVD keeps more"),
                 ("k-means", "k-means keeps more"),
                 ("neither", "neither keeps clearly more"),
-                ("", "they cannot be compared (not every seed reaches that level with both)"),
+                ("", "they cannot be compared (not every seed has settings on either side of that level of both)"),
             )
             if sides[side]
         )
@@ -82,7 +82,9 @@ def comparison_sentence(differences: Mapping[float, Estimate]) -> str:
 
 
 def line_sentence(residuals: Mapping[str, Estimate]) -> str:
-    """Which families lie above or below the line through all settings."""
+    """Which families lie above or below the line through all settings; none, if there were too few for a line."""
+    if not any(residual.measured for residual in residuals.values()):
+        return "Too few settings agree with the model at times and disagree at times to draw a line through them."
     sides: dict[str, list[str]] = {"above": [], "below": [], "on": []}
     for family, residual in residuals.items():
         side = tell(residual, above="above", below="below", unclear="on", missing="")
@@ -96,12 +98,13 @@ def line_sentence(residuals: Mapping[str, Estimate]) -> str:
 
 def bases_sentence(rank: int, inside: Estimate, outside: Estimate) -> str:
     """What one basis for queries and keys together gains over one for each, in distribution and at unseen depth."""
-    verdicts = [tell(e, above="more", below="less", unclear="about as much", missing="") for e in (inside, outside)]
+    said = {"above": "more often", "below": "less often", "unclear": "not clearly more or less often", "missing": ""}
+    verdicts = [tell(e, **said) for e in (inside, outside)]
     if not all(verdicts):
         return ""
     return (
-        f"At rank {rank}, one basis for both agrees {verdicts[0]} in distribution ({points(inside, sign=True)} points) and "
-        f"{verdicts[1]} at unseen depth ({points(outside, sign=True)}) than one for each."
+        f"At rank {rank}, compared with one basis for each, one for both agrees with the model {verdicts[0]} in distribution "
+        f"({points(inside, sign=True)} points) and {verdicts[1]} at unseen depth ({points(outside, sign=True)} points)."
     )
 
 
@@ -116,13 +119,17 @@ def oracle_sentence(label: str, oracle: Estimate, others: Mapping[str, Estimate]
         unclear=f"changes agreement there by {points(oracle, sign=True)} points, so not clearly",
         missing="",
     )
-    beside = names(f"{points(other, sign=True)} with {name}" for name, other in others.items())
+    known = {name: other for name, other in others.items() if other.measured}
+    beside = names(f"{points(other, sign=True)} with {name}" for name, other in known.items())
+    more = [name for name, other in known.items() if tell(other - oracle, above="more", below="", unclear="")]
+    told = (
+        f"What is more than the oracle gains, as with {names(more)}, is not lost to every picture of that size"
+        if more
+        else "Not one of them gains clearly more than the oracle"
+    )
     return paragraph(
         f"{begin(label)} fitted on `unseen_depth` itself {gain}.",
-        f"Pictures of the same rank that never saw it gain, in points, {beside}: what the oracle does not "
-        f"gain is not lost to every picture of that rank if one of these gains more."
-        if others
-        else "",
+        f"Other pictures of that size that never saw it gain, in points, {beside}. {told}." if known else "",
     )
 
 
@@ -157,11 +164,12 @@ def boundary_sentence(depth: int, found: Mapping[str, Estimate | None]) -> str:
     sides: dict[str, list[str]] = {}
     for label, effect in found.items():
         verdict = RULES.verdict(effect)
-        shown = f"{label} ({points(effect)} points)" if effect is not None and effect.measured else label
+        side = -1 if verdict == OPPOSITE else 1
+        shown = f"{label} ({points(effect.scaled(side))} points)" if effect is not None and effect.measured else label
         sides.setdefault(verdict, []).append(shown)
     said = {
-        GAP: "agreement falls off more steeply than before for",
-        OPPOSITE: "agreement falls less than before for",
+        GAP: "agreement is lower than it would be had it gone on as before for",
+        OPPOSITE: "agreement is higher than it would be had it gone on as before for",
         EQUAL: "agreement goes on as before for",
     }
     known = [f"{text} {names(sides[verdict])}" for verdict, text in said.items() if verdict in sides]
@@ -184,7 +192,7 @@ def decomposition_sentence(label: str, parts: Decomposition) -> str:
 
 
 def misses_sentence(label: str, found: Mapping[str, Estimate], chance: Mapping[str, Estimate]) -> str:
-    """Where a simplification attends when it misses the opener, against any earlier bracket."""
+    """Where a simplification attends when it misses the opener, against any earlier bracket (`chance`)."""
     missed, even = found["missed"], found["even"]
     if not missed.measured or not even.measured:
         return ""
@@ -196,9 +204,9 @@ def misses_sentence(label: str, found: Mapping[str, Estimate], chance: Mapping[s
         missing="which cannot be compared with chance",
     )
     return paragraph(
-        f"At unseen depth {label} gives most attention to a bracket other than the opener in {in_percent(missed)} of cases; "
-        f"{in_percent(found['level'])} of these are other brackets of the right depth. Of those at a wrong depth, "
-        f"{in_percent(even, True)} are an even number of levels away, {verdict} (any earlier bracket: "
+        f"At unseen depth {label} gives most attention to something other than the opener in {in_percent(missed)} of cases; "
+        f"in {in_percent(found['level'])} of these it is another bracket of the right depth. Of the brackets of a wrong depth, "
+        f"{in_percent(even, True)} are an even number of levels away, {verdict} (any earlier bracket, at the same depths: "
         f"{in_percent(chance['even'])}), and {in_percent(found['deeper'], True)} are deeper than the opener rather than "
         f"shallower (any earlier bracket: {in_percent(chance['deeper'])})."
     )
@@ -212,10 +220,12 @@ def helps_sentence(label: str, gains: Mapping[str, Estimate], looks_there: Colle
         if side:
             remark = ", which has seen such sentences" if other in looks_there else ""
             sides[side].append(f"{other} ({points(gain, sign=True)}{remark})")
+    if not any(sides.values()):
+        return ""
     return paragraph(
         f"Against {label}, agreement at unseen depth is higher by so many points with {names(sides['gains'])}."
         if sides["gains"]
-        else f"None of the other ways to make the picture agrees clearly more often than {label} at unseen depth.",
+        else f"No other way to make the picture agrees clearly more often than {label} at unseen depth.",
         f"It is lower with {names(sides['loses'])}." if sides["loses"] else "",
         f"No clear difference: {names(sides['unclear'])}." if sides["unclear"] else "",
     )

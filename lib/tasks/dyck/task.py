@@ -12,7 +12,7 @@ from lib.split import Dataset, OnDemand, Sequences, Split
 from lib.tasks import Look, Reference, Task
 
 if TYPE_CHECKING:
-    from lib.claims import Finding
+    from lib.claims import Cell
     from lib.studies import Study
 
 _LOOKS = {
@@ -125,7 +125,7 @@ class DyckTask(Task):
         sentences = read_sentences(file, self.bracket_types, max_length=self.unseen_length)
         return dyck_split(Path(file).stem, sentences, self)
 
-    def findings(self, study: Study) -> list[Finding]:
+    def findings(self, study: Study) -> list[Cell]:
         """Claims 1 to 4."""
         from lib.tasks.dyck.claims import findings
 
