@@ -370,6 +370,7 @@ def loaded_with(*modules: str) -> set[str]:
     return {*run_isolated(f"import sys, {', '.join(modules)}; print(*sys.modules)").split()}
 
 
+@pytest.mark.slow
 def test_importing_models_imports_no_task_and_no_corpus():
     loaded = loaded_with(*(module for module in MODULES if module.startswith("lib.models")))
     unwanted = ("lib.tasks*", "lib.studies*", "tree_sitter*", "datasets", "datasketch", "matplotlib", "sklearn")

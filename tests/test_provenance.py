@@ -395,6 +395,7 @@ def edited(tiny, tiny_study, tmp_path) -> Callable[[Mapping[str, tuple[str, str]
     return look
 
 
+@pytest.mark.slow
 def test_a_changed_proxy_is_measured_again_and_nothing_is_retrained(tiny, tiny_study, edited):
     whole = contents(tiny_study)
     before = load(tiny).study("dyck").runs[0].blocks()
@@ -413,6 +414,7 @@ def test_a_changed_proxy_is_measured_again_and_nothing_is_retrained(tiny, tiny_s
                 assert not same, simplification
 
 
+@pytest.mark.slow
 def test_comments_docstrings_layout_and_what_only_shows_change_nothing(tiny_study, edited):
     whole = contents(tiny_study)
     said = edited(
@@ -435,6 +437,7 @@ def test_comments_docstrings_layout_and_what_only_shows_change_nothing(tiny_stud
     assert contents(tiny_study) == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "before", "after"),
     [
