@@ -73,16 +73,38 @@ def test_attention_on_the_opener_is_what_patterns_say_and_ties_are_shared(run, s
         first[sentence] += (opener in most) / len(most)
         ties += len(most) > 1
         for key in most:
-            counts[int(depth), int(brackets.depth[sentence, key])] += 1 / len(most)
+            counts[int(depth), int(brackets.depth[sentence, key]), key == opener] += 1 / len(most)
     for measure, expected in (("opener_weight", weight), ("opener_first", first)):
         found = np.bincount(block.columns["sequence"], block.sums[s, measure], len(split))
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     of_it = depths[[found == s for found in depths["simplification"]]]
-    table = {(row.depth, row.attended): row.n for row in of_it.itertuples()}
+    table = {(row.depth, row.attended, row.opener): row.n for row in of_it.itertuples()}
     assert table == pytest.approx(dict(counts), rel=1e-4)
     assert sum(table.values()) == pytest.approx(split.scored.sum())
     if s == KMEANS:
         assert ties, "equal keys tie, which is what is tested here"
+
+
+def test_anywhere_is_every_bracket_before_alike(run):
+    _, depths = mechanism.opener_attention(run, ["unseen_depth"], [SVD])
+    split = run.data.splits["unseen_depth"]
+    brackets = annotate(split.tokens, run.experiment.task.bracket_types)
+    counts = Counter()
+    for sentence, query in np.argwhere(split.scored):
+        opener, depth = brackets.opener[sentence, query + 1], brackets.depth[sentence, query + 1]
+        for key in range(1, query + 1):  # START stands at 0
+            counts[int(depth), int(brackets.depth[sentence, key]), bool(key == opener)] += 1 / query
+    found = depths[[of == mechanism.ANYWHERE for of in depths["simplification"]]]
+    assert {(row.depth, row.attended, row.opener): row.n for row in found.itertuples()} == pytest.approx(dict(counts))
+
+
+def test_openers_stand_at_positions_of_the_parity_of_their_depth(run):
+    """And what closes at the others, so that a closer is predicted from a position of the parity of its opener's."""
+    for split in run.data.splits.values():
+        brackets = annotate(split.tokens, run.experiment.task.bracket_types)
+        sentence, position = np.nonzero(brackets.depth)
+        opens, depth = brackets.opener[sentence, position] < 0, brackets.depth[sentence, position]
+        assert ((position - depth) % 2 == np.where(opens, 0, 1)).all()
 
 
 def test_what_is_measured_of_attention_is_grouped_as_all_else(run, study):

@@ -40,8 +40,8 @@ def made(small_experiment) -> Study:
 
 def test_a_table_of_estimates_has_a_row_for_each_that_was_measured():
     few = estimate(0.2, 0.4)  # over 100 predictions
-    unknown = replace(few, value=np.nan)  # such as a rank correlation of what is constant
-    rows = ({"row": "a", "x": 3}, few), ({"row": "b"}, nothing()), ({"row": "b"}, unknown), ({"row": "c"}, few.minus(0.1))
+    unknown = replace(few, by_seed=few.by_seed * np.nan)  # such as a rank correlation of what is constant
+    rows = ({"row": "a", "x": 3}, few), ({"row": "b"}, nothing()), ({"row": "b"}, unknown), ({"row": "c"}, few - 0.1)
     table = tabulate(rows)
     assert table["row"].tolist() == ["a", "c"]
     first = table.iloc[0]
@@ -136,15 +136,15 @@ def test_training_curves_are_means_over_seeds_between_the_lowest_and_the_highest
     ("seeds", "counted", "over"),
     [
         (1, "1 seed", "the sequences of one seed"),
-        (2, "2 seeds", "2 seeds and their sequences (too narrow with so few seeds)"),
-        (5, "5 seeds", "5 seeds and their sequences"),
+        (2, "2 seeds", "2 seeds, each with its own sequences"),
+        (5, "5 seeds", "5 seeds, each with its own sequences"),
     ],
 )
 def test_a_caption_says_what_was_measured_and_what_intervals_are_over(small_experiment, seeds, counted, over):
     made = study(small_experiment, {"iid": {}}, seeds=seeds)
     assert figures.measured_on(made) == f"preset made-up, {counted}, 60 sentences a split and seed"
     assert figures.measured_on(made, 20) == f"preset made-up, {counted}, 20 sentences a split and seed"
-    assert figures.interval_note(made) == f"95 % bootstrap intervals over {over}"
+    assert figures.interval_note(made) == f"95 % intervals over {over}"
 
 
 def test_a_figure_that_is_kept_is_the_same_to_the_byte_each_time(made, tmp_path):

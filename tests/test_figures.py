@@ -74,7 +74,7 @@ CURVES = pd.DataFrame(
 
 
 def test_curves_are_a_line_with_its_band_for_each_series_in_each_panel():
-    figure = curves(CURVES, LOOKS, **AXES, note=NOTE, boundary=3)
+    figure = curves(CURVES, LOOKS, **AXES, note=NOTE)
     assert list(panels(figure)) == ["one", "two"]
     one, two = panels(figure).values()
     assert points(one, RED) == [(2, 0.25), (4, 0.5)], "in the order of x"
@@ -84,8 +84,7 @@ def test_curves_are_a_line_with_its_band_for_each_series_in_each_panel():
     assert bands(two, RED) == {(2, 0.6), (2, 0.8)}
     assert points(two, LINE) == [(8, 0.1)]
     assert [marks(one, look)[0].get_linestyle() for look in (RED, LINE)] == ["-", "--"], "what has no marker is dashed"
-    for ax in (one, two):
-        assert [line.get_xdata() for line in ax.lines if line.get_linestyle() == ":"] == [[3, 3]]
+    assert [*one.patches, *two.patches] == [], "nothing is shaded, and there are no bars"
     assert legend(figure) == ["the red one", "without marker"], "in the order of looks, and of those that occur"
 
 
@@ -115,6 +114,28 @@ def test_many_ticks_are_thinned_out():
 
 def test_a_single_series_needs_no_legend():
     assert legend(curves(CURVES[CURVES["series"] == "red"], LOOKS, **AXES, note=NOTE)) == []
+
+
+def test_a_range_is_shaded_behind_the_curves():
+    for ax in panels(curves(CURVES, LOOKS, **AXES, note=NOTE, shaded=(0.5, 3.5))).values():
+        (shaded,) = ax.patches
+        assert (shaded.get_x(), shaded.get_width()) == (0.5, 3)
+        assert (shaded.get_y(), shaded.get_height()) == (0, 1), "from the foot of the panel to its top"
+        assert shaded.get_zorder() < min(line.get_zorder() for line in ax.lines)
+
+
+@pytest.mark.parametrize("shares", [{1: 0.1, 2: 0.4, 3: 0.2}, {1: 0.01, 2: 0.04, 3: 0.02}])
+def test_shares_are_bars_at_the_foot_the_largest_a_sixth_high(shares):
+    for ax in panels(curves(CURVES, LOOKS, **AXES, note=NOTE, shares=shares)).values():
+        bars = {bar.get_x() + bar.get_width() / 2: bar.get_height() for bar in ax.patches}
+        assert bars == pytest.approx({1: 1 / 24, 2: 1 / 6, 3: 1 / 12})
+        assert {bar.get_y() for bar in ax.patches} == {0}
+        assert ax.get_ylim() == (0, 1.04)
+
+
+def test_shares_that_are_all_nothing_have_no_bars():
+    for ax in panels(curves(CURVES, LOOKS, **AXES, note=NOTE, shares={1: 0.0, 2: 0.0})).values():
+        assert not ax.patches
 
 
 # Forests
@@ -252,6 +273,22 @@ def test_or_they_look_as_their_series_does():
     assert len(figure.axes) == 2, "there is no scale to show"
 
 
+def test_a_diagonal_is_where_shares_are_equal():
+    shares = SCATTER.assign(x=[0.1, 0.3, 0.2], y=[0.2, 0.4, 0.5])
+    figure = scatter(shares, **AXES, note=NOTE, looks=LOOKS, diagonal=True)
+    for ax in panels(figure).values():
+        assert [of.get_xydata().tolist() for of in ax.lines if of.get_linestyle() == ":"] == [[[0, 0], [1, 1]]]
+        assert all(isinstance(axis.get_major_formatter(), PercentFormatter) for axis in (ax.xaxis, ax.yaxis))
+        assert ax.yaxis.get_major_formatter()(0.5) == "50%"
+    assert legend(figure) == ["the red one", "the blue one"], "in the order of looks, and of those that occur"
+    plain = scatter(shares, **AXES, note=NOTE, looks=LOOKS)
+    assert legend(plain) == [], "each panel names what it shows"
+    assert not any(of.get_linestyle() == ":" for ax in panels(plain).values() for of in ax.lines)
+    coloured = scatter(shares, **AXES, note=NOTE, colour="how far", diagonal=True)
+    assert legend(coloured) == []
+    assert [ax.get_ylabel() for ax in coloured.axes if ax.get_label() == "<colorbar>"] == ["how far"]
+
+
 # All of them
 
 
@@ -262,6 +299,8 @@ TABLES: dict[str, tuple[Callable, pd.DataFrame]] = {
     "crosses": (lambda table: crosses(table, LOOKS, **AXES, note=NOTE), CROSSES),
     "heat": (lambda table: heat(table, **AXES, note=NOTE), HEAT),
     "scatter": (lambda table: scatter(table, **AXES, note=NOTE, colour="how far"), SCATTER),
+    "curves, shaded": (lambda table: curves(table, LOOKS, **AXES, note=NOTE, shaded=(1, 2), shares={1: 0.5}), CURVES),
+    "scatter on a diagonal": (lambda table: scatter(table, **AXES, note=NOTE, looks=LOOKS, diagonal=True), SCATTER),
     "scatter by series": (lambda table: scatter(table, **AXES, note=NOTE, looks=LOOKS), SCATTER),
 }
 

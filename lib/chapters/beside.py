@@ -57,7 +57,7 @@ class Beside:
         claim = RULES.claim(number)
         counts = {verdict: sum(c.verdict == verdict for c in cells) for verdict in dict.fromkeys(c.verdict for c in cells)}
         said = prose.names(f"{claim.word(verdict)} in {count}" for verdict, count in counts.items())
-        found = f"of {len(cells)} cells: {said}"
+        found = f"of {len(cells)} {'cell' if len(cells) == 1 else 'cells'}: {said}"
         splits = list(dict.fromkeys(cell.split for cell in cells))
         if splits[1:] or splits[0] not in self.studies[name].splits:
             return found

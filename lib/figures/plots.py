@@ -101,7 +101,7 @@ def curves(
     for panel, ax in panels.items():
         if shaded is not None:
             ax.axvspan(*shaded, color="#EEF3F8", lw=0, zorder=0)
-        if shares:
+        if shares and any(shares.values()):
             heights = np.array(list(shares.values())) / max(shares.values()) / 6
             ax.bar(list(shares), heights, width=0.7, color="#B8C4D0", lw=0, zorder=1)
         for series in _shown(table, looks):
