@@ -105,7 +105,7 @@ def test_tables_have_one_row_for_each_simplification(study, depth):
 def test_gaps_of_other_studies_are_taken_apart_beside_one_another(study, depth):
     studies = {"one": study, "another": study}
     table = depth.decompositions(studies)
-    assert list(table.columns) == ["gap", "mix of depths", "change at the same depth", "depths beyond training"]
+    assert list(table.columns) == ["gap", "mix of depths", "change at the same depth", "depths hardly there in distribution"]
     families = [representative(study, 1, proxy).label for proxy in dict.fromkeys(s.proxy for s in depth.claimed)]
     assert list(table.index) == [f"{name}: {label}" for name in studies for label in families]
     for row, of in table.iterrows():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,7 +22,7 @@ from lib.models.transformer import ModelConfig
 from lib.proxies import MODEL, PROXIES, Simplification
 from lib.rules import RULES
 from lib.studies import Study
-from lib.tasks.code.by_kind import FEWEST, ByKind
+from lib.tasks.code.by_kind import ByKind
 from lib.tasks.code.languages import CLASSES, KEYWORD, NEW, NUMBER, REPEATED, TEXT
 from lib.tasks.code.task import CodeTask
 
@@ -90,13 +91,14 @@ def by_kind(rates: Mapping[int, float], otherwise: float = USUAL) -> dict[str, f
 # Kinds of characters
 
 
-def test_the_gap_is_shown_by_kind_where_there_is_enough_of_it(planted):
+def test_the_gap_is_shown_by_kind_where_there_is_enough_of_it(planted, monkeypatch):
+    monkeypatch.setattr("lib.tasks.code.by_kind.FEWEST", 200)
     rates = {
         (SVD, "id"): by_kind({NUMBER: 0.9, KEYWORD: 0.8}),
         (SVD, "c"): by_kind({NUMBER: 0.7, KEYWORD: 0.8}),
         (SVD, "java"): by_kind({NUMBER: 0.6, KEYWORD: 0.9}),
     }
-    rare = {"c": {**by_kind({}, 4), CLASSES[TEXT]: 0}}
+    rare = {"c": {**by_kind({}, 4), CLASSES[TEXT]: 1}}  # 120 of it, with the sequences of all seeds
     (ax,) = planted(rates, n=rare).classes().axes
     rows = [label.get_text() for label in ax.get_yticklabels()]
     assert rows == [kind for kind in CLASSES if kind != CLASSES[TEXT]]
@@ -104,7 +106,7 @@ def test_the_gap_is_shown_by_kind_where_there_is_enough_of_it(planted):
     expected = dict.fromkeys(rows, 0) | {CLASSES[NUMBER]: 25, CLASSES[KEYWORD]: -5}
     assert shown == pytest.approx(expected, abs=1e-4)
     assert not marks(ax, PROXIES["one_hot"].colour), "it is fitted on nothing"
-    assert f"kinds with fewer than {FEWEST} predictions left out" in ax.figure.texts[-1].get_text()
+    assert "kinds with fewer than 200 predictions left out" in ax.figure.texts[-1].get_text()
 
 
 def test_controls_weight_kinds_as_the_other_language_has_them(planted):
@@ -117,6 +119,14 @@ def test_controls_weight_kinds_as_the_other_language_has_them(planted):
     table = chapter.controls()
     assert list(table.index) == [s.phrase for s in chapter.chosen.values()]
     assert table.loc[SVD.phrase, "gap"].startswith(f"{100 * gap:.1f} [")
+    blocks = {
+        seed: [replace(b, columns={**b.columns, "margin": 0 * b.columns["margin"]}) for b in chapter.estimates.blocks(seed)]
+        for seed in chapter.estimates.seeds
+    }
+    chapter.study.estimates = chapter.study.estimates_of(blocks)
+    found = {name: of.value for name, of in Kinds(chapter.study).controlled[SVD.phrase].items()}
+    expected = {"gap": gap, "same kinds of characters": 0, "same margins": gap}
+    assert found == pytest.approx(expected, abs=1e-6), "if all margins are the same, they account for nothing"
     apart = planted(n={"c": by_kind({NUMBER: 0, NEW: 0}, 0) | {CLASSES[0]: 4}, "id": by_kind({}, 4) | {CLASSES[0]: 0}})
     assert apart.controls().loc[SVD.phrase].tolist()[1:] == ["not measured", "not measured"], "they share no kind"
 

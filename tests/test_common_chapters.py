@@ -86,6 +86,7 @@ def test_errors_are_means_over_the_cells_of_a_model_then_over_models(two):
         {NAMED: (0.1 + 0.2 + 0 + 0.3) / 4, "unchanged": (0.2 + 0.4 + 0.2 + 0.3) / 4, OTHER: 0.3}
     )
     assert {estimate.seeds for estimate in of.values()} == {4}
+    assert of[NAMED].interval[0] == 0, "no error is less than none"
     table = chapter.error_table()
     assert list(table.index) == ["all cells", "SVD", "k-means"]
     assert list(table.columns) == ["cells", *DIAGNOSTICS]

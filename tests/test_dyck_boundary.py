@@ -246,7 +246,7 @@ def test_the_parts_stand_in_a_table_and_a_figure(planted):
     made = planted(PLANTED, COUNTS)
     chapter = chapter_of(made)
     table = chapter.decompositions({"a": made, "b": made})
-    assert list(table.columns) == ["gap", "mix of depths", "change at the same depth", "depths beyond training"]
+    assert list(table.columns) == ["gap", "mix of depths", "change at the same depth", "depths hardly there in distribution"]
     assert [row for row in table.index if row.startswith("a: ")] == [
         "a: SVD, rank 2", "a: joint SVD, rank 2", "a: k-means, 8 clusters", "a: one-hot",
     ]  # fmt: skip

@@ -130,6 +130,7 @@ def test_shares_are_bars_at_the_foot_the_largest_a_sixth_high(shares):
         bars = {bar.get_x() + bar.get_width() / 2: bar.get_height() for bar in ax.patches}
         assert bars == pytest.approx({1: 1 / 24, 2: 1 / 6, 3: 1 / 12})
         assert {bar.get_y() for bar in ax.patches} == {0}
+        assert all(tick == round(tick) for tick in ax.get_xticks()), "what is counted has no halves"
         assert ax.get_ylim() == (0, 1.04)
 
 

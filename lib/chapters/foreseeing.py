@@ -59,7 +59,7 @@ class ForeseeingChapter:
         """The mean error of every diagnostic over (some) cells of a model, mean over models, with an interval over these."""
         table = self.cells if chosen is None else self.cells[chosen]
         of_model = errors(table).groupby([table["task"], table["seed"]]).mean()
-        return {name: Estimate(of_model[name].to_numpy(), None, len(table)) for name in DIAGNOSTICS}
+        return {name: Estimate(of_model[name].to_numpy(), None, len(table), (0.0, 1.0)) for name in DIAGNOSTICS}
 
     def error_table(self) -> pd.DataFrame:
         """The mean error of every diagnostic in points, over all cells and by family, one row per family."""

@@ -10,7 +10,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lib.figures.style import GREY, PAGE_WIDTH, ZERO, footnote
 from lib.tasks import Look
@@ -113,6 +113,8 @@ def curves(
             ax.set_xscale("log", base=2)
             ax.set_xticks(ticks[:: 1 + len(ticks) // 7], ticks[:: 1 + len(ticks) // 7])
             ax.minorticks_off()
+        elif shares:
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         if percent:
             ax.set_ylim(0, 1.04)
             ax.yaxis.set_major_formatter(PercentFormatter(1))

@@ -28,7 +28,7 @@ from lib.tasks.dyck.sentences import compare_sentence, deepest_sentences, senten
 PARTS = {
     "mix": Look("mix of depths", "#0072B2", "o"),
     "within": Look("change at the same depth", "#E69F00", "s"),
-    "beyond": Look("depths beyond training", "#D55E00", "D"),
+    "beyond": Look("depths hardly there in distribution", "#D55E00", "D"),
 }
 
 
