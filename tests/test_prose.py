@@ -12,7 +12,8 @@ from planted import estimate
 from readable import flaw
 
 from lib import prose
-from lib.measuring.intervals import Decomposition, Estimate, nothing
+from lib.measuring.intervals import Estimate, nothing
+from lib.measuring.matching import Decomposition
 from lib.rules import EQUAL, GAP, NOT_APPLICABLE, OPPOSITE, RULES, UNDECIDED
 from lib.tasks.code import prose as code
 from lib.tasks.dyck import prose as dyck

@@ -6,12 +6,12 @@ How intervals are made is said in `lib.measuring.intervals`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from lib.errors import InputError, one_of
-from lib.measuring.intervals import Decomposition, Estimate, Matched, mean_over_seeds, nothing, sequence_weights
+from lib.measuring.intervals import Estimate, mean_over_seeds, nothing, sequence_weights
+from lib.measuring.matching import Cells, Decomposition, Grouped, Matched, interpolated, reweighted
 from lib.measuring.table import Block
 from lib.proxies.base import MODEL, Simplification
 
@@ -36,7 +36,7 @@ class Estimates:
         self.resamples = resamples if same_sequences or len(self.seeds) == 1 else 0
         self.splits = list(self._blocks[self.seeds[0]])
         self._found: dict[tuple, Estimate] = {}
-        self._found_cells: dict[tuple, _Cells] = {}
+        self._found_cells: dict[tuple, Cells] = {}
         self._parts: dict[tuple[int, ...], Estimates] = {}
 
     @property
@@ -157,19 +157,19 @@ class Estimates:
         for seed, codes in zip(self.seeds, cells.codes, strict=True):
             blocks = [self._block(simplification, name, measure, seed) for name in (reference, split)]
             pair = [
-                _Grouped(block, of_row, cells.kept, block.sums[simplification, measure])
+                Grouped(block, of_row, cells.kept, block.sums[simplification, measure])
                 for block, of_row in zip(blocks, codes, strict=True)
             ]
-            for side, value in enumerate(_reweighted(*(grouped.sums() for grouped in pair))):
+            for side, value in enumerate(reweighted(*(grouped.sums() for grouped in pair))):
                 means[side].append(float(value))
             if self.resamples:
                 sums = [grouped.sums(self._draws(seed, block)) for grouped, block in zip(pair, blocks, strict=True)]
-                for side, value in enumerate(_reweighted(*sums)):
+                for side, value in enumerate(reweighted(*sums)):
                     drawn[side].append(value)
         sides = zip(means, drawn, strict=True)
         return Matched(*(Estimate(np.array(m), mean_over_seeds(d), cells.positions, _limits(measure)) for m, d in sides))
 
-    def _cells(self, split: str, reference: str, covariates: tuple[str, ...], fewest: int) -> _Cells:
+    def _cells(self, split: str, reference: str, covariates: tuple[str, ...], fewest: int) -> Cells:
         """The combinations of values of covariates in both splits."""
         key = (split, reference, covariates, fewest)
         if key not in self._found_cells:
@@ -188,7 +188,7 @@ class Estimates:
                 named = " and ".join(covariates)
                 raise InputError(f"no {named} has {fewest} scored positions in both {reference!r} and {split!r}: measure more")
             pairs = list(zip(codes[0::2], codes[1::2], strict=True))
-            self._found_cells[key] = _Cells(pairs, kept, int(sum(totals[1::2])[kept].sum()))
+            self._found_cells[key] = Cells(pairs, kept, int(sum(totals[1::2])[kept].sum()))
         return self._found_cells[key]
 
     def matched_gap(
@@ -234,57 +234,15 @@ class Estimates:
             raise InputError(f"a family of {len(family)} has nothing to interpolate between: measure further settings of it")
         x = [self.estimate(member, reference, "same_prediction", **where) for member in family]
         y = [effect(member) for member in family]
-        by_seed = _interpolated(level, np.stack([e.by_seed for e in x]), np.stack([e.by_seed for e in y]))
+        by_seed = interpolated(level, np.stack([e.by_seed for e in x]), np.stack([e.by_seed for e in y]))
         if np.isnan(by_seed).any():  # those that reach it would be a selection
             return nothing()
         drawn = None
         if all(e.resamples is not None for e in (*x, *y)):
-            drawn = _interpolated(level, np.stack([e.resamples for e in x]), np.stack([e.resamples for e in y]))
+            drawn = interpolated(level, np.stack([e.resamples for e in x]), np.stack([e.resamples for e in y]))
             if np.isnan(drawn).mean() > 0.05:
                 return nothing()
         return Estimate(by_seed, drawn, min(e.positions for e in y))
-
-
-class _Cells(NamedTuple):
-    """Combinations of values of covariates in two splits, as groups of rows."""
-
-    codes: list[tuple[np.ndarray, np.ndarray]]  # by seed, of the reference and of the other split: [row] its group
-    kept: np.ndarray  # [group] which groups have enough positions in both
-    positions: int  # of the other split in these, all seeds together
-
-
-class _Grouped:
-    """The rows of a block in groups."""
-
-    def __init__(self, block: Block, codes: np.ndarray, kept: np.ndarray, values: np.ndarray):
-        """`codes` [row] says which group each is in, `kept` [group] which groups count."""
-        chosen = kept[codes]
-        self.group, self.groups = (np.cumsum(kept) - 1)[codes[chosen]], int(kept.sum())
-        self.sequence, self.sequences = block.columns["sequence"][chosen], block.sequences
-        self.parts = values[chosen].astype(float), block.columns["n"][chosen].astype(float)
-
-    def sums(self, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Sums of values and of positions [group], or with `weights` [resamples, sequences] of sequences [resamples, group]."""
-        if weights is None:
-            return tuple(np.bincount(self.group, part, self.groups) for part in self.parts)
-        cell, shape = self.sequence * np.int64(self.groups) + self.group, (self.sequences, self.groups)
-        return tuple(weights @ np.bincount(cell, part, np.prod(shape)).reshape(shape).astype(np.float32) for part in self.parts)
-
-
-def _reweighted(
-    reference: tuple[np.ndarray, np.ndarray], target: tuple[np.ndarray, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Means [...] of reference and target over groups [..., group] that the reference has, weighted as in the target."""
-    weights = np.where(reference[1] > 0, target[1], 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return tuple((np.nan_to_num(sums / n) * weights).sum(-1) / weights.sum(-1) for sums, n in (reference, target))
-
-
-def _interpolated(level: float, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """y at x = `level` of curves [member, curve], NaN where a curve does not reach it."""
-    order = np.argsort(x, axis=0)
-    x, y = (np.take_along_axis(of, order, 0) for of in (x, y))
-    return np.array([np.interp(level, *curve, left=np.nan, right=np.nan) for curve in zip(x.T, y.T, strict=True)])
 
 
 def _limits(measure: str) -> tuple[float, float]:

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -109,31 +108,6 @@ class Estimate:
         spec = spec or ".3f"
         low, high = self.interval
         return f"{self.value:{spec}} [{low:{spec}}, {high:{spec}}]"
-
-
-class Matched(NamedTuple):
-    """A measure on two splits where they have the same values of covariates."""
-
-    reference: Estimate  # on the reference, weighted as these values occur in the other split
-    target: Estimate  # on the other split
-
-    @property
-    def gap(self) -> Estimate:
-        """What is lost from the one to the other."""
-        return self.reference - self.target
-
-
-class Decomposition(NamedTuple):
-    """A gap in three parts that add up to it."""
-
-    mix: Estimate  # what other shares of the covariates' values cost, at the agreement that they have in the reference
-    within: Estimate  # what agreement loses at the same values
-    beyond: Estimate  # what values cost that the reference does not have
-
-    @property
-    def gap(self) -> Estimate:
-        """The whole."""
-        return self.mix + self.within + self.beyond
 
 
 @lru_cache

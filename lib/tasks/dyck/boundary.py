@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from lib.errors import InputError
 from lib.measuring.estimates import Estimates
-from lib.measuring.intervals import Decomposition, Estimate, mean_of, nothing
+from lib.measuring.intervals import Estimate, mean_of, nothing
+from lib.measuring.matching import Decomposition
 from lib.proxies import Simplification
 from lib.rules import EQUAL, GAP, NOT_APPLICABLE, OPPOSITE, RULES, UNDECIDED
 from lib.studies import Study

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from lib.measuring.intervals import Decomposition, Estimate
+from lib.measuring.intervals import Estimate
+from lib.measuring.matching import Decomposition
 from lib.prose import begin, in_percent, in_points, names, number, paragraph, points, tell
 from lib.rules import EQUAL, GAP, OPPOSITE, RULES
 
