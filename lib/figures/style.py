@@ -21,7 +21,7 @@ PAGE_WIDTH = 7.6  # inches; the text column of the book
 
 
 def set_style() -> None:
-    """Matplotlib defaults of this project: legible at the book's width, opaque white so that dark mode can show it too."""
+    """Defaults of figures (legible at the book's width, opaque white so that dark mode can show them) and of tables (shown whole)."""
     sns.set_theme(
         context="paper",
         style="whitegrid",
@@ -49,6 +49,7 @@ def set_style() -> None:
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
     set_matplotlib_formats("svg", metadata={"Date": None})
+    pd.set_option("display.max_colwidth", None, "display.max_rows", None)  # tables are shown whole, too
 
 
 def looks_of(simplifications: Sequence[Simplification], model: bool = False) -> dict[str, Look]:
