@@ -21,7 +21,7 @@ PAGE_WIDTH = 7.6  # inches; the text column of the book
 
 
 def set_style() -> None:
-    """Defaults of figures (legible at the book's width, opaque white so that dark mode can show them) and of tables (shown whole)."""
+    """Defaults of this project: figures legible at the book's width, on opaque white for dark mode too; tables shown whole."""
     sns.set_theme(
         context="paper",
         style="whitegrid",
