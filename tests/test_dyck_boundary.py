@@ -128,7 +128,7 @@ def test_only_the_last_four_depths_and_three_beyond_are_looked_at(planted, exper
 @pytest.mark.parametrize("depth", [1, 4, 5, 7])
 def test_without_a_depth_nothing_can_be_said_about_the_boundary(planted, depth):
     made = planted(n={"by_depth": {str(depth): 0}})
-    with pytest.raises(InputError, match=f"sentences of depth {depth}, so nothing can be said about the boundary"):
+    with pytest.raises(InputError, match=f"sentences of depth {depth}, 20 are needed: nothing can be said about the boundary"):
         boundary.below_trend(made, SVD)
     chapter = chapter_of(made)
     assert chapter.boundary_text() == (

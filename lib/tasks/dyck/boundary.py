@@ -13,6 +13,7 @@ from lib.rules import EQUAL, GAP, NOT_APPLICABLE, OPPOSITE, RULES, UNDECIDED
 from lib.studies import Study
 
 SPLIT = "by_depth"  # sentences of every depth, all of one length
+FEWEST = 20  # predictions that a mean within a category must rest on to be shown
 BEFORE, AFTER = 4, 3  # depths up to the boundary that a line is drawn through, and depths beyond it that are held against it
 WORDS = {
     GAP: "below the line",
@@ -32,13 +33,14 @@ def below_trend(study: Study, s: Simplification) -> Estimate:
     """How much lower agreement is on the first depths beyond training than if it went on as over the last depths of training.
 
     That is the mean over `AFTER` depths of a straight line through the last `BEFORE` depths of training minus the agreement;
-    about zero where nothing happens at the boundary. Raises `InputError` where a depth has no scored bracket.
+    about zero where nothing happens at the boundary. Raises `InputError` where a depth has fewer than `FEWEST` scored brackets.
     """
     last = study.task.max_depth
     inside, beyond = range(last - BEFORE + 1, last + 1), range(last + 1, last + AFTER + 1)
     of = {depth: at_depth(study.estimates, s, depth) for depth in (*inside, *beyond)}
-    if missing := [depth for depth, found in of.items() if not found.measured]:
-        raise InputError(f"no bracket is scored in sentences of depth {missing[0]}, so nothing can be said about the boundary")
+    if few := [depth for depth, found in of.items() if found.positions < FEWEST]:
+        scored = f"{of[few[0]].positions} brackets are scored in sentences of depth {few[0]}, {FEWEST} are needed"
+        raise InputError(f"{scored}: nothing can be said about the boundary")
     level, middle = mean_of([of[depth] for depth in inside]), sum(inside) / BEFORE
     spread = sum((depth - middle) ** 2 for depth in inside)
     first, *others = [of[depth].scaled((depth - middle) / spread) for depth in inside]

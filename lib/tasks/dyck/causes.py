@@ -20,9 +20,9 @@ from lib.proxies import MODEL, PROXIES, TRAINING, Simplification
 from lib.studies import Study
 from lib.tasks.dyck import mechanism
 from lib.tasks.dyck import prose as say
+from lib.tasks.dyck.boundary import FEWEST
 from lib.tasks.dyck.mechanism import ANYWHERE
 
-FEWEST = 20  # predictions that a mean within a category must rest on to be shown
 PAIR = ("iid", "unseen_depth")
 SOURCES = {  # what a proxy may be fitted on, in words
     TRAINING: "",
