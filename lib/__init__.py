@@ -13,7 +13,7 @@ The package reads bottom up. What stands in a row uses what stands above it, or 
     presets/                            the sizes
     prose, figures/                     sentences and plots from estimates
     rules, foreseeing                   how claims are judged; what could have been known
-    claims, scorecard                   what is claimed, tested cell by cell
+    claims, answers, matrices           what is claimed, tested cell by cell; in words; as HTML
     tasks/<domain>/                     what its chapters show and say: the rest of a domain's folder
     chapters/                           chapters on all tasks together
     book, workflow, cli                 executing notebooks, building pages; the whole way; `python -m lib`

@@ -5,23 +5,24 @@
 - **C**, at equal agreement: as A, but between the settings of a family where it agrees in so many cases in distribution.
 
 Which setting stands for a family is decided on a split that no claim is tested on, `Task.chosen_on`: the simplest that agrees
-with the model in `levels.chosen` of cases there, or if none does, the most faithful.
+with the model in `levels.chosen` of cases there, or if none does, the most faithful. It matches the model if it agrees with it
+so often there and on the task's split in distribution. A claim that says what the model does, its premise, is tested only where
+the model does that. `lib.answers` says in words what cells come to.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 
 from lib import prose
 from lib.errors import InputError
 from lib.foreseeing import foreseen
 from lib.measuring.estimates import Estimates
-from lib.measuring.intervals import Estimate
-from lib.proxies import PROXIES, Simplification
-from lib.rules import GAP, NOT_APPLICABLE, RULES, VERDICTS, Claim
+from lib.measuring.intervals import CONFIDENCE, Estimate
+from lib.proxies import MODEL, PROXIES, Simplification
+from lib.rules import GAP, NOT_APPLICABLE, RULES, Claim
 from lib.studies import Study
 from lib.tasks import Reference
 
@@ -44,9 +45,10 @@ class Cell:
     effect: Estimate | None  # None where there is none
     reason: str = ""  # why there is no verdict, or what to know about it
     applies: bool = True
-    foreseen: Estimate | None = None  # the same effect, foreseen from in-distribution measurements
+    foreseen: Estimate | None = None  # the same effect, from in-distribution measurements, the other text and the model on it
     level: float | None = None  # of agreement in distribution, where it is held equal
     decides: bool = True  # False: on the seeds that the setting was chosen on, for comparison
+    agreement: float | None = None  # of the setting with the model, in distribution, on the seeds that it was chosen on
 
     @property
     def measured(self) -> bool:
@@ -60,8 +62,8 @@ class Cell:
 
     @property
     def word(self) -> str:
-        """The verdict in the words of the claim."""
-        return self.claim.word(self.verdict)
+        """The verdict in the words of the claim, and whether an effect that counts is small."""
+        return RULES.word(self.claim, self.verdict, self.effect)
 
     @property
     def note(self) -> str:
@@ -115,17 +117,31 @@ def proxies_of(study: Study, layer: int, which: str = "all") -> list[str]:
 
 def representative(study: Study, layer: int, proxy: str, seeds: Sequence[int] | None = None) -> Simplification | None:
     """The setting that stands for a family, chosen on some seeds (None: all); None if no such proxy was measured."""
-    agreement = {s: agreement_in_distribution(study, s, seeds) for s in study.family(proxy, layer)}
+    agreement = {s: agreement_on(study, s, study.task.chosen_on, seeds) for s in study.family(proxy, layer)}
     trusted = [s for s, value in agreement.items() if value >= RULES.levels.chosen]
     if trusted:
         return min(trusted, key=lambda s: s.complexity or 0)
     return max(agreement, key=agreement.get, default=None)
 
 
-def agreement_in_distribution(study: Study, s: Simplification, seeds: Sequence[int] | None = None) -> float:
-    """How often a simplification makes the model's prediction on the split that settings are chosen on."""
+def agreement_on(study: Study, s: Simplification, split: str, seeds: Sequence[int] | None = None) -> float:
+    """How often a simplification makes the model's prediction on a split, mean over some seeds (None: all)."""
     estimates = study.estimates if seeds is None else study.estimates.only(seeds)
-    return estimates.estimate(s, study.task.chosen_on, "same_prediction").value
+    return estimates.estimate(s, split, "same_prediction").value
+
+
+def lacks_premise(claim: Claim, estimates: Estimates, split: str) -> str:
+    """Why a claim is not about a split, as the model does not do there what the claim says; empty where it does."""
+    if claim.premise is None:
+        return ""
+    try:
+        accuracy = estimates.estimate(MODEL, split, "accuracy")
+    except InputError as error:
+        return str(error)
+    if accuracy.value >= claim.premise:
+        return ""
+    asked = f"{100 * claim.premise:g} % are asked for"
+    return f"the model itself does not go on: right on {prose.in_percent(accuracy)} of {split}, {asked}"
 
 
 def splits_of(study: Study, claim: Claim) -> list[str]:
@@ -141,10 +157,12 @@ def cells_of(study: Study, claim: Claim, layer: int, effect: Effect = gap, again
     found = []
     for choose, report in RULES.halves(study.seeds):
         estimates, decides = study.estimates.only(report), not found
+        lacking = {split: lacks_premise(claim, estimates, split) for split in splits_of(study, claim)}
         for proxy in proxies_of(study, layer, claim.proxies):
-            for split in splits_of(study, claim):
+            for split, lack in lacking.items():
                 tester = _Tester(study, claim, layer, proxy, split, choose, estimates, effect, against, decides)
-                found += [*tester.as_said(), *tester.against_references(), *tester.at_levels()]
+                cells = [*tester.as_said(), *tester.against_references(), *tester.at_levels()]
+                found += [replace(cell, applies=False, reason=lack) for cell in cells] if lack else cells
     return found
 
 
@@ -194,16 +212,19 @@ class _Tester:
         return self.effect(self.estimates, s, self.split, reference)
 
     def _cell(self, reading: str, reference: Reference) -> Cell:
+        inside = self.study.task.reference
         try:
             s = representative(self.study, self.layer, self.proxy, self.choose)
-            agreement = agreement_in_distribution(self.study, s, self.choose)
+            checked = dict.fromkeys((self.study.task.chosen_on, inside))
+            agreement = {split: agreement_on(self.study, s, split, self.choose) for split in checked}
         except InputError as error:
             where = self._where(reading, PROXIES[self.proxy].label, reference)
             return Cell(**where, effect=None, reason=str(error), applies=False)
-        level, where = RULES.levels.chosen, self._where(reading, s.label, reference)
-        applies = agreement >= level or not self.claim.matching
-        why = f"{100 * agreement:.1f} % agreement on {self.study.task.chosen_on}" + (
-            "" if applies else f": no setting reaches {100 * level:g} %"
+        where = {**self._where(reading, s.label, reference), "agreement": agreement[inside]}
+        short = [split for split, value in agreement.items() if not value >= RULES.levels.chosen]
+        applies = not (self.claim.matching and short)
+        why = f"agreement of {prose.names(f'{100 * value:.1f} % on {split}' for split, value in agreement.items())}" + (
+            "" if applies else f": short of {100 * RULES.levels.chosen:g} % on {prose.names(short)}"
         )
         try:
             found = self._effect(s, reference)
@@ -214,48 +235,16 @@ class _Tester:
         return Cell(**where, effect=found, reason=why, applies=applies, foreseen=known)
 
 
-# In words
+def applying(cells: Iterable[Cell]) -> list[Cell]:
+    """Those with a verdict other than "not applicable"."""
+    return [cell for cell in cells if cell.verdict != NOT_APPLICABLE]
 
 
-def by_claim(cells: Sequence[Cell], reading: str = "") -> dict[Claim, list[Cell]]:
-    """Cells grouped by their claim, in the claims' order; of one reading, or of all."""
-    claims = sorted({cell.claim for cell in cells}, key=lambda claim: claim.number)
-    return {claim: [c for c in cells if c.claim == claim and reading in ("", c.reading)] for claim in claims}
+def confirmed(cells: Iterable[Cell]) -> list[Cell]:
+    """Those of the cells of a claim, in one reading, that are as claimed with intervals corrected for their number, too.
 
-
-def answer(claim: Claim, cells: Sequence[Cell]) -> str:
-    """What cells of a claim come to: `gap in 7 of 12 cells; 2 equal, 1 closer, 2 undecided (3 not applicable)`."""
-    count = Counter(cell.verdict for cell in cells)
-    left_out = count.pop(NOT_APPLICABLE, 0)
-    aside = f" ({left_out} not applicable)" if left_out else ""
-    if not count:
-        return f"there is nothing to test it on{aside}"
-    rest = ", ".join(f"{count[v]} {claim.word(v)}" for v in VERDICTS if v != GAP and count[v])
-    total = f"{count.total()} cell" + ("" if count.total() == 1 else "s")
-    return f"{claim.word(GAP)} in {count[GAP]} of {total}{'; ' if rest else ''}{rest}{aside}"
-
-
-def answers(claim: Claim, cells: Sequence[Cell], reading: str = "A") -> str:
-    """The answer of a reading on the seeds that verdicts rest on; then that on the seeds that settings were chosen on."""
-    cells = [cell for cell in cells if cell.reading == reading]
-    first, second = ([cell for cell in cells if cell.decides is decides] for decides in (True, False))
-    also = f"; on the seeds that settings were chosen on: {answer(claim, second)}" if second else ""
-    return answer(claim, first) + also
-
-
-def to_text(cells: Sequence[Cell]) -> str:
-    """Cells as lines under their claims, effects in percentage points."""
-    blocks = []
-    for claim, of_claim in by_claim(cells).items():
-        lines = [f"{claim.number}. {claim.text}", f"   {answers(claim, of_claim)}"]
-        for reading in READINGS:
-            shown = [cell for cell in of_claim if cell.reading == reading]
-            lines += [_line(cell) for cell in sorted(shown, key=lambda cell: not cell.decides)]
-        blocks.append("\n".join(lines))
-    return "\n\n".join(blocks)
-
-
-def _line(cell: Cell) -> str:
-    effect = prose.points(cell.effect, sign=True) if cell.measured else ""
-    seeds = "" if cell.decides else f" (seeds {', '.join(map(str, cell.seeds))})"
-    return f"   {cell.reading}  {cell.word:<15}{effect:<24}{cell.setting:<32}{cell.split} against {cell.reference}{seeds}"
+    Bonferroni: with m cells that apply, each at a confidence of 1 - 0.05 / m. It needs no independence.
+    """
+    of = applying(cells)
+    confidence = 1 - (1 - CONFIDENCE) / max(len(of), 1)
+    return [cell for cell in of if cell.verdict == RULES.verdict(cell.effect, confidence) == GAP]

@@ -130,7 +130,7 @@ def data(task: str, preset: str, corpus: str, location: str, device: str) -> Non
 def claims(preset: str, task: str | None, as_json: bool) -> None:
     """Test every claim, cell by cell: effect in percentage points, 95 % interval, verdict. A cell is a family of proxies on a
     split. What is missing is trained and measured first."""
-    from lib.claims import to_text
+    from lib.answers import to_text
     from lib.presets import load
 
     loaded = load(preset)

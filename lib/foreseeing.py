@@ -16,6 +16,7 @@ from lib.proxies import PROXIES, Simplification
 from lib.rules import RULES
 from lib.studies import Study
 
+KNOWN = "in-distribution measurements, the other text and the model on it"  # from which an effect is foreseen
 _CELL = ("task", "seed", "family", "control", "setting", "place", "split", "inside", "measured")
 
 

@@ -11,10 +11,12 @@ from pydantic import Field, field_validator, model_validator
 from lib.config import Config, checked
 from lib.errors import InputError
 from lib.measuring.diagnostics import DIAGNOSTICS
-from lib.measuring.intervals import Estimate
+from lib.measuring.intervals import CONFIDENCE, Estimate
 
 GAP, OPPOSITE, EQUAL, UNDECIDED, NOT_APPLICABLE = "gap", "opposite", "equal", "undecided", "not applicable"
 VERDICTS = (GAP, OPPOSITE, EQUAL, UNDECIDED, NOT_APPLICABLE)
+
+SMALL = ", small"  # is added where an effect counts and is within the margin of what is no effect
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 SeedNumbers = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
@@ -65,12 +67,9 @@ class Claim(Config):
     splits: tuple[str, ...] = Field(min_length=1)
     paper: str = ""  # what the paper reports of it, as far as its abstract, its figures and its public reviews say
     matching: bool = True
+    premise: Share | None = None  # how often the model itself is right on a split, at least, for the claim to be about it
     positive: str = GAP  # what a cell is called where the effect is there, and where the opposite is
     negative: str = "closer"
-
-    def word(self, verdict: str) -> str:
-        """A verdict in the words of this claim."""
-        return {GAP: self.positive, OPPOSITE: self.negative}.get(verdict, verdict)
 
 
 class Rules(Config):
@@ -100,18 +99,29 @@ class Rules(Config):
         every, (choose, report) = list(range(seeds)), (list(self.seeds.choose), list(self.seeds.report))
         return [(choose, report), (choose, choose)] if {*choose, *report} <= {*every} else [(every, every)]
 
-    def verdict(self, effect: Estimate | None) -> str:
+    def verdict(self, effect: Estimate | None, confidence: float = CONFIDENCE) -> str:
         """The verdict on an effect, a share that is above zero where it is as claimed."""
         if effect is None or not effect.measured:
             return NOT_APPLICABLE
-        (low, high), value = effect.interval, effect.value
+        (low, high), value = effect.interval_at(confidence), effect.value
         if effect.seeds < self.seeds.fewest:
             return UNDECIDED
         if low > 0 and value >= self.margins.gap:
             return GAP
         if high < 0 and value <= -self.margins.gap:
             return OPPOSITE
-        return EQUAL if -self.margins.equal < low and high < self.margins.equal else UNDECIDED
+        return EQUAL if self._near_zero(effect, confidence) else UNDECIDED
+
+    def word(self, claim: Claim, verdict: str, effect: Estimate | None = None) -> str:
+        """A verdict in the words of a claim; with its effect, it is told whether that is small."""
+        margin = f"{100 * self.margins.equal:g}"
+        known = {GAP: claim.positive, OPPOSITE: claim.negative, EQUAL: f"within {margin} point{'' if margin == '1' else 's'}"}
+        small = effect is not None and verdict in (GAP, OPPOSITE) and self._near_zero(effect)
+        return known.get(verdict, verdict) + (SMALL if small else "")
+
+    def _near_zero(self, effect: Estimate, confidence: float = CONFIDENCE) -> bool:
+        low, high = effect.interval_at(confidence)
+        return -self.margins.equal < low and high < self.margins.equal
 
 
 def read(path: Path) -> Rules:

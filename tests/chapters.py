@@ -109,12 +109,22 @@ def percent(value: float) -> str:
 
 def shown_in(figure: Figure) -> str:
     """Every text of a figure, on one line."""
-    return "; ".join(text.get_text().replace("\n", ", ") for text in figure.findobj(plt.Text))
+    return "; ".join(" ".join(text.get_text().split()) for text in figure.findobj(plt.Text))
+
+
+def title_of(ax: plt.Axes) -> str:
+    """The title of a panel on one line, wherever it stands and however it is wrapped."""
+    return " ".join((ax.get_title("left") or ax.get_title()).split())
+
+
+def titles(figure: Figure) -> list[str]:
+    """The titles of all panels that have one, each on one line."""
+    return [title for title in map(title_of, figure.axes) if title]
 
 
 def panel(figure: Figure, title: str) -> plt.Axes:
-    """The panel of a title."""
-    (ax,) = [ax for ax in figure.axes if ax.get_title("left") == title]
+    """The panel of a title; where lines of that break does not matter."""
+    (ax,) = [ax for ax in figure.axes if title_of(ax) == " ".join(title.split())]
     return ax
 
 

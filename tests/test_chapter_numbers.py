@@ -35,10 +35,26 @@ def test_sentences_on_depth_have_the_numbers_that_were_measured(study, depth):
     numbers = [mean(study, MODEL, split, "accuracy") for split in ("iid", "unseen_depth", "unseen_length")]
     expected = [percent(value) for value in (*numbers[:2], deep, numbers[2])]
     assert re.findall(r"([\d.]+) % \[", depth.learned()) == expected
-    assert re.findall(r"([\d.]+) %", depth.headline())[:3] == [expected[1], inside, outside]
+    told = depth.summary().partition("The model itself closes ")[2].partition("training.")[0]
+    assert re.findall(r"([\d.]+) % \[", told) == expected[1:3]
+    said = depth.headline()
+    assert re.findall(r"([\d.]+) % \[", said) == [inside, outside]
+    left = study.estimates.matched_gap(SVD, "unseen_depth", "iid_matched", ["depth"], fewest=20)
+    assert f"{percent(abs(left.value))} [" in said.partition("and brackets that are as deep, ")[2]
+
+
+def depths_of_both(study, *splits: str) -> list[int]:
+    """The depths at which both splits have at least twenty scored brackets, all seeds together."""
+    counts = []
+    for split in splits:
+        blocks = [b.columns for run in study.runs for b in study.estimates.blocks(run.seed) if b.split == split]
+        counts.append(sum(np.bincount(of["depth"], of["n"], 50) for of in blocks))
+    return np.flatnonzero(np.minimum(*counts) >= 20).tolist()
 
 
 def test_sentences_on_clustering_have_the_numbers_that_were_measured(study, clustering):
+    depths = depths_of_both(study, "iid_matched", "unseen_depth")
+    of_both = lambda columns: np.isin(columns["depth"], depths)  # noqa: E731
     for s in (SVD, KMEANS, ONE_HOT):
         row = clustering.controls().loc[s.phrase]
         for column, control in (("gap", "iid"), ("length matched", "iid_matched")):
@@ -46,6 +62,8 @@ def test_sentences_on_clustering_have_the_numbers_that_were_measured(study, clus
         for covariate in ("distance", "depth"):
             matched = study.estimates.matched_gap(s, "unseen_depth", "iid_matched", [covariate], fewest=20)
             assert row[f"length and {covariate} matched"].split()[0] == percent(matched.value)
+        both = [mean(study, s, x, where=of_both) for x in ("iid_matched", "unseen_depth")]
+        assert row["length matched on depths of both"].split()[0] == percent(both[0] - both[1])
     table = clustering.against_random()
     assert list(table.index) == ["rank 2"]
     pair = [mean(study, s, "iid") for s in (SVD, Simplification("random_subspace", 2, 1))]
@@ -65,8 +83,8 @@ def test_what_is_kept_is_read_off_where_families_have_the_level(study, clusterin
         assert [drawn[100 * x] for x in levels] == pytest.approx(kept[proxy])
     said = clustering.comparison()
     for level, difference in zip(levels, np.subtract(kept["svd"], kept["kmeans"]), strict=True):
-        shown = re.search(rf"\b{100 * level:.0f} % \(([−+\d.]+) \[", said)[1].lstrip("+−")
-        assert shown == percent(abs(difference))
+        shown = re.search(rf"\b{100 * level:.0f} % \(([−+\d.]+) \[", said)[1].lstrip("+")
+        assert shown == percent(difference)
 
 
 def test_what_is_dropped_is_told_with_how_it_goes_with_disagreement(study, clustering):
@@ -86,12 +104,12 @@ def test_disagreement_is_shown_over_groups_of_equally_many_sentences(study, clus
     tables = [mechanism.unexplained(run, study.estimates.blocks(run.seed), ["unseen_depth"], SVD) for run in study.runs]
     table = pd.concat(tables).sort_values("outside", kind="stable")
     found = line(panel(clustering.unexplained(bins=1), SVD.label), study.task.look("unseen_depth").colour)
-    expected = {table["outside"].mean(): 1 - mean(study, SVD, "unseen_depth")}
+    expected = {100 * table["outside"].mean(): 1 - mean(study, SVD, "unseen_depth")}
     assert list(found) == pytest.approx(list(expected))
     assert list(found.values()) == pytest.approx(list(expected.values()), abs=0.01)  # there every seed counts the same
     found = line(panel(clustering.unexplained(bins=2), SVD.label), study.task.look("unseen_depth").colour)
     low, high = table["outside"] <= table["outside"].median(), table["outside"] > table["outside"].median()
-    assert list(found) == pytest.approx([table["outside"][chosen].mean() for chosen in (low.to_numpy(), high.to_numpy())])
+    assert list(found) == pytest.approx([100 * table["outside"][chosen].mean() for chosen in (low.to_numpy(), high.to_numpy())])
 
 
 def test_the_split_itself_is_what_an_oracle_is_fitted_on(study, clustering):
@@ -142,8 +160,9 @@ def test_a_gap_is_taken_apart_into_parts_that_add_up(study, depth):
     rows = [label.get_text() for label in ax.get_yticklabels()]
     drawn = [marks(ax, colour)[rows.index(SVD.label)] for colour in ("#0072B2", "#E69F00", "#D55E00")]
     assert drawn == pytest.approx([100 * part.value for part in parts])
-    found = re.findall(r"([−\d.]+) \[[^]]*\](?: points:| from)", depth.decomposition_text())
-    assert found == [percent(parts.gap.value), *(percent(part.value) for part in parts)]
+    found = re.findall(r"([−\d.]+) \[[^]]*\](?: points\.| of them|:| from)", depth.decomposition_text())
+    expected = (parts.gap, parts.beyond, parts.mix + parts.within, parts.mix, parts.within)
+    assert found == [percent(part.value) for part in expected]
 
 
 def test_what_helps_is_told_against_the_example(study, depth):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import product
 
+import numpy as np
 import pytest
-from chapters import figure_of, mean, percent, shown_in
+from chapters import figure_of, mean, percent, shown_in, title_of, titles
 from readable import flaw
 
 from lib.claims import representative
@@ -14,6 +16,8 @@ from lib.errors import InputError
 from lib.proxies import MODEL, PROXIES, Simplification
 from lib.tasks.dyck.clustering import ClusteringChapter
 from lib.tasks.dyck.depth import DepthChapter
+from lib.tasks.dyck.language import FIRST_BRACKET
+from lib.tasks.dyck.sentences import compare_sentence, deepest_sentences
 
 SVD, KMEANS, ONE_HOT = Simplification("svd", 2, 1), Simplification("kmeans", 8, 1), Simplification("one_hot", None, 1)
 ROUNDED = Simplification("rounded", 16, 1)
@@ -59,8 +63,8 @@ def test_every_figure_is_drawn_and_says_what_it_shows(request, chapter, name):
 @pytest.mark.parametrize("layer", [0, 1])
 def test_projections_are_drawn_of_every_layer(clustering, layer):
     figure = clustering.projections(layer)
-    titles = [ax.get_title("left") for ax in figure.axes[:8]]
-    assert titles == [f"{kind} by {of}" for kind in ("queries", "keys") for of in ("depth", "position", "type", "cluster")]
+    shown = [title_of(ax) for ax in figure.axes[:8]]
+    assert shown == [f"{kind} by {of}" for kind in ("queries", "keys") for of in ("depth", "position", "type", "cluster")]
     assert f"layer {layer} of seed 0" in shown_in(figure)
 
 
@@ -128,6 +132,7 @@ def test_other_encodings_stand_side_by_side(study, depth):
 
 
 def test_a_new_proxy_is_in_every_figure_of_simplifications(depth, clustering):
+    assert PROXIES["rounded"].parameter != PROXIES["svd"].parameter, "pictures of the example's kind look alike"
     for figure in (
         figure_of(depth, "along_training"),
         figure_of(depth, "faithfulness"),
@@ -138,6 +143,43 @@ def test_a_new_proxy_is_in_every_figure_of_simplifications(depth, clustering):
     for figure in (figure_of(clustering, "complexity"), figure_of(clustering, "transfer"), figure_of(clustering, "oracle")):
         assert "rounded off" in shown_in(figure)
     assert PROXIES["rounded"].colour in [line.get_color() for line in figure_of(clustering, "complexity").axes[0].lines]
+
+
+def test_attended_depth_is_shown_of_the_example_and_of_other_kinds_of_pictures(depth):
+    shown = [MODEL.label, SVD.label, *(s.label for s in depth.compared if PROXIES[s.proxy].parameter != "rank")]
+    assert [s.proxy for s in depth.compared if s.label not in shown] == ["svd_joint"], "which is a rank, too"
+    assert titles(figure_of(depth, "attended_depth")) == [f"{x}: {label}" for x in ("iid", "unseen_depth") for label in shown]
+
+
+@pytest.mark.parametrize(("parting", "chosen"), [((0, 3), 0), ((3, 40), 3), ((49,), 49), ((), 0)])
+def test_the_sentence_is_the_deepest_on_which_model_and_picture_part(depth, monkeypatch, parting, chosen):
+    """If there is none, the deepest of all; and no more are looked at than have to be."""
+    deepest = list(deepest_sentences(depth.run, "unseen_depth", count=50).values())
+    assert len(deepest) == 50
+    looked_at, drawn = [], []
+
+    def compare(run, sentence, s):
+        """The model is always right, the picture wrong at the last bracket of some sentences."""
+        looked_at.append(next(i for i, of in enumerate(deepest) if np.array_equal(of.tokens, sentence.tokens)))
+        real = compare_sentence(run, sentence, s)
+        right = np.zeros_like(real.probabilities["model"])
+        for p in real.closers:
+            right[p - 1, sentence.tokens[0, p] - FIRST_BRACKET - right.shape[1]] = 1
+        picture, last = right.copy(), real.closers[-1]
+        if looked_at[-1] in parting:
+            picture[last - 1] = np.roll(right[last - 1], 1)
+        return replace(real, probabilities={"model": right, "proxy": picture})
+
+    monkeypatch.setattr("lib.tasks.dyck.depth.compare_sentence", compare)
+    monkeypatch.setattr("lib.tasks.dyck.depth.sentence_comparison_figure", lambda *of: drawn.append(of))
+    depth.hardest()
+    ((comparison, position, vocabulary),) = drawn
+    assert comparison.simplification == SVD
+    assert np.array_equal(comparison.sentence.tokens, deepest[chosen].tokens)
+    assert comparison.parted == ([comparison.closers[-1]] if parting else [])
+    assert position == (comparison.closers[-1] if parting else comparison.closers[0])
+    assert vocabulary == depth.run.data.vocabulary
+    assert len(looked_at) == (parting[0] + 1 if parting else 50)
 
 
 def test_a_new_proxy_is_in_every_table_and_claim(study, depth):

@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 from planted import estimate
 
-from lib import claims
+from lib import answers, claims
+from lib.chapters.scorecard import Scorecard
 from lib.claims import Cell
 from lib.cli import main
+from lib.foreseeing import KNOWN
+from lib.matrices import TINTS
 from lib.measuring.intervals import Estimate, nothing
 from lib.presets import load
 from lib.rules import EQUAL, GAP, NOT_APPLICABLE, OPPOSITE, RULES, UNDECIDED, VERDICTS, Claim
-from lib.scorecard import TINTS, Scorecard
 from lib.studies import Study
 
 PLAIN = Claim(number=7, task="dyck", text="All of <it> & more", paper="", proxies="all", splits=("unseen",))
@@ -30,6 +32,9 @@ EFFECTS = {
     UNDECIDED: estimate(-0.1, 0.1),
     NOT_APPLICABLE: None,
 }
+
+SMALL_GAP = estimate(0.011, 0.019)
+HARDLY = estimate(0.01, 0.3)  # a gap, but not at a confidence for several cells
 
 
 def cell(effect: Estimate | None = EFFECTS[GAP], claim: Claim = PLAIN, **changes) -> Cell:
@@ -43,7 +48,7 @@ def cell(effect: Estimate | None = EFFECTS[GAP], claim: Claim = PLAIN, **changes
 @pytest.mark.parametrize("verdict", VERDICTS)
 def test_a_cell_has_the_verdict_of_its_effect_in_the_words_of_its_claim(verdict):
     assert cell(EFFECTS[verdict]).verdict == verdict
-    assert cell(EFFECTS[verdict], WORDED).word == WORDED.word(verdict)
+    assert cell(EFFECTS[verdict], WORDED).word == RULES.word(WORDED, verdict)
     assert cell(EFFECTS[verdict], applies=False).verdict == NOT_APPLICABLE
 
 
@@ -56,6 +61,13 @@ def test_a_cell_as_plain_values_is_in_percentage_points():
         "claim": 7, "reading": "A", "proxy": "svd", "setting": "SVD, rank 2", "split": "unseen_depth", "reference": "iid",
         "seeds": [0, 1, 2], "verdict": GAP, "reason": "why",
     }  # fmt: skip
+
+
+def test_a_small_gap_is_called_so_and_stays_a_gap_for_machines():
+    small, equal = cell(SMALL_GAP, WORDED), cell(EFFECTS[EQUAL])
+    assert (small.word, small.plain()["verdict"]) == ("better, small", GAP)
+    assert (equal.word, equal.plain()["verdict"]) == ("within 2 points", EQUAL)
+    assert cell(SMALL_GAP, WORDED, applies=False).word == NOT_APPLICABLE
 
 
 @pytest.mark.parametrize("effect", [None, nothing()])
@@ -98,29 +110,71 @@ def test_the_error_of_what_was_foreseen_is_foreseen_less_measured():
 # What cells come to
 
 
+def on(split: str, *effects: Estimate | None, claim: Claim = PLAIN, **changes) -> list[Cell]:
+    return [cell(effect, claim, split=split, reason=f"why {i}", **changes) for i, effect in enumerate(effects)]
+
+
+MANY = [
+    *on("near", *[EFFECTS[GAP]] * 3, EFFECTS[EQUAL], EFFECTS[UNDECIDED], None),
+    *on("far", EFFECTS[OPPOSITE], SMALL_GAP, EFFECTS[UNDECIDED], EFFECTS[UNDECIDED]),
+]
+
+
 @pytest.mark.parametrize(
-    ("verdicts", "claim", "said"),
+    ("cells", "said"),
     [
-        ([GAP] * 7 + [EQUAL] * 2 + [OPPOSITE, UNDECIDED, UNDECIDED] + [NOT_APPLICABLE] * 3, PLAIN,
-         "gap in 7 of 12 cells; 1 closer, 2 equal, 2 undecided (3 not applicable)"),
-        ([GAP, OPPOSITE], WORDED, "better in 1 of 2 cells; 1 worse"),
-        ([GAP, GAP], PLAIN, "gap in 2 of 2 cells"),
-        ([UNDECIDED], PLAIN, "gap in 0 of 1 cell; 1 undecided"),
-        ([GAP, NOT_APPLICABLE], PLAIN, "gap in 1 of 1 cell (1 not applicable)"),
-        ([NOT_APPLICABLE] * 2, PLAIN, "there is nothing to test it on (2 not applicable)"),
-        ([], PLAIN, "there is nothing to test it on"),
+        (MANY, "near: gap in 3 of 5 (1 within 2 points, 1 undecided); far: 1 of 4 (1 of them small, 1 closer, 2 undecided) "
+               "[also with intervals corrected for 9 cells: 1 of 4]; 1 not applicable"),
+        (on("near", EFFECTS[GAP], EFFECTS[OPPOSITE], claim=WORDED),
+         "near: better in 1 of 2 (1 worse) [also with intervals corrected for 2 cells: 1 of 1]"),
+        (on("near", EFFECTS[GAP]), "near: gap in 1 of 1"),
+        (on("near", EFFECTS[UNDECIDED]), "near: gap in 0 of 1 (1 undecided)"),
+        (on("near", EFFECTS[UNDECIDED], EFFECTS[OPPOSITE]), "near: gap in 0 of 2 (1 closer, 1 undecided)"),
+        (on("near", EFFECTS[GAP], None), "near: gap in 1 of 1; 1 not applicable"),
+        (on("near", None, None) + on("far", EFFECTS[GAP]), "near: not applicable; far: gap in 1 of 1; 2 not applicable"),
+        (on("near", None) + on("far", EFFECTS[GAP]), "near: not applicable (why 0); far: gap in 1 of 1; 1 not applicable"),
+        (on("near", None, None), "there is nothing to test it on (2 not applicable)"),
+        (on("near", None), "there is nothing to test it on (why 0)"),
+        ([], "there is nothing to test it on"),
     ],
 )  # fmt: skip
-def test_an_answer_holds_for_every_outcome(verdicts, claim, said):
-    assert claims.answer(claim, [cell(EFFECTS[verdict], claim) for verdict in verdicts]) == said
+def test_an_answer_counts_split_by_split_whatever_comes_out(cells, said):
+    claim = cells[0].claim if cells else PLAIN
+    assert answers.answer(claim, cells) == said
+
+
+def test_an_answer_names_splits_as_figures_do_and_in_b_what_they_are_held_against():
+    cells = [cell(reading="B", reference=of) for of in ("iid_matched", "iid")] + [cell(EFFECTS[EQUAL], reading="B")]
+    said = answers.answer(PLAIN, cells, str.upper)
+    assert said.startswith("UNSEEN_DEPTH against iid_matched: gap in 1 of 1; UNSEEN_DEPTH against iid: 1 of 2 (1 within 2")
+    levels = [cell(reading="C", level=level) for level in (0.8, 0.9)]
+    assert answers.answer(PLAIN, levels).startswith("unseen_depth: gap in 2 of 2")
+
+
+@pytest.mark.parametrize(("others", "holds"), [(0, True), (1, False), (11, False)])
+def test_a_cell_that_chance_could_have_brought_about_among_many_is_not_confirmed(others, holds):
+    """Alone its interval excludes zero; corrected for two cells it does not. What does not apply is not counted."""
+    cells = [cell(HARDLY), *[cell(EFFECTS[EQUAL])] * others, *[cell(None)] * 5, *[cell(applies=False)] * 5]
+    assert claims.confirmed(cells) == ([cells[0]] if holds else [])
+    assert len(claims.applying(cells)) == 1 + others
+
+
+def test_what_is_clear_is_confirmed_and_what_is_not_as_claimed_never():
+    clear, near_zero = estimate(0.19, 0.21), estimate(0.0099, 0.0101)
+    assert len(claims.confirmed([cell(clear)] * 12)) == 12
+    assert claims.confirmed([cell(EFFECTS[OPPOSITE]), cell(EFFECTS[UNDECIDED]), cell(near_zero - 0.001)]) == []
 
 
 def test_the_answer_of_a_claim_is_that_of_reading_a_with_both_halves_told_apart():
     cells = [cell(), cell(reading="B"), cell(EFFECTS[EQUAL], decides=False)]
-    assert claims.answers(PLAIN, cells) == (
-        "gap in 1 of 1 cell; on the seeds that settings were chosen on: gap in 0 of 1 cell; 1 equal"
+    assert answers.answers(PLAIN, cells) == (
+        "unseen_depth: gap in 1 of 1; on the seeds that settings were chosen on: "
+        "unseen_depth: gap in 0 of 1 (1 within 2 points)"
     )
-    assert claims.answers(PLAIN, cells[:2]) == claims.answers(PLAIN, cells, "B") == "gap in 1 of 1 cell"
+    assert answers.answers(PLAIN, cells[:2]) == "unseen_depth: gap in 1 of 1"
+    assert answers.both_answers(PLAIN, cells[:2])[1:] == ["matched: unseen_depth against iid: gap in 1 of 1"]
+    assert len(answers.both_answers(PLAIN, cells[:1])) == 1
+    assert answers.answers(PLAIN, cells, "C") == ""
 
 
 FOUND = [
@@ -133,20 +187,22 @@ FOUND = [
 
 
 def test_cells_as_text_stand_under_their_claim_reading_by_reading():
-    measured = "   A  better         +20.0 [+10.0, +30.0]    SVD, rank 2                     unseen_depth against"
-    assert claims.to_text(FOUND).splitlines() == [
+    measured = "   A  better            +20.0 [+10.0, +30.0]    SVD, rank 2                     unseen_depth against"
+    there = "unseen_depth: better in 1 of 1"
+    assert answers.to_text(FOUND).splitlines() == [
         "7. All of <it> & more",
-        "   gap in 0 of 1 cell; 1 closer",
-        "   A  closer         −20.0 [−30.0, −10.0]    SVD, rank 2                     one that <script> against iid",
+        "   one that <script>: gap in 0 of 1 (1 closer)",
+        "   A  closer            −20.0 [−30.0, −10.0]    SVD, rank 2                     one that <script> against iid",
         "",
         "8. Any of it",
-        "   better in 1 of 1 cell (1 not applicable); on the seeds that settings were chosen on: better in 1 of 1 cell",
-        f"   A  not applicable {'':<24}SVD, rank 2                     unseen_depth against iid",
+        f"   {there}; 1 not applicable; on the seeds that settings were chosen on: {there}",
+        "   matched: unseen_depth against iid at the same depth: better in 1 of 1",
+        f"   A  not applicable    {'':<24}SVD, rank 2                     unseen_depth against iid",
         f"{measured} iid",
         f"{measured} iid (seeds 0, 1, 2)",
         f"{measured.replace('A', 'B', 1)} iid at the same depth",
     ]
-    assert claims.to_text([]) == ""
+    assert answers.to_text([]) == ""
 
 
 # The command line and the scorecard
@@ -185,19 +241,37 @@ def test_every_claim_is_tested_on_the_command_line(study, tiny, tiny_artifacts, 
     assert main(["claims", "--preset", tiny, "--task", "dyck"]) == 0
     title, rest = capsys.readouterr().out.split("\n\n", 1)
     assert title == "dyck, preset tiny, 2 seeds; effects in percentage points with 95 % intervals"
-    assert rest == f"{claims.to_text(found)}\n\n"
+    assert rest == f"{answers.to_text(found)}\n\n"
 
 
-def test_the_scorecard_opens_with_an_answer_for_each_claim(card_of, study):
+def text_of(html: str) -> str:
+    """What is read, each element on a line of its own."""
+    return "\n".join(" ".join(part.split()) for part in re.split(r"<[^>]*>", html.partition("</style>")[2]) if part.strip())
+
+
+def test_the_scorecard_opens_with_an_answer_for_each_claim_and_beneath_it_the_matched_one(card_of, study):
     html = card_of(FOUND).answers()
-    said = [re.sub(r"<[^>]*>", " ", line) for line in re.findall(r"<p>.*?</p>", html)]
-    assert [" ".join(line.split()) for line in said] == [
-        "7. All of &lt;it&gt; &amp; more gap in 0 of 1 cell; 1 closer",
-        f"8. Any of it {claims.answers(WORDED, FOUND[:2] + FOUND[3:])}",
+    assert text_of(html).splitlines() == [
+        "7. All of &lt;it&gt; &amp; more",
+        "one that &lt;script&gt;: gap in 0 of 1 (1 closer)",
+        "8. Any of it",
+        "unseen depth: better in 1 of 1; 1 not applicable; on the seeds that settings were chosen on: "
+        "unseen depth: better in 1 of 1",
+        "matched: unseen depth against iid at the same depth: better in 1 of 1",
     ]
+    assert re.search(r"<li>unseen depth[^<]*<ul><li>matched: ", html), "beneath it"
     several = Scorecard([study, replace(study, name="other")])
     for name in ("dyck: ", "other: "):
-        assert several.answers().count(f"<br>{name}") == 4, "with several studies an answer says of which it is"
+        assert several.answers().count(f"<li>{name}") == 4, "with several studies an answer says of which it is"
+
+
+def test_the_top_says_what_readings_are_and_what_boxes_look_like(card_of):
+    lines = text_of(card_of(FOUND).legend()).splitlines()
+    said = "\n".join(lines)
+    for reading, name in claims.READINGS.items():
+        assert f"{reading}\n, {name}: " in said
+    for tint, word in zip(TINTS.values(), ("gap: ", "closer: ", "within 2 points", "undecided", "not applicable"), strict=True):
+        assert lines[lines.index(tint.sign) + 1].startswith(word)
 
 
 def boxes(html: str) -> list[tuple[str, str]]:
@@ -213,6 +287,10 @@ def test_a_matrix_has_a_row_a_family_and_a_column_a_split(card_of):
     assert re.findall(r'<th scope="col">(.*?)<small>', html) == ["unseen depth", "unseen length", "words"]
     rows = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', html)
     assert [head for head, _ in rows] == ["SVD", "k-means<small>SVD, rank 2</small>"], "a setting, if there is but one"
+    inside = [replace(of, agreement=0.934) for of in cells]
+    assert "k-means<small>SVD, rank 2</small><small>93.4 % on iid</small>" in card_of(inside).matrices("A")
+    inside[-1] = replace(inside[-1], agreement=0.5)
+    assert "k-means<small>SVD, rank 2</small></th>" in card_of(inside).matrices("A"), "if it is one"
     assert [len(re.findall("<td>(.+?)</td>", row)) for _, row in rows] == [3, 2], "what was not tested is empty"
 
 
@@ -221,11 +299,11 @@ def test_a_box_says_its_verdict_in_a_word_and_by_a_sign_never_by_colour_alone(ca
     ((text, tooltip),) = boxes(card_of([cell(EFFECTS[verdict], WORDED)]).matrices("A"))
     sign, _, rest = text.partition(" ")
     assert sign == TINTS[verdict].sign
-    assert rest.startswith(WORDED.word(verdict))
+    assert rest.startswith(RULES.word(WORDED, verdict))
     assert tooltip.startswith("SVD, rank 2; ")
     assert tooltip.endswith("; unseen_depth against iid; why")
     if verdict == GAP:
-        assert rest == "better +20.0"
+        assert rest == "better +20.0 [+10.0, +30.0]"
         assert "; +20.0 [+10.0, +30.0] points; " in tooltip
 
 
@@ -238,7 +316,7 @@ def test_no_number_stands_where_a_verdict_is_not_applicable(card_of):
 def test_at_equal_agreement_there_is_a_box_a_level(card_of):
     levels = [cell(EFFECTS[v], reading="C", level=level) for v, level in ((NOT_APPLICABLE, 0.8), (GAP, 0.95))]
     html = card_of(levels).matrices("C")
-    assert [text for text, _ in boxes(html)] == ["80 % – not applicable", "95 % ▲ gap +20.0"]
+    assert [text for text, _ in boxes(html)] == ["80 % – not applicable", "95 % ▲ gap +20.0 [+10.0, +30.0]"]
     nowhere = [cell(None, reading="C", level=level, reason="too few") for level in (0.8, 0.95)]
     assert [text for text, _ in boxes(card_of(nowhere).matrices("C"))] == ["– not applicable"]
 
@@ -248,6 +326,22 @@ def test_references_are_columns_of_their_own(card_of):
     html = card_of([*cells, cell(EFFECTS[EQUAL], reading="B", decides=False)]).matrices("B")
     assert re.findall(r"<small>against (.*?)</small>", html) == ["iid_matched", "iid at the same depth"]
     assert len(boxes(html)) == 2, "what is on the seeds of choosing is in the table alone"
+
+
+@pytest.mark.parametrize(("reading", "folded"), [("A", 0), ("B", 2), ("C", 2)])
+def test_matrices_of_b_and_c_are_folded_under_what_they_come_to(card_of, reading, folded):
+    html = card_of([cell(reading=reading), cell(claim=WORDED, reading=reading)]).matrices(reading)
+    titles = re.findall(r"<details><summary>(.*?)</summary><div class=\"scroll\">", html)
+    assert len(titles) == html.count("<details") == folded
+    against = " against iid" if reading == "B" else ""
+    words = ("gap", "better")
+    assert all(title.endswith(f": unseen depth{against}: {w} in 1 of 1") for title, w in zip(titles, words, strict=False))
+
+
+def test_no_colour_says_good_or_bad():
+    assert TINTS[EQUAL].background == "#DCDCDC"
+    assert TINTS[UNDECIDED].background == TINTS[NOT_APPLICABLE].background == "#FFFFFF"
+    assert [verdict for verdict, tint in TINTS.items() if tint.border == "dashed"] == [NOT_APPLICABLE]
 
 
 def luminance(colour: str) -> float:
@@ -271,16 +365,18 @@ def test_all_numbers_are_in_a_folded_table_and_everything_is_escaped(card_of):
         assert shown in html
     assert "<script" not in card.to_html()
     assert "<b>." not in card.to_html()
-    assert card.to_html().count('class="scroll') == 2 + 1 + 1, "two matrices of A, one of B, one table"
+    assert card.to_html().count('class="scroll') == 2 + 1 + 2, "two matrices of A, one of B, two tables"
 
 
 def test_what_was_foreseen_is_said_with_its_error_and_the_baseline(card_of):
     cells = [cell(foreseen=estimate(0.1, 0.2)), cell(EFFECTS[OPPOSITE], foreseen=estimate(0.1, 0.1))]
     others = [cell(reading="C"), cell(applies=False, foreseen=estimate(5, 5)), cell(decides=False, foreseen=estimate(5, 5))]
     said = card_of([*cells, *others]).foreseen()
-    assert f"2 cells of reading A. Foreseen: 12.5 points on average, from measurements in distribution (`{DIAGNOSTIC}`)" in said
+    assert f"2 cells of reading A. Foreseen: 12.5 points on average, from {KNOWN} (`{DIAGNOSTIC}`)" in said
     assert "Measured: 0.0 points. Error: 17.5 points on average, signs aside; who foresees no gap at all errs by 20.0" in said
     assert "in no cell of reading A" in card_of(others).foreseen()
+    assert KNOWN == "in-distribution measurements, the other text and the model on it"
+    assert f"foreseen from {KNOWN}: +15.0;" in card_of(cells).matrices("A")
 
 
 DIAGNOSTIC = RULES.foreseeing.diagnostic
@@ -291,7 +387,8 @@ def test_the_scorecard_says_how_verdicts_are_made_and_how_far_to_trust_them(stud
     for part in (
         "`seen_structure` (Dyck)", "at least 90 % of cases", "80 %, 90 %, 95 % and 99 %", "at least 1 point:", "than 2 points",
         "fewer than 3 seeds", "dyck: settings are chosen and effects measured on the same 2 seeds", "“loses more”",
-        "other: over 2 seeds, each with its own sequences.", "In dyck A has ", "5 % of intervals",
+        "other: over 2 seeds, each with its own sequences.", "`iid` (Dyck)", "1 − 0.05 / m", "“within 2 points”",
+        "“small” is added", "Claim 2 says what the model does", "fewer than 75 % right",
     ):  # fmt: skip
         assert part in said
     one = Scorecard([replace(study, seeds=1)]).method()
@@ -301,10 +398,14 @@ def test_the_scorecard_says_how_verdicts_are_made_and_how_far_to_trust_them(stud
         assert not re.search(r"nan|  |\.\.", text)
 
 
-def test_the_method_counts_intervals_apart_from_zero(card_of):
+def test_a_table_counts_intervals_apart_from_zero_and_how_many_would_be_by_chance(card_of):
     cells = [cell()] * 30 + [cell(EFFECTS[EQUAL])] * 9 + [cell(EFFECTS[OPPOSITE])] + [cell(None)] * 5 + [cell(decides=False)]
-    said = card_of(cells).method()
-    assert "A has 40 intervals (2.0 by chance, 1.0 of them as claimed; 31 do), B has 0 intervals (0.0 by chance" in said
+    html = card_of([*cells, cell(applies=False), cell(reading="C")]).counts()
+    rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(<td>.*?)</tr>", html)]
+    assert rows == [
+        ["dyck", "A", "40", "30", "1", "1.0"], ["dyck", "B", "0", "0", "0", "0.0"], ["dyck", "C", "1", "1", "0", "0.0"],
+    ]  # fmt: skip
+    assert "2.5 % each" in html
 
 
 def test_the_method_says_which_seeds_chose_and_which_report(study):

@@ -14,6 +14,7 @@ from planted import scrambled
 from readable import flaw
 
 from lib.claims import representative
+from lib.measuring.intervals import Estimate, nothing
 from lib.proxies import MODEL, PROXIES, Simplification
 from lib.studies import Study
 from lib.tasks.code.completion import CompletionChapter
@@ -135,6 +136,45 @@ def test_sentences_have_the_numbers_that_were_measured(chapter, study):
     expected = [model[0], model[0] - other[0], np.mean(model[1:]), np.mean(model[1:]) - np.mean(other[1:])]
     found = re.findall(r"([−+\d.]+)(?: %)? \[", chapter.learned())
     assert [number.lstrip("+") for number in found] == list(map(percent, expected))
+
+
+def test_the_headline_has_the_numbers_that_were_measured(chapter, study):
+    svd, said = chapter.chosen["svd"], chapter.headline()
+    assert re.search(r"([\d.]+) % \[", said)[1] == percent(mean(study, svd, "id"))
+    margins = [study.estimates.matched_gap(svd, split, "id", ["margin"], fewest=20).value for split in UNSEEN]
+    found = re.search(r"is ([−\d.]+) \[.*?\] points on average, and ([−\d.]+) \[.*?\] where the model is equally", said)
+    assert found.groups() == (percent(gap(study, svd)), percent(np.mean(margins)))
+    assert f"{svd.phrase} of {study.experiment.model.head_width} in every head of a model trained on" in said
+
+
+def test_what_was_not_matched_is_not_in_the_headline(chapter, monkeypatch):
+    controlled = {phrase: {**of, "same margins": nothing()} for phrase, of in chapter.controlled.items()}
+    monkeypatch.setitem(vars(chapter), "controlled", controlled)
+    said = chapter.headline()
+    assert flaw(said) is None
+    assert "equally certain" not in said
+
+
+@pytest.mark.parametrize(("better", "says"), [(0.1, ""), (-0.1, "a demonstration."), (0.0, "is not clear (")])
+def test_a_weak_model_is_called_so_in_summary_and_headline(chapter, study, monkeypatch, better, says):
+    """By how much more often it is right than the n-gram model in distribution; passes are of all sequences there are."""
+    level = {MODEL: 0.5 + better, BASELINE: 0.5}
+
+    class Scores:
+        def estimate(self, who, split, measure):
+            spread = 0.001 if better else 0.1
+            return Estimate(np.array([level[who] + spread * (who == MODEL), level[who]]), None, 100)
+
+    monkeypatch.setitem(vars(chapter), "_scores", Scores())
+    for said in (chapter.headline(), chapter.summary().split("\n")[0].removeprefix("- ")):
+        assert flaw(said) is None, said
+        assert ("6-gram" in said) == bool(says)
+        assert says in said
+    if better < 0:
+        settings = study.experiment.training
+        passes = settings.steps * settings.batch_size / len(study.runs[0].data.training)
+        shown = f"{passes:.1f}" if passes >= 0.05 else "fewer than 0.1"
+        assert f"the model made {shown} passes" in said
 
 
 def test_figures_have_the_numbers_that_were_measured(chapter, study):

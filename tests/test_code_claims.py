@@ -84,12 +84,21 @@ def by_kind(rates: Mapping[int, float], otherwise: float) -> dict[str, float]:
 
 
 def test_the_gap_to_a_language_is_agreement_on_id_less_agreement_there(planted):
-    made = planted({(SVD, "id"): 0.9, (SVD, "javascript"): 0.7, (SVD, "c"): 0.95, (SVD, "java"): 0.9})
+    made = planted({(SVD, "id"): 0.92, (SVD, "javascript"): 0.72, (SVD, "c"): 0.97, (SVD, "java"): 0.92})
     found = cells(made, 5)
     assert [(cell.split, round(cell.effect.value, 6), cell.verdict) for cell in found] == [
         ("javascript", 0.2, GAP), ("c", -0.05, OPPOSITE), ("java", 0, EQUAL),
     ]  # fmt: skip
     assert {(cell.proxy, cell.reference) for cell in found} == {("svd", "id")}, "one-hot attention is not fitted on data"
+
+
+@pytest.mark.parametrize("split", ["id", "seen_package"])
+def test_what_does_not_match_the_model_in_distribution_has_no_gap(planted, split):
+    found = [*cells(planted({(SVD, split): 0.89, (RANK_4, split): 0.89}), 5), *cells(planted({(SVD, split): 0.89}), 5)]
+    assert [cell.verdict == NOT_APPLICABLE for cell in found[:3]] == [True] * 3
+    assert all(cell.reason.endswith(f": short of 90 % on {split}") for cell in found[:3])
+    other = split == "id"  # where rank 4 is chosen in place of rank 2 if that does not reach it on the split for choosing
+    assert {cell.verdict == NOT_APPLICABLE for cell in found[3:]} == {other}
 
 
 def test_a_language_is_held_against_as_many_characters_of_each_kind_and_certainty(planted):

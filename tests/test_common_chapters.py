@@ -13,6 +13,7 @@ import pytest
 from chapters import panel
 from planted import estimate, study
 from readable import flaw
+from scipy import stats
 
 from lib import figures
 from lib.chapters.beside import DEVIATIONS, Beside, compared
@@ -78,47 +79,82 @@ ROWS = [
 ]
 
 
-def test_errors_are_means_over_the_cells_of_a_model_then_over_models(two):
-    """Of the baseline 0.2 (of two cells), 0.4, 0.2 and 0.3; signs aside."""
+def test_errors_are_means_over_the_cells_of_a_study_then_over_studies(two):
+    """Of the baseline 0.3, 0.1, 0.4 and 0.2 in one study, and 0.3 in the other; signs aside."""
     chapter = chapter_of(two, ROWS)
     of = chapter._error()
     assert {name: of[name].value for name in (NAMED, "unchanged", OTHER)} == pytest.approx(
-        {NAMED: (0.1 + 0.2 + 0 + 0.3) / 4, "unchanged": (0.2 + 0.4 + 0.2 + 0.3) / 4, OTHER: 0.3}
+        {NAMED: ((0.1 + 0.1 + 0.2 + 0) / 4 + 0.3) / 2, "unchanged": ((0.3 + 0.1 + 0.4 + 0.2) / 4 + 0.3) / 2, OTHER: 0.3}
     )
-    assert {estimate.seeds for estimate in of.values()} == {4}
+    assert {estimate.seeds for estimate in of.values()} == {2}
     assert of[NAMED].interval[0] == 0, "no error is less than none"
     table = chapter.error_table()
     assert list(table.index) == ["all cells", "SVD", "k-means"]
     assert list(table.columns) == ["cells", *DIAGNOSTICS]
     assert table["cells"].tolist() == ["5", "3", "2"]
-    assert re.fullmatch(r"15\.0 \[.*\]", table.loc["all cells", NAMED])
-    assert table[NAMED].tolist()[1:] == ["15.0", "15.0"]
+    assert re.fullmatch(r"20\.0 \[.*\]", table.loc["all cells", NAMED])
+    assert table[NAMED].tolist()[1:] == ["15.0", "15.0"], "of one study over its models, of both over these"
     assert table["unchanged"].tolist()[1:] == ["30.0", "25.0"]
     assert not table.isin(["", "nan"]).any(axis=None)
 
 
+def test_errors_of_one_study_are_means_over_its_models(two):
+    """Of the baseline 0.2 (of two cells), 0.4 and 0.2."""
+    of = chapter_of(two, ROWS[:4])._error()
+    assert sorted(of["unchanged"].by_seed) == pytest.approx([0.2, 0.2, 0.4])
+    assert of[NAMED].by_seed == pytest.approx([0.1, 0.2, 0])
+
+
+STUDIES = ("planted", "another", "third")
+
+
+@pytest.mark.parametrize("unit", ["study", "model"])
 @pytest.mark.parametrize(
     ("own", "baseline", "verdict"),
     [
-        ([0.1, 0.11, 0.12], [0.3, 0.31, 0.33], "clearly less"),
-        ([0.3, 0.31, 0.33], [0.1, 0.11, 0.12], "clearly more"),
-        ([0.1, 0.3, 0.2], [0.3, 0.1, 0.2], "no clear difference"),
-        ([0.1], [0.3], "no clear difference"),
+        ([0.1, 0.11, 0.12], [0.3, 0.31, 0.33], "nearer by 20.3 ["),
+        ([0.3, 0.31, 0.33], [0.1, 0.11, 0.12], "further off by 20.3 ["),
+        ([0.1, 0.3, 0.2], [0.3, 0.1, 0.2], "a difference of 0.0 ["),
+        ([0.3, 0.2, 0.1], [0.31, 0.22, 0.12], "nearer by 1.7 ["),
+        ([0.1, 0.3], [0.3, 0.1], "a difference of 0.0 ["),
+        ([0.1], [0.3], "a difference of +20.0"),
     ],
 )
-def test_whether_foreseeing_is_better_than_expecting_no_change_is_told(two, own, baseline, verdict):
-    rows = [row(seed=i, unchanged=b, **{NAMED: -a}) for i, (a, b) in enumerate(zip(own, baseline, strict=True))]
+def test_whether_foreseeing_is_better_than_expecting_no_change_is_told(two, own, baseline, verdict, unit):
+    """By the difference study by study (or model by model): the fourth pair differs less than its members spread."""
+    pairs = list(zip(own, baseline, strict=True))
+    rows = [
+        row(**({"task": STUDIES[i]} if unit == "study" else {"seed": i}), unchanged=sign * b, **{NAMED: -a})
+        for i, (a, b) in enumerate(pairs)
+        for sign in (1, -1)[: 1 + (i == 0)]  # of the first twice as many cells
+    ]
     chapter = chapter_of(two, rows)
     said = chapter.errors_text()
     assert flaw(said) is None
     a, b = (f"{100 * np.mean(of):.1f}" for of in (own, baseline))
-    assert re.search(
-        rf"is off by {b}( \[[^]]*\])? points on average; the {NAMED} is off by {a}( \[[^]]*\])? \({verdict}\)", said
-    )
+    interval = r"(?: \[[^]]*\])?"
+    found = re.search(
+        rf"off by {b}{interval} points on average over {len(rows)} cells; the {NAMED} is off by {a}{interval}, (.*?) \(every",
+        said,
+    )[1]
+    assert found.startswith(verdict)
+    assert found.endswith(", so not clearly nearer") == found.startswith("a difference")
+    called = unit if len(own) > 1 else "model"
+    assert f"(every {called} counts the same; cells of one study share models and sentences)" in said
     best = NAMED if np.mean(own) < 0.3 else OTHER
-    assert f"Of all but that baseline, `{best}` has the smallest error over all cells" in said
+    assert f"Of all but that baseline, `{best}` has the smallest error, but it was picked with these cells in view." in said
     assert flaw(chapter.headline()) is None
-    assert re.search(rf"error of {a}.* points on average over {len(rows)} cells; .* is off by {b}", chapter.headline())
+    assert re.search(rf"with an error of {a}{interval} points on average; .* is off by {b}", chapter.headline())
+    if len(own) > 1:
+        difference = estimate_of(np.subtract(baseline, own))
+        assert f"[{difference[0]}, {difference[1]}]" in found.replace("+", "")
+
+
+def estimate_of(values: np.ndarray) -> tuple[str, str]:
+    """The ends of the interval of a difference, as they are shown: its size if it has a side."""
+    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    ends = np.array([values.mean() - half, values.mean() + half])
+    return tuple(f"{100 * end:.1f}".replace("-", "−") for end in (ends if ends[1] > 0 else -ends[::-1]))
 
 
 def test_what_a_diagnostic_is_worth_where_it_was_not_chosen(two):
@@ -134,11 +170,39 @@ def test_what_a_diagnostic_is_worth_where_it_was_not_chosen(two):
     assert table.loc["family of proxies: k-means"].tolist() == [OTHER, "15.0", "20.0", "2"]
     said = chapter.left_out_text()
     assert flaw(said) is None
-    assert "With a whole family of proxies left out" in said
-    # weighted by cells: (3 * 30 + 2 * 15) / 5 and (3 * 25 + 2 * 20) / 5
-    assert "in 1 of 2 (mean error over cells 24.0 points; no change 23.0)" in said
-    assert "study" not in said, "there is but one"
-    assert "in 3 of 3" in said, "on every split `OTHER` is chosen, or the one of the rules, and either is better"
+    either = " or ".join(f"`{name}`" for name in sorted((NAMED, OTHER)))
+    assert said == (
+        f"The diagnostic that did best on all others ({either}) has a smaller error than expecting no change in 1 of 2 where a "
+        "whole family of proxies is left out (not so for SVD) and in 3 of 3 where a whole split is left out."
+    ), "there is but one study; on every split either is better"
+
+
+@pytest.mark.parametrize(
+    ("svd", "kmeans", "says"),
+    [
+        (0.1, 0.1, "in 2 of 2 where a whole family of proxies is left out"),
+        (0.1, 0.5, "in 1 of 2 where a whole family of proxies is left out (not so for k-means)"),
+        (0.5, 0.5, "in none of 2 where a whole family of proxies is left out"),
+        (0.2, 0.2, "in none of 2 where a whole family of proxies is left out"),
+    ],
+)
+def test_what_is_as_far_off_as_no_change_or_further_is_no_better(two, svd, kmeans, says):
+    """One diagnostic is best everywhere; where it is not better than no change it is told, with the families if others are."""
+    wide = dict.fromkeys(DIAGNOSTICS, 0.9)
+    rows = [row(family=name, **{**wide, "unchanged": 0.2, NAMED: of}) for name, of in (("SVD", svd), ("k-means", kmeans))]
+    said = chapter_of(two, rows).left_out_text()
+    assert flaw(said) is None
+    begins = f"The diagnostic that did best on all others (always `{NAMED}`) has a smaller error than expecting no change "
+    assert said == f"{begins}{says}."
+
+
+def test_all_that_was_left_out_is_told_in_a_row(two):
+    rows = [row(family=f, task=t, split=x, **{NAMED: 0.1}) for f in ("SVD", "k-means") for t in STUDIES[:2] for x in ("a", "b")]
+    assert chapter_of(two, rows).left_out_text() == (
+        f"The diagnostic that did best on all others (always `{NAMED}`) has a smaller error than expecting no change in 2 of 2 "
+        "where a whole family of proxies is left out, in 2 of 2 where a whole split is left out and in 2 of 2 where a whole "
+        "study is left out."
+    )
 
 
 def test_where_nothing_can_be_left_out_nothing_is_said(two):
@@ -218,13 +282,15 @@ def test_without_any_cell_it_is_said_what_to_do(two):
 
 
 EFFECTS: dict[str, Estimate] = {
-    GAP: estimate(0.05, 0.07), OPPOSITE: estimate(-0.07, -0.05), EQUAL: estimate(-0.001, 0.001),
+    GAP: estimate(0.0599, 0.0601), OPPOSITE: estimate(-0.07, -0.05), EQUAL: estimate(-0.001, 0.001),
     UNDECIDED: estimate(-0.1, 0.3), NOT_APPLICABLE: nothing(),
 }  # fmt: skip
+HARDLY = estimate(0.01, 0.3)  # a gap, but not with an interval corrected for two cells
 
 
-def cell(number: int, verdict: str, reading: str = "A", split: str = "unseen_depth", decides: bool = True) -> Cell:
-    made = Cell(RULES.claim(number), reading, "svd", "SVD, rank 2", split, "iid", (0, 1, 2), EFFECTS[verdict], decides=decides)
+def cell(number: int, verdict: str, reading: str = "A", split: str = "unseen_depth", decides: bool = True, **of) -> Cell:
+    effect = of.pop("effect", EFFECTS[verdict])
+    made = Cell(RULES.claim(number), reading, "svd", "SVD, rank 2", split, "iid", (0, 1, 2), effect, decides=decides, **of)
     assert made.verdict == verdict
     return made
 
@@ -235,15 +301,31 @@ SETS = list(chain.from_iterable(combinations(VERDICTS, count) for count in range
 @pytest.mark.parametrize("verdicts", SETS, ids=lambda verdicts: ", ".join(verdicts) or "none")
 def test_whether_a_finding_is_the_same_follows_from_the_verdicts(verdicts):
     said = compared([cell(1, verdict) for verdict in verdicts])
-    there = {*verdicts}
-    assert said.startswith("the same") == (GAP in there)
-    assert ("in some cases" in said) == (GAP in there and bool(there & {OPPOSITE, EQUAL}))
-    assert said.startswith("not comparable") == (there <= {NOT_APPLICABLE})
-    others = GAP not in there and bool(there & {OPPOSITE, EQUAL})
-    assert said.startswith("different") == others
-    assert ("as far as it is decided" in said) == (others and UNDECIDED in there)
-    assert (said == "not decided") == (there - {NOT_APPLICABLE} == {UNDECIDED})
+    there = {*verdicts} - {NOT_APPLICABLE}
+    count = f"{len(there)} cell{'s' if len(there) > 1 else ''}"
+    if not there:
+        expected = "not comparable: nothing here matches the model well enough, or it was not measured"
+    elif GAP in there:
+        expected = f"the same in 1 of {count} (1 once corrected for their number)"
+    else:
+        expected = "not decided" if UNDECIDED in there else "different"
+    assert said == expected
     assert flaw(f"It is {said}.") is None
+
+
+@pytest.mark.parametrize("others", [[EQUAL], [UNDECIDED], [OPPOSITE] * 11])
+def test_one_cell_of_many_is_not_the_same_unless_it_holds_corrected_for_their_number(others):
+    cells = [cell(3, GAP, effect=HARDLY), *(cell(3, verdict) for verdict in others)]
+    total = 1 + len(others)
+    assert compared(cells) == f"not shown beyond chance (1 of {total} cells, none once corrected for their number)"
+    assert compared([*cells, cell(3, GAP)]) == f"the same in 2 of {total + 1} cells (1 once corrected for their number)"
+    assert compared([cells[0], cell(3, NOT_APPLICABLE)]) == "the same in 1 of 1 cell (1 once corrected for their number)"
+
+
+def test_where_nothing_applies_for_one_reason_that_is_told():
+    cells = [cell(2, NOT_APPLICABLE, reason="the model fails") for _ in range(3)]
+    assert compared(cells) == "not comparable: the model fails"
+    assert "matches the model well enough" in compared([*cells, cell(2, NOT_APPLICABLE, reason="another")])
 
 
 @pytest.fixture(scope="module")
@@ -256,30 +338,53 @@ def beside(small_experiment) -> Beside:
             *(cell(1, verdict, split=x) for verdict, x in ((GAP, "unseen_depth"), (GAP, "unseen_length"), (EQUAL, "iid"))),
             cell(2, GAP), cell(2, OPPOSITE), cell(2, UNDECIDED),
             cell(3, EQUAL), cell(3, GAP, reading="B"), cell(3, GAP, decides=False),
-            cell(4, NOT_APPLICABLE, split="a contrast"),
+            cell(4, NOT_APPLICABLE, split="a <contrast>"),
         ]
     }  # fmt: skip
     return found
 
 
 def test_findings_stand_beside_those_of_the_paper(beside):
-    table = beside.findings()
-    rows = {int(name.split(".")[0]): table.loc[name] for name in table.index}
+    table = beside.rows()
+    rows = {int(name.split(".")[0]): row for name, row in table.items()}
     assert list(rows) == [1, 2, 3, 4], "of other claims there is nothing here"
-    assert all(name.endswith(" (planted)") and RULES.claim(n).text in name for n, name in zip(rows, table.index, strict=True))
+    assert all(name.endswith(" (planted)") and RULES.claim(n).text in name for n, name in zip(rows, table, strict=True))
     assert all(of["the paper"] == RULES.claim(number).paper for number, of in rows.items())
-    assert rows[1].tolist()[1:] == ["of 3 cells: gap in 2 and equal in 1", "the same, in some cases"]
+    assert rows[1]["here"].startswith("unseen depth: gap in 1 of 1; unseen length: 1 of 1; ")
+    assert rows[1]["here"].endswith(": 0 of 1 (1 within 2 points) [also with intervals corrected for 3 cells: 2 of 2]")
+    assert rows[1]["compared"] == "the same in 2 of 3 cells (2 once corrected for their number)"
     assert rows[2]["here"].startswith("the model is right on 75.0 % [")
-    assert rows[2]["here"].endswith("of unseen_depth; of 3 cells: loses more in 1, loses less in 1 and undecided in 1")
-    assert rows[3].tolist()[1:][1] == "different", "by the seeds that verdicts rest on, and as the paper says it"
-    assert rows[3]["here"].endswith("of 1 cell: equal in 1")
-    assert rows[4]["here"] == "of 1 cell: not applicable in 1"
+    assert "of unseen_depth; unseen depth: loses more in 1 of 3 (1 loses less, 1 undecided)" in rows[2]["here"]
+    assert rows[3]["compared"] == "different", "by the seeds that verdicts rest on, and as the paper says it"
+    assert rows[3]["here"].endswith("; unseen depth: better in 0 of 1 (1 within 2 points)")
+    assert rows[4]["here"] == "there is nothing to test it on (1 not applicable)"
     assert rows[4]["compared"].startswith("not comparable")
-    assert not table.isin(["", "nan"]).any(axis=None)
+    assert all(text for row in rows.values() for text in row.values())
+
+
+def test_each_finding_is_a_card_whose_text_wraps(beside):
+    html = beside.findings()
+    assert html.count("<section>") == 4
+    for name in ("the paper", "here", "compared"):
+        assert html.count(f"<dt>{name}</dt>") == 4
+    assert "white-space: normal" in html
+    assert "nowrap" not in html
+    vars(beside)["cells"]["planted"].append(cell(5, NOT_APPLICABLE, reason="as <script> is & was"))
+    assert "not comparable: as &lt;script&gt; is &amp; was" in beside.findings()
+    assert "<script" not in beside.findings()
+    vars(beside)["cells"]["planted"].pop()
+
+
+def test_what_differs_is_shown_as_html(two):
+    html = Beside(two).deviations()
+    assert re.findall(r'<th scope="col">(.*?)</th>', html) == ["", "the paper", "here: planted", "here: another"]
+    assert re.findall(r'<th scope="row">(.*?)</th>', html) == list(DEVIATIONS)
+    assert '<th scope="row">models</th><td>not known to us</td><td>3</td><td>1</td>' in html
+    assert "nowrap" not in html
 
 
 def test_what_differs_is_read_from_the_configurations(two):
-    table = Beside(two).deviations()
+    table = Beside(two).differences()
     assert list(table.index) == list(DEVIATIONS)
     assert list(table.columns) == ["the paper", "here: planted", "here: another"]
     assert table["the paper"].tolist() == [paper for paper, _ in DEVIATIONS.values()]
@@ -302,6 +407,6 @@ def test_a_setting_that_a_task_does_not_have_is_left_empty():
         seeds=1,
     )
     made = study(experiment, {"id": {(MODEL, "accuracy"): 0.9}})
-    here = Beside([made]).deviations()["here: planted"]
+    here = Beside([made]).differences()["here: planted"]
     assert here["bracket types"] == here["training sentences"] == ""
     assert here["width"] == "1,024", "thousands are set apart"

@@ -9,10 +9,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from chapters import line, marks, panel
+from chapters import line, marks, panel, titles
 from matplotlib.colors import to_hex
 from planted import study
 from readable import flaw
+from scipy import stats
 
 from lib import figures
 from lib.errors import InputError
@@ -132,7 +133,8 @@ def test_without_a_depth_nothing_can_be_said_about_the_boundary(planted, depth):
         boundary.below_trend(made, SVD)
     chapter = chapter_of(made)
     assert chapter.boundary_text() == (
-        "Whether anything changes beyond depth 4 cannot be told for SVD of rank 2, SVD of rank 4 and one-hot."
+        "Whether anything changes beyond depth 4 cannot be told for SVD of rank 2, joint SVD of rank 2, k-means with 8 "
+        "clusters and one-hot."
     )
     assert set(chapter.boundaries({"a": made}).iloc[:, 0]) == {
         "not measured (at rank 2)", "not measured (at 8 clusters)", "not measured",
@@ -157,13 +159,14 @@ def test_each_verdict_has_its_word(effect, word):
 
 def test_the_boundary_is_told_setting_by_setting_and_study_by_study(planted):
     falls, flatter = (*STRAIGHT[:4], 0.6, 0.55, 0.5), (*STRAIGHT[:4], 0.75, 0.7, 0.65)
-    made = planted({(SVD, "by_depth"): by_depth(*falls), (RANK_4, "by_depth"): by_depth(*flatter)})
+    made = planted({(SVD, "by_depth"): by_depth(*falls), (JOINT, "by_depth"): by_depth(*flatter)})
     said = chapter_of(made).boundary_text()
     assert flaw(said) is None
     assert said == (
         "Beyond depth 4, the deepest of training, agreement is lower than it would be had it gone on as before for SVD of rank "
-        "2 (10.0 [10.0, 10.0] points); agreement is higher than it would be had it gone on as before for SVD of rank 4 "
-        "(5.0 [5.0, 5.0] points); agreement goes on as before for one-hot (0.0 [0.0, 0.0] points)."
+        "2 (10.0 [10.0, 10.0] points); agreement is higher than it would be had it gone on as before for joint SVD of "
+        "rank 2 (5.0 [5.0, 5.0] points); agreement goes on as before for k-means with 8 clusters (0.0 [0.0, 0.0] points) and "
+        "one-hot (0.0 [0.0, 0.0] points)."
     )
     one = planted({(SVD, "by_depth"): by_depth(*falls), (KMEANS, "by_depth"): 0.5}, seeds=1)
     one.name = "other"
@@ -174,6 +177,18 @@ def test_the_boundary_is_told_setting_by_setting_and_study_by_study(planted):
     assert re.fullmatch(r"undecided 10\.0 \[.*\] \(at rank 2\)", table.loc["SVD", "b (1 seed)"])
     assert table.loc["k-means", "a (3 seeds)"] == "on the line 0.0 [0.0, 0.0] (at 8 clusters)"
     assert table.loc["one-hot", "a (3 seeds)"] == "on the line 0.0 [0.0, 0.0]"
+
+
+def test_the_boundary_is_told_of_the_example_and_of_what_stands_for_each_family(planted):
+    """Of the SVD rank 4 stands for the family if rank 2 agrees too seldom: then both are told of."""
+    made = planted({(SVD, "seen_structure"): 0.5})
+    said = chapter_of(made).boundary_text()
+    assert flaw(said) is None
+    assert said == (
+        "Beyond depth 4, the deepest of training, agreement goes on as before for SVD of rank 2 (0.0 [0.0, 0.0] points), SVD "
+        "of rank 4 (0.0 [0.0, 0.0] points), joint SVD of rank 2 (0.0 [0.0, 0.0] points), k-means with 8 clusters (0.0 [0.0, "
+        "0.0] points) and one-hot (0.0 [0.0, 0.0] points)."
+    )
 
 
 def test_a_family_that_another_study_did_not_measure_is_called_so(planted, small_experiment):
@@ -204,7 +219,9 @@ def test_the_figure_shows_agreement_at_each_depth_and_how_often_it_occurs(plante
     )
     assert line(panel(figure, "accuracy"), figures.BLACK) == pytest.approx(dict.fromkeys(range(1, 8), 1.0))
     bars = [patch for patch in agreement.patches if to_hex(patch.get_facecolor()) == "#b8c4d0"]
-    assert [bar.get_height() for bar in bars] == pytest.approx([1 / 6, 1 / 12, 1 / 48, 1 / 144])
+    heights = [bar.get_height() for bar in bars]
+    assert heights == pytest.approx([share * heights[0] for share in (1, 1 / 2, 1 / 8, 1 / 24)])
+    assert heights[0] == pytest.approx(1 / 6, rel=0.05), "the tallest is a sixth of the panel"
     (shaded,) = [patch for patch in agreement.patches if patch not in bars]
     assert shaded.get_x() == 0.5
     assert shaded.get_width() == 4, "the depths of training are 1 to 4"
@@ -234,12 +251,15 @@ def test_a_gap_is_taken_apart(planted):
     assert parts.gap.value == pytest.approx(made.estimates.gap(SVD, "unseen_depth", "iid").value)
     assert parts.gap.value == pytest.approx(0.45)
     said = chapter_of(made).decomposition_text()
+    assert flaw(said) is None
     number = r"([\d.]+) \[.*?\]"
     assert re.fullmatch(
-        rf"The gap of SVD of rank 2 at unseen depth is {number} points: {number} from the mix of depths .*?, {number} from "
-        rf"agreement on the same levels, and {number} from levels that .*\.",
+        rf"The gap of SVD of rank 2 at unseen depth is {number} points\. Levels that .*? make {number} of them, the levels of "
+        rf"training {number}: {number} from the mix of depths .*? and {number} from agreement on the same levels\.",
         said,
-    ).groups() == ("45.0", "10.0", "10.0", "25.0")
+    ).groups() == ("45.0", "25.0", "20.0", "10.0", "10.0")
+    (ax,) = chapter_of(made).decomposition().axes
+    assert marks(ax)[:3] == pytest.approx([10, 10, 25], abs=1e-4)
 
 
 def test_the_parts_stand_in_a_table_and_a_figure(planted):
@@ -370,25 +390,27 @@ def test_a_few_errors_are_too_few_to_speak_of(planted, n, says):
 
 
 def test_the_table_of_errors_has_a_row_for_each_picture_and_split(planted):
-    shown = (ANYWHERE, MODEL, SVD, FINE_JOINT, KMEANS, ONE_HOT)
+    shown = (ANYWHERE, MODEL, SVD, JOINT, KMEANS, ONE_HOT)
     of = {(s, split): [CASES["some of each"][0]] for s in shown for split in PAIR}
     of[MODEL, "iid"] = [[RIGHT]]
     chapter = with_attention(planted(), of)
-    assert chapter.compared == list(shown[2:]), "the finest of each other proxy that is fitted, and no control"
+    assert chapter.compared == list(shown[2:]), "of each other proxy that is fitted one of its size, and no control"
+    finer = DepthChapter(chapter.study, layer=1, ranks=[2], example=6)
+    assert finer.compared == [RANK_6, FINE_JOINT, KMEANS, ONE_HOT], "or the finest, if there is none"
     table = chapter.misses_table()
     assert list(table.index) == [f"{split}: {s.label}" for split in PAIR for s in shown]
     assert table.loc["unseen_depth: SVD, rank 2"].str.split(" %").str[0].tolist() == ["40.0", "25.0", "75.0", "75.0"]
     assert table.loc["iid: model"].tolist() == ["0.0 % [0.0, 0.0]", *["too few"] * 3]
     assert not table.isin(["", "nan"]).any(axis=None)
     figure = chapter.attended_depth()
-    titles = [ax.get_title("left") for ax in figure.axes if ax.get_title("left")]
-    assert titles == ["\n".join([split, *s.label.split(", ")]) for split in PAIR for s in shown[1:]]
+    apart = [s for s in shown[1:] if s != JOINT]  # whose parameter is a rank, as the example's
+    assert titles(figure) == [f"{split}: {s.label}" for split in PAIR for s in apart]
 
 
 # What helps
 
 
-def test_other_ways_to_make_a_picture_are_those_of_its_rank_and_the_next(planted):
+def test_other_ways_to_make_a_picture_are_those_of_its_rank_and_the_next_two(planted):
     chapter = chapter_of(planted())
     assert chapter.remedies == {
         "SVD, rank 2": SVD,
@@ -397,6 +419,7 @@ def test_other_ways_to_make_a_picture_are_those_of_its_rank_and_the_next(planted
         "SVD, rank 2, fitted on more sentences": MORE,
         "SVD, rank 2, fitted on unseen depth itself": ORACLE,
         "SVD, rank 4": RANK_4,
+        "SVD, rank 6": RANK_6,
     }
     finest = DepthChapter(chapter.study, layer=1, ranks=[2], example=6)
     assert finest.remedies == {"SVD, rank 6": RANK_6}
@@ -405,7 +428,7 @@ def test_other_ways_to_make_a_picture_are_those_of_its_rank_and_the_next(planted
 
 
 def test_what_helps_is_told_with_what_it_gains(planted):
-    at = {SVD: 0.5, JOINT: 0.6, RANDOM: 0.3, MORE: 0.5, ORACLE: 0.55, RANK_4: 0.9}
+    at = {SVD: 0.5, JOINT: 0.6, RANDOM: 0.3, MORE: 0.5, ORACLE: 0.55, RANK_4: 0.9, RANK_6: 0.92}
     chapter = chapter_of(planted({(s, "unseen_depth"): rate for s, rate in at.items()}))
     assert {label: gain.value for label, gain in chapter.gains.items()} == pytest.approx(
         {label: at[s] - 0.5 for label, s in chapter.remedies.items() if s != SVD}, abs=1e-6
@@ -414,21 +437,55 @@ def test_what_helps_is_told_with_what_it_gains(planted):
     assert flaw(said) is None
     assert said == (
         "Against SVD of rank 2, agreement at unseen depth is higher by so many points with joint SVD of rank 2 "
-        "(+10.0 [+10.0, +10.0]), SVD of rank 2 fitted on unseen depth itself (+5.0 [+5.0, +5.0], which has seen such "
-        "sentences) and SVD of rank 4 (+40.0 [+40.0, +40.0]). It is lower with random subspace of rank 2 (−20.0 [−20.0, "
-        "−20.0]). No clear difference: SVD of rank 2 fitted on more sentences (0.0 [0.0, 0.0])."
+        "(+10.0 [+10.0, +10.0]) and SVD of rank 2 fitted on unseen depth itself (+5.0 [+5.0, +5.0], which has seen such "
+        "sentences). It is lower with random subspace of rank 2 (−20.0 [−20.0, −20.0]). No clear difference: SVD of rank 2 "
+        "fitted on more sentences (0.0 [0.0, 0.0]). Finer pictures gain, in points, +40.0 [+40.0, +40.0] with SVD of rank 4 "
+        "and +42.0 [+42.0, +42.0] with SVD of rank 6."
     )
     (ax,) = chapter.helps().axes
     assert [label.get_text() for label in ax.get_yticklabels()] == list(chapter.remedies)
     deep = marks(ax, chapter.study.task.look("unseen_depth").colour)
     assert deep == pytest.approx([at[s] for s in chapter.remedies.values()], abs=1e-6)
-    assert marks(ax, chapter.study.task.look("iid").colour) == pytest.approx([USUAL] * 6, abs=1e-6)
+    assert marks(ax, chapter.study.task.look("iid").colour) == pytest.approx([USUAL] * 7, abs=1e-6)
 
 
 def test_nothing_that_helps_is_said_to_help(planted):
     said = chapter_of(planted()).helps_text()
-    assert said.startswith("No other way to make the picture agrees clearly more often than SVD of rank 2 at unseen depth. No")
+    assert said.startswith("No other picture of the same size agrees clearly more often than SVD of rank 2 at unseen depth. No")
     assert flaw(said) is None
+
+
+def test_how_large_a_difference_can_be_told_is_half_of_what_intervals_are_wide(planted):
+    """Shifts by seed are on all splits and settings alike; so intervals of differences are made from agreement by seed."""
+    chapter = chapter_of(planted())
+    by_seed = np.array([0.5, 0.55, 0.6])
+    spread = {JOINT: by_seed[::-1], RANDOM: by_seed + 0.01, MORE: by_seed[[0, 2, 1]], ORACLE: by_seed, RANK_4: by_seed[::-1]}
+    chapter._agreement = lambda s: Estimate(spread.get(s, by_seed), None, 100)
+    halves = []
+    for s in (JOINT, RANDOM, MORE, ORACLE):
+        difference = spread[s] - by_seed
+        halves.append(stats.t.ppf(0.975, 2) * difference.std(ddof=1) / np.sqrt(3))
+    said = chapter.helps_text()
+    assert flaw(said) is None
+    assert f"(Half of the intervals reach at least {100 * np.median(halves):.1f} points to either side:" in said
+
+
+@pytest.mark.parametrize(
+    ("inside", "says"),
+    [(0.9, "a gap of 20.0 [...] points is left."), (0.6, "it agrees more often, by 10.0 [...] points."), (None, "")],
+)
+def test_the_headline_has_the_gap_at_equal_length_and_depth(planted, inside, says):
+    """Depths that only one of the splits has do not count, nor does how often each occurs in distribution."""
+    agreement = {(SVD, "unseen_depth"): {"": 0.0, "1": 0.7, "2": 0.75, "5": 0.1}}
+    counts = {"iid_matched": {"": 0, "3": 10}, "unseen_depth": {"": 0, "1": 10, "2": 10, "5": 30}}
+    if inside is not None:
+        agreement[SVD, "iid_matched"] = by_depth(inside, inside + 0.05, 0.1)
+        counts["iid_matched"] |= {"1": 30, "2": 10}
+    said = chapter_of(planted(agreement, counts)).headline()
+    assert flaw(said) is None
+    assert re.findall(r"([\d.]+) % \[", said) == ["95.0", "35.0"]
+    alike = " Against sentences in distribution that are as long, and brackets that are as deep, "
+    assert re.sub(r"\[.*?\]", "[...]", said.partition(alike)[2]) == says
 
 
 def test_the_gap_is_told_with_those_of_the_next_ranks(planted):

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from chapters import line, marks, panel
+from chapters import line, marks, panel, titles
 from planted import study
 from readable import flaw
 from scipy.stats import norm
@@ -101,12 +101,12 @@ def test_the_two_are_compared_level_by_level(planted):
     assert flaw(said) is None
     # The SVD keeps level - 0.1, k-means 0.31 + 1.5 (level - 0.5)
     side = r"(.*?) at (.*?)(?=;|\.$)"
-    parts = dict(re.findall(side, said.partition("at unseen depth ")[2].replace("; ", ";")))
-    assert re.findall(r"(\d+) % \(([\d.]+)", parts["the SVD keeps more"]) == [
-        ("50", "9.0"), ("55", "6.5"), ("60", "4.0"), ("65", "1.5"),
+    parts = dict(re.findall(side, said.partition("in points) ")[2].replace("; ", ";")))
+    assert re.findall(r"(\d+) % \(([−+\d.]+)", parts["the SVD keeps more"]) == [
+        ("50", "+9.0"), ("55", "+6.5"), ("60", "+4.0"), ("65", "+1.5"),
     ]  # fmt: skip
-    assert re.findall(r"(\d+) % \(([\d.]+)", parts[";k-means keeps more"]) == [
-        ("70", "1.0"), ("75", "3.5"), ("80", "6.0"), ("85", "8.5"), ("90", "11.0"),
+    assert re.findall(r"(\d+) % \(([−+\d.]+)", parts[";k-means keeps more"]) == [
+        ("70", "−1.0"), ("75", "−3.5"), ("80", "−6.0"), ("85", "−8.5"), ("90", "−11.0"),
     ]  # fmt: skip
     assert "neither" not in said
     assert re.search(r"they cannot be compared \(.*?\) at 95 % and 99 %\.$", said)
@@ -118,6 +118,7 @@ def test_a_family_of_one_cannot_be_compared(planted):
     said = chapter.comparison()
     assert flaw(said) is None
     assert "keeps" not in said
+    assert said.startswith("The SVD and k-means cannot be compared")
     assert not chapter._kept("weight_svd", "unseen_depth", 0.7).measured, "of which nothing was measured"
 
 
@@ -129,8 +130,7 @@ def test_figures_put_agreement_where_it_belongs(planted):
         "2", "4", "6", "", "", "4", "8", "", "", "",
     ]  # fmt: skip
     complexity = chapter.complexity()
-    titles = [ax.get_title("left") for ax in complexity.axes]
-    assert titles[2] == "unseen_depth:\nsame prediction as the model"
+    assert titles(complexity)[2] == "unseen_depth: same prediction as the model"
     assert line(complexity.axes[2], PROXIES["svd"].colour) == pytest.approx({2: 0.38, 4: 0.62, 6: 0.82}, abs=1e-5)
     assert line(complexity.axes[5], PROXIES["svd"].colour) == pytest.approx(dict.fromkeys((2, 4, 6), 0.5), abs=1e-5)
 
@@ -222,10 +222,9 @@ def test_one_basis_is_held_against_two_at_equal_rank(planted):
     assert table.loc["rank 2"].str.split(" ").str[0].tolist() == ["60.0", "50.0", "+10.0", "30.0", "40.0", "−10.0"]
     assert list(table.columns[:3]) == ["one basis, iid", "one each, iid", "difference, iid, points"]
     assert chapter.bases_text() == (
-        "At rank 2, compared with one basis for each, one for both agrees with the model more often in distribution (+10.0 "
-        "[+10.0, +10.0] points) and less often at unseen depth (−10.0 [−10.0, −10.0] points). At rank 4, compared with one "
-        "basis for each, one for both agrees with the model not clearly more or less often in distribution (0.0 [0.0, 0.0] "
-        "points) and more often at unseen depth (+5.0 [+5.0, +5.0] points)."
+        "One basis for both agrees with the model, against one for each (points), in distribution more often at rank 2 (+10.0 "
+        "[+10.0, +10.0]); not clearly more or less often at rank 4 (0.0 [0.0, 0.0]); and at unseen depth more often at rank 4 "
+        "(+5.0 [+5.0, +5.0]); less often at rank 2 (−10.0 [−10.0, −10.0])."
     )
 
 
@@ -266,12 +265,29 @@ def test_controls_take_away_what_they_match(planted):
     agreement = {(SVD, "iid"): 0.95, (SVD, "iid_matched"): rates, (SVD, "unseen_depth"): rates}
     chapter = planted(agreement, {"iid_matched": {"shallow": 3, "deep": 1}, "unseen_depth": {"shallow": 1, "deep": 3}})
     gaps = {name: gap.value for name, gap in chapter.controlled[SVD.phrase].items()}
-    expected = {"gap": 0.35, "length matched": 0.2, "length and distance matched": 0, "length and depth matched": 0}
+    expected = {"gap": 0.35, "length matched": 0.2, "length and distance matched": 0}
+    expected |= {"length matched on depths of both": 0.2, "length and depth matched": 0}
     assert gaps == pytest.approx(expected, abs=1e-6)
+    assert list(gaps) == list(expected), "what matching by depth starts from stands before it"
     assert chapter.controls().loc[SVD.phrase, "gap"] == "35.0 [35.0, 35.0]"
     nothing_shared = planted({}, {"iid_matched": {"shallow": 4, "deep": 0}, "unseen_depth": {"shallow": 0, "deep": 4}})
     matched = nothing_shared.controls().loc[SVD.phrase]
-    assert matched.tolist() == ["0.0 [0.0, 0.0]", "0.0 [0.0, 0.0]", "not measured", "not measured"]
+    assert matched.tolist() == ["0.0 [0.0, 0.0]", "0.0 [0.0, 0.0]", *["not measured"] * 3]
+
+
+@pytest.mark.parametrize(
+    ("fewest", "deep", "kept"), [(120, (1, 6), True), (121, (1, 6), False), (121, (6, 1), False), (20, (0, 6), False)]
+)
+def test_a_depth_that_only_one_split_has_is_no_depth_of_both(planted, monkeypatch, fewest, deep, kept):
+    """As when depths are matched: with too few brackets, all seeds together (120 of one depth), a depth is not there."""
+    monkeypatch.setattr("lib.tasks.dyck.clustering.FEWEST", fewest)
+    agreement = {(SVD, "iid_matched"): {"shallow": 0.9, "deep": 0.6}, (SVD, "unseen_depth"): {"shallow": 0.8, "deep": 0.2}}
+    counts = {split: {"shallow": 2, "deep": n} for split, n in zip(("iid_matched", "unseen_depth"), deep, strict=True)}
+    gaps = planted(agreement, counts).controlled[SVD.phrase]
+    inside, outside = (2 * 0.9 + deep[0] * 0.6) / (2 + deep[0]), (2 * 0.8 + deep[1] * 0.2) / (2 + deep[1])
+    assert gaps["length matched"].value == pytest.approx(inside - outside, abs=1e-5)
+    assert gaps["length matched on depths of both"].value == pytest.approx(inside - outside if kept else 0.1, abs=1e-5)
+    assert gaps["length and depth matched"].value == pytest.approx((0.1 + 3 * 0.4) / 4 if kept else 0.1, abs=1e-5)
 
 
 def test_the_svd_is_held_against_random_subspaces_of_its_rank(planted):
@@ -308,7 +324,7 @@ def test_what_is_dropped_goes_with_disagreement_or_not(planted, seeds):
     found = line(panel(chapter.unexplained(bins=2), SVD.label), chapter.study.task.look("iid").colour)
     halves = [range(4), range(4, 8)]
     expected = [sum((0.3 + 0.05 * i) * (1 + i) for i in half) / sum(1 + i for i in half) for half in halves]
-    assert list(found) == pytest.approx([0.115, 0.155])
+    assert list(found) == pytest.approx([11.5, 15.5])
     assert list(found.values()) == pytest.approx(expected)
 
 

@@ -212,7 +212,12 @@ def test_a_sentence_is_compared_with_and_without_the_proxy(run):
     compared = compare_sentence(run, sentence, ONE_HOT)
     assert compared.closers == np.flatnonzero(sentence.opener[0] >= 0).tolist()
     right = [compared.probabilities["proxy"][p - 1, sentence.tokens[0, p] - FIRST_BRACKET - 3] for p in compared.closers]
-    assert compared.hardest() == compared.closers[int(np.argmin(right))]
+    of_type = {p: int(sentence.tokens[0, p] - FIRST_BRACKET - 3) for p in compared.closers}
+    best = {who: of.argmax(-1) for who, of in compared.probabilities.items()}
+    parted = [p for p, of in of_type.items() if best["model"][p - 1] == of and best["proxy"][p - 1] != of]
+    assert compared.parted == parted
+    among = [p in parted or not parted for p in compared.closers]
+    assert compared.hardest() == compared.closers[int(np.argmin(np.where(among, right, 2)))]
     rows = {
         name: [row[row > 0] for row in patterns.reshape(-1, patterns.shape[-1])] for name, patterns in compared.patterns.items()
     }

@@ -25,12 +25,12 @@ from plugins import plugins_forgotten
 from torch import Tensor
 
 from lib import book, presets
+from lib.chapters.scorecard import Scorecard
 from lib.cli import main
 from lib.experiment import simplifications_of
 from lib.measuring.measures import MEASURES
 from lib.models.base import Capture, attend_as_usual
 from lib.proxies import MODEL, PROXIES, TRAINING, Fitter, Simplification
-from lib.scorecard import Scorecard
 from lib.split import Sequences
 from lib.studies import Study
 from lib.tasks import TASKS

@@ -94,9 +94,31 @@ def test_shares_have_an_axis_in_per_cent_from_nothing_to_all():
     assert isinstance(ax.yaxis.get_major_formatter(), PercentFormatter)
     assert ax.yaxis.get_major_formatter()(0.5) == "50%"
     assert ax.get_ylim() == (0, 1.04)
-    (other, _) = panels(curves(CURVES, LOOKS, **AXES, note=NOTE, percent=False)).values()
-    assert not isinstance(other.yaxis.get_major_formatter(), PercentFormatter)
-    assert other.get_ylim()[0] == 0
+    half = CURVES.assign(**{name: CURVES[name] / 2 for name in ("value", "low", "high")})
+    part = panels(curves(half, LOOKS, **AXES, note=NOTE, whole=False)).values()
+    assert len({ax.get_ylim() for ax in part}) == 1, "panels have the same axis"
+    low, high = next(iter(part)).get_ylim()
+    assert low == 0
+    assert 0.35 < high < 0.6, "as high as the highest needs, not all"
+
+
+def test_what_is_no_share_has_an_axis_of_its_own():
+    table = pd.concat([CURVES.assign(panel="a\nshare"), CURVES.assign(panel="a\nbits", value=CURVES["value"] * 5)])
+    table = pd.concat([table, table.assign(panel=[f"b{name[1:]}" for name in table["panel"]], value=table["value"] / 2)])
+    found = panels(curves(table, LOOKS, **AXES, note=NOTE, plain="bits", columns=2))
+    assert list(found) == ["a\nshare", "a\nbits", "b\nshare", "b\nbits"]
+    for name, ax in found.items():
+        shares = name.endswith("share")
+        assert isinstance(ax.yaxis.get_major_formatter(), PercentFormatter) == shares
+        assert (ax.get_ylim() == (0, 1.04)) == shares
+        assert ax.yaxis.get_tick_params()["labelleft"]
+    assert found["a\nbits"].get_ylim() == found["b\nbits"].get_ylim()
+    assert found["a\nbits"].get_ylim()[1] > 4.5
+
+
+def test_ticks_are_labelled_once_in_a_row_of_panels_with_the_same_axis():
+    one, two = panels(curves(CURVES, LOOKS, **AXES, note=NOTE)).values()
+    assert [ax.yaxis.get_tick_params()["labelleft"] for ax in (one, two)] == [True, False]
 
 
 def test_a_logarithmic_axis_has_its_ticks_where_something_was_measured():
@@ -124,11 +146,23 @@ def test_a_range_is_shaded_behind_the_curves():
         assert shaded.get_zorder() < min(line.get_zorder() for line in ax.lines)
 
 
+def test_the_edge_of_a_shaded_range_is_marked_and_both_sides_are_named():
+    figure = curves(CURVES, LOOKS, **AXES, note=NOTE, shaded=(0.5, 3.5), sides=("in", "out"))
+    figure.canvas.draw()
+    for ax in panels(figure).values():
+        assert [line.get_xdata() for line in ax.lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
+        within, beyond = (text.get_window_extent() for text in ax.texts)
+        assert [text.get_text() for text in ax.texts] == ["in", "out"]
+        edge, top = ax.transData.transform((3.5, 1.0))
+        assert within.x1 < edge < beyond.x0
+        assert top < within.y0 < within.y1 < ax.bbox.y1, "above all that may be drawn"
+
+
 @pytest.mark.parametrize("shares", [{1: 0.1, 2: 0.4, 3: 0.2}, {1: 0.01, 2: 0.04, 3: 0.02}])
 def test_shares_are_bars_at_the_foot_the_largest_a_sixth_high(shares):
     for ax in panels(curves(CURVES, LOOKS, **AXES, note=NOTE, shares=shares)).values():
         bars = {bar.get_x() + bar.get_width() / 2: bar.get_height() for bar in ax.patches}
-        assert bars == pytest.approx({1: 1 / 24, 2: 1 / 6, 3: 1 / 12})
+        assert bars == pytest.approx({1: 1.04 / 24, 2: 1.04 / 6, 3: 1.04 / 12})
         assert {bar.get_y() for bar in ax.patches} == {0}
         assert all(tick == round(tick) for tick in ax.get_xticks()), "what is counted has no halves"
         assert ax.get_ylim() == (0, 1.04)
@@ -266,6 +300,15 @@ def test_points_are_coloured_on_a_scale():
     assert level.get_ydata() == [0, 0]
 
 
+def test_what_is_counted_across_has_no_fractions():
+    layers = SCATTER.assign(x=[0.1, 0.9, 1.2])
+    for ax in panels(scatter(layers, **AXES, note=NOTE, looks=LOOKS, integers=True)).values():
+        assert all(tick == round(tick) for tick in ax.get_xticks())
+    counted = CURVES.assign(x=[1, 2, 1, 1, 3])
+    for ax in panels(curves(counted, LOOKS, **AXES, note=NOTE)).values():
+        assert all(tick == round(tick) for tick in ax.get_xticks())
+
+
 def test_or_they_look_as_their_series_does():
     figure = scatter(SCATTER, **AXES, note=NOTE, looks=LOOKS)
     one, two = panels(figure).values()
@@ -295,7 +338,7 @@ def test_a_diagonal_is_where_shares_are_equal():
 
 TABLES: dict[str, tuple[Callable, pd.DataFrame]] = {
     "curves": (lambda table: curves(table, LOOKS, **AXES, note=NOTE), CURVES),
-    "curves, logarithmic": (lambda table: curves(table, LOOKS, **AXES, note=NOTE, log=True, percent=False), CURVES),
+    "curves, logarithmic": (lambda table: curves(table, LOOKS, **AXES, note=NOTE, log=True, whole=False), CURVES),
     "forest": (lambda table: forest(table, LOOKS, x="across", note=NOTE), FOREST),
     "crosses": (lambda table: crosses(table, LOOKS, **AXES, note=NOTE), CROSSES),
     "heat": (lambda table: heat(table, **AXES, note=NOTE), HEAT),
@@ -338,3 +381,66 @@ def test_panels_are_set_in_rows(count, shape):
     figure = curves(table, LOOKS, **AXES, note=NOTE, columns=3)
     assert figure.axes[0].get_gridspec().get_geometry() == shape
     assert len(panels(figure)) == count
+
+
+def far_apart(table: pd.DataFrame) -> pd.DataFrame:
+    """The same marks in panels of which each next has greater numbers."""
+    shares = table.get("value", pd.Series([2.0])).abs().max() <= 1
+    numbers = [name for name in ("x", "y", "value", "low", "high", "x_low", "x_high") if name in table]
+    panels = []
+    for i, scale in enumerate((0.1, 0.4, 1.0) if shares else (1, 20, 400)):
+        scaled = table[numbers] * scale
+        panels.append(table.assign(panel=f"panel {i}", **{name: scaled[name] for name in numbers if name != "x" or not shares}))
+    return pd.concat(panels)
+
+
+DRAWN_POINTS = {
+    **{name: TABLES[name] for name in ("curves", "curves, shaded", "crosses", "scatter", "scatter by series")},
+    "curves, part": (lambda table: curves(table, LOOKS, **AXES, note=NOTE, whole=False), CURVES),
+    "curves, plain": (lambda table: curves(table, LOOKS, **AXES, note=NOTE, plain="", columns=2), CURVES),
+    "curves, plain and high": (
+        lambda table: curves(table, LOOKS, **AXES, note=NOTE, plain="", log=True),
+        CURVES.assign(value=CURVES["value"] * 3, high=CURVES["high"] * 3),
+    ),
+    "forest": (
+        lambda table: forest(table, LOOKS, x="across", note=NOTE, percent=False),
+        FOREST.assign(value=FOREST["value"] * 9, low=FOREST["low"] * 9, high=FOREST["high"] * 9),
+    ),
+}
+
+
+@pytest.mark.parametrize(("plot", "table"), DRAWN_POINTS.values(), ids=list(DRAWN_POINTS))
+def test_every_point_lies_inside_its_axes(plot, table):
+    figure = plot(far_apart(table))
+    figure.canvas.draw()
+    assert len(panels(figure)) == 3
+    for name, ax in panels(figure).items():
+        lines = [ax.transData.transform(line.get_xydata()) for line in ax.lines if line.get_transform() == ax.transData]
+        drawn = [collection.get_offsets() for collection in ax.collections if len(collection.get_offsets()) > 1]
+        at = np.concatenate([*lines, *(ax.transData.transform(offsets) for offsets in drawn)])
+        assert len(at), name
+        (left, bottom), (right, top) = ax.bbox.min - 1, ax.bbox.max + 1
+        assert ((at >= (left, bottom)) & (at <= (right, top))).all(), name
+
+
+TITLES = ["queries, unseen_depth", "SVD of the weights:\ndivergence of attention (bits)", "one", "k-means, 256 clusters " * 2]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize(("plot", "table"), TABLES.values(), ids=list(TABLES))
+def test_titles_do_not_run_into_each_other(plot, table, times):
+    table = pd.concat([table.assign(panel=f"{title}{' ' * again}") for title in TITLES for again in range(times)])
+    figure = plot(table)
+    figure.canvas.draw()
+    boxes = [ax._left_title.get_window_extent() for ax in figure.axes if ax.get_title("left")]
+    assert len(boxes) == len(set(table["panel"]))
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+    shown = " ".join(ax.get_title("left") for ax in figure.axes)
+    assert " ".join(shown.split()).count("divergence of attention (bits)") == times, "nothing is cut off"
+    assert len({ax._left_title.get_fontsize() for ax in figure.axes if ax.get_title("left")}) == 1
+
+
+def test_short_titles_stay_as_they_are():
+    (one, two) = panels(curves(CURVES, LOOKS, **AXES, note=NOTE)).values()
+    assert [ax._left_title.get_fontsize() for ax in (one, two)] == [10.5, 10.5]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import spearmanr, ttest_1samp
+from scipy.stats import norm, spearmanr, ttest_1samp
 
 from lib.errors import InputError
 from lib.measuring.estimates import Estimates
@@ -113,6 +113,42 @@ def test_what_is_not_linear_in_means_is_as_wide_on_either_side_as_its_draws_are(
     assert ratio.value - low == pytest.approx(high - ratio.value)
     over_seeds = np.diff(ttest_1samp(ratio.by_seed, 0).confidence_interval(0.95))[0] / 2
     assert high - ratio.value > over_seeds
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.99, 1 - 0.05 / 12])
+def test_the_interval_over_seeds_follows_the_confidence(confidence):
+    of = Estimate(np.array([0.5, 0.6, 0.9]))
+    low, high = ttest_1samp(of.by_seed, 0).confidence_interval(confidence)
+    assert of.interval_at(confidence) == pytest.approx((low, high))
+    assert of.interval == of.interval_at(0.95)
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.99, 1 - 0.05 / 12])
+def test_the_interval_over_sequences_follows_the_confidence(confidence):
+    drawn = np.random.default_rng(40).gamma(4, 0.1, 4_000)  # not symmetric
+    alone = Estimate(np.array([0.4]), drawn)
+    tail = (1 - confidence) / 2
+    assert alone.interval_at(confidence) == pytest.approx(tuple(np.quantile(drawn, [tail, 1 - tail])))
+    several = Estimate(np.array([0.3, 0.4, 0.5]), drawn)
+    low, middle, high = np.quantile(drawn, [tail, 0.5, 1 - tail])
+    over_seeds = np.diff(ttest_1samp(several.by_seed, 0).confidence_interval(confidence))[0] / 2
+    expected = 0.4 - np.hypot(over_seeds, middle - low), 0.4 + np.hypot(over_seeds, high - middle)
+    assert several.interval_at(confidence) == pytest.approx(expected)
+
+
+def test_beyond_its_draws_an_interval_goes_on_as_a_normal_distribution_does():
+    """No quantile of 200 draws is further out than the last one: at a tail of 1 in 20,000 it would be too narrow."""
+    drawn = norm.ppf(np.linspace(0, 1, 202)[1:-1])
+    low, high = Estimate(np.array([0.0]), drawn).interval_at(0.9999)
+    assert (low, high) == pytest.approx((-norm.ppf(0.99995), norm.ppf(0.99995)), rel=0.1)
+    assert high > 1.3 * drawn.max()
+    widths = [width_at(Estimate(np.array([0.0]), drawn), c) for c in (0.5, 0.9, 0.95, 0.97, 0.98, 0.985, 0.99, 0.999, 0.9999)]
+    assert widths == sorted(widths), "and nowhere does it become narrower"
+
+
+def width_at(of: Estimate, confidence: float) -> float:
+    low, high = of.interval_at(confidence)
+    return high - low
 
 
 def test_every_seed_counts_the_same():
@@ -743,4 +779,5 @@ def test_a_share_of_sums_has_the_interval_of_a_plain_bootstrap():
 
 def test_what_was_not_measured_has_no_interval():
     assert np.isnan(nothing().interval).all()
+    assert np.isnan(nothing().interval_at(0.99)).all()
     assert not apart(nothing())

@@ -203,28 +203,49 @@ def test_attention_on_the_right_bracket():
 
 SAID = {
     "above": "the SVD keeps more at ", "below": "k-means keeps more at ", "around zero": "neither keeps clearly more at ",
-    "not measured": "they cannot be compared (not every seed has settings on either side of that level of both) at ",
+    "not measured": "they cannot be compared (not every seed has settings of both on either side of that level) at ",
 }  # fmt: skip
+BEGINS = (
+    "Where the SVD and k-means agree with the model equally often in distribution, at unseen depth (differences: SVD less "
+    "k-means, in points) "
+)
 
 
-@pytest.mark.parametrize(("outcome", "says"), SAID.items())
-def test_svd_against_clustering_at_one_level(outcome, says):
-    size = {"above": " (15.0 [5.0, 25.0] points)", "below": " (20.0 [10.0, 30.0] points)"}
-    size |= {"around zero": " (−10.0 [−30.0, +10.0] points)", "not measured": ""}
+@pytest.mark.parametrize("outcome", ["above", "below", "around zero"])
+def test_svd_against_clustering_at_one_level(outcome):
+    size = {"above": "+15.0 [+5.0, +25.0]", "below": "−20.0 [−30.0, −10.0]", "around zero": "−10.0 [−30.0, +10.0]"}
     said = dyck.comparison_sentence({0.55: OUTCOMES[outcome]})
-    begins = "Where both agree with the model equally often in distribution, at unseen depth "
-    assert said == f"{begins}{says}55 %{size[outcome]}."
+    assert said == f"{BEGINS}{SAID[outcome]}55 % ({size[outcome]})."
+
+
+@pytest.mark.parametrize(
+    ("levels", "where"),
+    [((0.5,), "that level: 50 %"), ((0.5, 0.55), "that level: 50 % and 55 %"), ((), "any level")],
+)
+def test_where_the_two_can_be_compared_nowhere_there_are_no_differences(levels, where):
+    said = dyck.comparison_sentence(dict.fromkeys(levels, nothing()))
+    assert flaw(said) is None
+    assert said == (
+        "The SVD and k-means cannot be compared where they agree with the model equally often (not every seed has settings of "
+        f"both on either side of {where})."
+    )
 
 
 def test_svd_against_clustering_level_by_level():
     for of in every(OUTCOMES, FEW, FEW):
-        said = dyck.comparison_sentence(dict(zip((0.5, 0.95, 0.99), of, strict=True)))
+        differences = dict(zip((0.5, 0.95, 0.99), of, strict=True))
+        said = dyck.comparison_sentence(differences)
         assert flaw(said) is None, said
+        assert ("differences" in said) == any(difference.measured for difference in of)
+        if "differences" not in said:
+            continue
+        assert said.startswith(BEGINS)
         where = {name: " ".join(re.findall(rf"{re.escape(says)}([^;]*)", said)) for name, says in SAID.items()}
-        for level, difference in zip(("50 %", "95 %", "99 %"), of, strict=True):
+        for level, difference in differences.items():
             low, high = difference.interval
             side = "above" if low > 0 else "below" if high < 0 else "around zero" if difference.measured else "not measured"
-            assert [name for name, levels in where.items() if level in levels] == [side]
+            shown = f"{100 * level:.0f} %" + f" ({prose.points(difference, sign=True)})" * difference.measured
+            assert [name for name, levels in where.items() if shown in levels] == [side]
 
 
 def test_families_off_the_line():
@@ -243,23 +264,33 @@ def test_families_off_the_line():
     assert dyck.line_sentence({}).startswith("Too few settings")
 
 
-WORDS = ("not clearly more or less often", "more often", "less often")
-
-
 def test_one_basis_or_two():
-    for inside, outside in every(OUTCOMES, OUTCOMES):
-        said = dyck.bases_sentence(4, inside, outside)
-        if not (inside.measured and outside.measured):
+    """Rank by rank, in distribution and at unseen depth."""
+    words = {"more often": "above", "less often": "below", "not clearly more or less often": "around zero"}
+    for a, b, c in every(OUTCOMES, FEW, FEW):
+        gains = {2: (a, b), 4: (c, a)}
+        said = dyck.bases_sentence(gains)
+        if not any(gain.measured for pair in gains.values() for gain in pair):
             assert said == ""
             continue
         assert flaw(said) is None, said
-        words = []
-        for of in (inside, outside):
-            low, high = of.interval
-            words.append(WORDS[1] if low > 0 else WORDS[2] if high < 0 else WORDS[0])
-        pair = [prose.points(of, sign=True) for of in (inside, outside)]
-        agrees = f"agrees with the model {words[0]} in distribution ({pair[0]} points)"
-        assert said.endswith(f"{agrees} and {words[1]} at unseen depth ({pair[1]} points).")
+        assert said.startswith("One basis for both agrees with the model, against one for each (points), ")
+        told = said.removesuffix(".").partition("(points), ")[2]
+        before, found, deep = told.partition("at unseen depth ")
+        parts = (before.removesuffix("; and ").removeprefix("in distribution "), deep)
+        for i, part in enumerate(parts):
+            pair = {rank: gain[i] for rank, gain in gains.items() if gain[i].measured}
+            assert bool(part) == bool(pair)
+            sides = dict(piece.split(" at rank", 1) for piece in part.split("; ") if piece)
+            listed = {"above": [], "below": [], "around zero": []}
+            for rank, gain in pair.items():
+                low, high = gain.interval
+                side = "above" if low > 0 else "below" if high < 0 else "around zero"
+                listed[side].append(f"{rank} ({prose.points(gain, sign=True)})")
+            expected = {side: f"{'s' * (len(of) > 1)} {' and '.join(of)}" for side, of in listed.items() if of}
+            assert {words[word]: of for word, of in sides.items()} == expected
+        assert bool(found) == bool(parts[1])
+    assert dyck.bases_sentence({}) == ""
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
@@ -354,8 +385,52 @@ def test_parts_of_a_gap():
         if not all(part.measured for part in of):
             assert said == "The gap of SVD of rank 4 at unseen depth could not be taken apart."
             continue
-        numbers = re.findall(r"is (.*?) points: (.*?) from the mix .*?, (.*?) from agreement .*?, and (.*?) from levels", said)
-        assert numbers == [tuple(map(prose.points, (parts.gap, *of)))]
+        found = re.fullmatch(
+            r"The gap of SVD of rank 4 at unseen depth is (.*?) points\. Levels that .*? make (.*?) of them, the levels of "
+            r"training (.*?): (.*?) from the mix of depths \(.*?\) and (.*?) from agreement on the same levels(.*)\.",
+            said,
+        ).groups()
+        mix, within, beyond = of
+        assert found[:5] == tuple(map(prose.points, (mix + within + beyond, beyond, mix + within, mix, within)))
+        decided = tuple(part.interval[0] > 0 or part.interval[1] < 0 for part in (mix, within))
+        assert found[5] == UNDIVIDED[decided]
+
+
+UNDIVIDED = {
+    (True, True): "",
+    (True, False): ", of which only the first can be told from none",
+    (False, True): ", of which only the second can be told from none",
+    (False, False): ", neither of which can be told from none",
+}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "says"),
+    [
+        ("above", "a gap of 15.0 [5.0, 25.0] points is left."),
+        ("below", "it agrees more often, by 20.0 [10.0, 30.0] points."),
+        ("around zero", "no gap can be told (−10.0 [−30.0, 10.0] points)."),
+        ("zero", "no gap can be told (0.0 [0.0, 0.0] points)."),
+        ("rounds to zero", "it agrees more often, by 0.0 [0.0, 0.0] points."),
+        ("one seed", "a gap of 15.0 [5.0, 25.0] points is left."),
+        ("two of three seeds", "a gap of 15.0 [13.7, 16.3] points is left."),
+        ("one of three seeds", "no gap can be told (20.0 points)."),
+        ("hardly anything drawn", "a gap of 20.0 [20.0, 20.0] points is left."),
+        ("not measured", ""),
+    ],
+)
+def test_what_is_left_of_a_gap_at_equal_length_and_depth(outcome, says):
+    said = dyck.matched_sentence(OUTCOMES[outcome])
+    assert said == "" or flaw(said) is None
+    alike = "Against sentences in distribution that are as long, and brackets that are as deep, "
+    assert said == (alike + says if says else "")
+
+
+def test_every_outcome_of_a_gap_at_equal_depth_is_told():
+    tested = {
+        outcome for mark in test_what_is_left_of_a_gap_at_equal_length_and_depth.pytestmark for outcome, _ in mark.args[1]
+    }
+    assert tested == {*OUTCOMES}
 
 
 def test_how_rare_deep_brackets_are():
@@ -393,13 +468,22 @@ def test_where_attention_goes_wrong():
 
 
 def test_what_helps():
-    for pair in every(OUTCOMES, OUTCOMES):
+    for *pair, rank in every(OUTCOMES, OUTCOMES, OUTCOMES):
         gains = dict(zip(("joint SVD of rank 4", "SVD of rank 4 fitted on more"), pair, strict=True))
-        said = dyck.helps_sentence("SVD of rank 4", gains, {"joint SVD of rank 4"})
+        said = dyck.helps_sentence("SVD of rank 4", gains, {"SVD of rank 8": rank}, {"joint SVD of rank 4"})
+        finer = f", in points, {prose.points(rank, sign=True)} with SVD of rank 8."
         if not any(gain.measured for gain in pair):
-            assert said == ""
+            expected = f"Finer pictures gain at unseen depth against SVD of rank 4{finer}" if rank.measured else ""
+            assert said == expected
             continue
         assert flaw(said) is None, said
+        said, found, more = said.partition(" Finer pictures gain")
+        assert (bool(found), more) == (rank.measured, finer if rank.measured else "")
+        said, found, resolution = said.partition(" (Half of the intervals reach at least ")
+        halves = [(high - low) / 2 for low, high in (gain.interval for gain in pair) if not np.isnan(low)]
+        half = f"{100 * np.median(halves):.1f}" if halves else "0.0"
+        assert resolution == (f"{half} points to either side: smaller differences cannot be told.)" if half != "0.0" else "")
+        assert bool(found) == bool(resolution)
         higher = re.search(r"is higher by so many points with (.*?)\.( It| No|$)", said)
         lower, unclear = re.search(r"It is lower with (.*?)\.( No|$)", said), re.search(r"No clear difference: (.*)\.$", said)
         for label, gain in gains.items():
@@ -408,8 +492,20 @@ def test_what_helps():
             assert [bool(part) and f"{label} (" in part[1] for part in (higher, lower, unclear)] == sides
             seen = ", which has seen such sentences" if label.startswith("joint") else ""
             assert not gain.measured or f"{label} ({prose.points(gain, sign=True)}{seen})" in said
-        assert ("No other way to make the picture" in said) == (higher is None)
-    assert dyck.helps_sentence("SVD of rank 4", {}, set()) == ""
+        assert said.startswith("No other picture of the same size agrees clearly more often than SVD") == (higher is None)
+    assert dyck.helps_sentence("SVD of rank 4", {}, {}, set()) == ""
+
+
+def test_several_finer_pictures_are_named_but_for_those_that_were_not_measured():
+    finer = {"SVD of rank 8": ABOVE, "SVD of rank 12": nothing(), "SVD of rank 16": BELOW}
+    said = dyck.helps_sentence("SVD of rank 4", {"joint SVD of rank 4": AROUND}, finer, set())
+    assert flaw(said) is None
+    assert said == (
+        "No other picture of the same size agrees clearly more often than SVD of rank 4 at unseen depth. No clear difference: "
+        "joint SVD of rank 4 (−10.0 [−30.0, +10.0]). (Half of the intervals reach at least 20.0 points to either side: smaller "
+        "differences cannot be told.) Finer pictures gain, in points, +15.0 [+5.0, +25.0] with SVD of rank 8 and −20.0 [−30.0, "
+        "−10.0] with SVD of rank 16."
+    )
 
 
 # Code
@@ -485,28 +581,56 @@ def test_words_at_equal_agreement():
 
 
 @pytest.mark.parametrize(
-    ("pairs", "error", "verdict", "baseline"),
+    ("outcome", "says"),
     [
-        ([(0.05, 0.06)], "1.0", "closer than", "6.0"),
-        ([(-0.05, 0.06)], "11.0", "further off than", "6.0"),
-        ([(0.12, 0.06)], "6.0", "as far off as", "6.0"),
-        ([(0.05, 0.06), (0.05, 0.02)], "2.0", "closer than", "4.0"),
-        ([(0.01, 0.0), (0.0, -0.01)], "1.0", "further off than", "0.5"),
-        ([(0.06, 0.06001)], "0.0", "closer than", "6.0"),
-        ([(1e-5, 2e-5)], "0.0", "as far off as", "0.0"),
+        ("above", ""),
+        ("below", "less often than a 6-gram model that was counted on all training text (−20.0 [−30.0, −10.0] points; the "
+         "model made 2.5 passes over it): a demonstration."),
+        ("around zero", "(−10.0 [−30.0, +10.0] points)."),
+        ("zero", "(0.0 [0.0, 0.0] points)."),
+        ("one seed", ""),
+        ("one of three seeds", "(+20.0 points)."),
+        ("not measured", ""),
     ],
+)  # fmt: skip
+def test_a_model_that_is_no_better_than_local_statistics_is_called_weak(outcome, says):
+    said = code.weak_sentence(OUTCOMES[outcome], 2.46)
+    assert said.endswith(says)
+    assert bool(said) == bool(says)
+    assert said == "" or flaw(said) is None
+    unclear = bool(said) and outcome != "below"
+    assert said.startswith("That this model is right more often than a 6-gram model is not clear (") == unclear
+
+
+@pytest.mark.parametrize(
+    ("passes", "says"), [(0.01, "fewer than 0.1"), (0.05, "0.1"), (0.94, "0.9"), (12.0, "12.0"), (123.4, "123.4")]
 )
-def test_what_was_foreseen(pairs, error, verdict, baseline):
-    said = code.foreseen_sentence("mix", [tuple(Estimate(np.array([value] * 3)) for value in pair) for pair in pairs])
-    assert flaw(said) is None, said
-    assert "the mix foresees the mean gap to other languages with" in said
-    assert f"with an error of {error} points on average over proxies, which is {verdict} expecting no gap ({baseline})." in said
+def test_passes_over_the_training_text_are_never_none(passes, says):
+    assert f"the model made {says} passes over it" in code.weak_sentence(BELOW, passes)
 
 
-def test_where_nothing_could_be_foreseen_it_is_said():
-    said = code.foreseen_sentence("mix", [])
-    assert said.startswith("Nothing could be foreseen")
-    assert flaw(said) is None
+def test_every_outcome_of_a_weak_model_reads_well():
+    for of in OUTCOMES.values():
+        said = code.weak_sentence(of, 1.0)
+        low, high = of.interval
+        assert (flaw(said) is None) if said else (low > 0 or not of.measured)
+        assert ("a demonstration" in said) == (high < 0)
+
+
+def test_what_was_foreseen():
+    for errors in every(SHARES, OUTCOMES):
+        known = {name: error for name, error in zip(("unchanged", "margin"), errors, strict=True) if error.measured}
+        for lost in ([], ["SVD of rank 2"], ["SVD of rank 2", "one-hot"]):
+            said = code.foreseen_sentence(known, "margin", lost)
+            assert flaw(said) is None, said
+            if not known:
+                assert said == "Nothing could be foreseen: too few characters were predicted."
+                continue
+            listed = " and ".join(f"{prose.points(error)} by {name}" for name, error in known.items())
+            assert f"in points, mean over proxies: {listed} (`unchanged` expects no gap)." in said
+            further = {0: "", 1: " The margin is further off than that for SVD of rank 2."}
+            further[2] = " The margin is further off than that for SVD of rank 2 and one-hot."
+            assert said.partition("expects no gap).")[2] == further[len(lost)]
 
 
 @pytest.mark.parametrize("module", [dyck, code])
@@ -515,8 +639,9 @@ def test_every_sentence_is_tested_here(module):
         dyck.learned, dyck.gap_sentence, dyck.better_sentence, dyck.attention_sentence, dyck.comparison_sentence,
         dyck.dropped_sentence, dyck.controls_sentence, dyck.line_sentence, dyck.bases_sentence, dyck.oracle_sentence,
         dyck.occurrence_sentence, dyck.boundary_sentence, dyck.decomposition_sentence, dyck.misses_sentence,
-        dyck.helps_sentence, code.learned, code.faithful_sentence, code.domain_sentence, code.words_sentence,
-        code.margins_sentence, code.equal_words_sentence, code.foreseen_sentence,
+        dyck.helps_sentence, dyck.matched_sentence, dyck._resolution, code.learned, code.faithful_sentence,
+        code.domain_sentence, code.words_sentence, code.margins_sentence, code.equal_words_sentence, code.weak_sentence,
+        code.foreseen_sentence,
     ]  # fmt: skip
     defined = [of for of in vars(module).values() if callable(of) and getattr(of, "__module__", "") == module.__name__]
     assert defined

@@ -33,7 +33,7 @@ def test_every_claim_is_about_a_task_that_there_is():
         assert task_class(claim.task).kind == claim.task
         assert RULES.claim(claim.number) is claim
         assert not claim.text.endswith(".")
-        assert len({claim.word(verdict) for verdict in VERDICTS}) == len(VERDICTS)
+        assert len({RULES.word(claim, verdict) for verdict in VERDICTS}) == len(VERDICTS)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,7 @@ def test_every_claim_is_about_a_task_that_there_is():
             ('proxies = "no data"', 'proxies = "none"'), ["claims.3.proxies is 'none'", "no data"], id="no such proxies"
         ),
         pytest.param(('splits = ["unseen_depth"]', "splits = []"), ["claims.1.splits"], id="nowhere"),
+        pytest.param(("premise = 0.75", "premise = 75"), ["claims.1.premise is 75", "less than 1"], id="a premise in per cent"),
         pytest.param(("number = 2", "number = 1"), ["two claims have the number 1"], id="a number twice"),
         pytest.param(("[margins]", "[margins"), ["is not TOML"], id="not TOML"),
     ],
@@ -132,5 +133,37 @@ def test_at_the_margins_themselves(sign):
 
 def test_words_of_a_claim():
     better, usual = RULES.claim(3), RULES.claim(1)
-    assert [better.word(verdict) for verdict in VERDICTS] == ["better", "worse", EQUAL, UNDECIDED, NOT_APPLICABLE]
-    assert [usual.word(verdict) for verdict in VERDICTS] == ["gap", "closer", EQUAL, UNDECIDED, NOT_APPLICABLE]
+    within = f"within {100 * NEAR:g} points"
+    assert [RULES.word(better, verdict) for verdict in VERDICTS] == ["better", "worse", within, UNDECIDED, NOT_APPLICABLE]
+    assert [RULES.word(usual, verdict) for verdict in VERDICTS] == ["gap", "closer", within, UNDECIDED, NOT_APPLICABLE]
+
+
+@pytest.mark.parametrize(
+    ("margin", "says"), [(0.01, "within 1 point"), (0.02, "within 2 points"), (0.025, "within 2.5 points")]
+)
+def test_what_is_no_effect_is_called_by_the_margin(margin, says):
+    other = RULES.model_copy(update={"margins": RULES.margins.model_copy(update={"equal": margin})})
+    assert other.word(other.claims[0], EQUAL) == says
+
+
+@pytest.mark.parametrize(
+    ("effect", "verdict", "word"),
+    [
+        pytest.param(estimate(0.011, 0.019), GAP, "gap, small", id="counts, and is within the margin"),
+        pytest.param(estimate(0.011, 0.021), GAP, "gap", id="counts, and may be more"),
+        pytest.param(estimate(-0.019, -0.011), OPPOSITE, "closer, small", id="the same below"),
+        pytest.param(estimate(-0.021, -0.011), OPPOSITE, "closer", id="and more"),
+        pytest.param(estimate(-0.001, 0.001), EQUAL, "within 2 points", id="no effect is not a small one"),
+        pytest.param(estimate(0.011, 0.019, seeds=2), UNDECIDED, UNDECIDED, id="two seeds"),
+    ],
+)
+def test_an_effect_that_counts_and_is_near_zero_is_called_small(effect, verdict, word):
+    assert RULES.verdict(effect) == verdict
+    assert RULES.word(RULES.claim(1), verdict, effect) == word
+
+
+def test_a_verdict_at_another_confidence():
+    assert RULES.verdict(estimate(0.05, 0.15), 0.99) == UNDECIDED
+    assert RULES.verdict(estimate(0.09, 0.11), 0.99) == GAP
+    assert RULES.verdict(estimate(-0.015, 0.015), 0.99) == UNDECIDED
+    assert RULES.verdict(estimate(-0.05, 0.06), 0.5) == EQUAL

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
+from html import escape
 
 import pandas as pd
 
 from lib import prose
-from lib.claims import Cell
+from lib.answers import answer, shared_reason
+from lib.claims import Cell, applying, confirmed
+from lib.matrices import label
 from lib.prose import percent
 from lib.proxies import MODEL
-from lib.rules import EQUAL, GAP, NOT_APPLICABLE, OPPOSITE, RULES, UNDECIDED
+from lib.rules import GAP, RULES, UNDECIDED, Claim
 from lib.studies import Study
 
 DEVIATIONS = {  # what is compared: (in the paper, where its value stands here)
@@ -28,6 +31,26 @@ DEVIATIONS = {  # what is compared: (in the paper, where its value stands here)
 }
 
 
+# Cells of these tables wrap, whatever the style of the page; where it is narrow, what stands side by side stands below.
+_STYLE = """<style>
+.beside { line-height: 1.4; }
+.beside > section { border-top: 1px solid #767676; padding: 0.6em 0; }
+.beside p { margin: 0 0 0.4em; font-weight: 600; }
+.beside dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(13em, 1fr)); gap: 0.4em 1.2em; margin: 0;
+  font-size: 0.92em; }
+.beside dl > div { min-width: 0; white-space: normal; overflow-wrap: anywhere; }
+.beside dt { font-weight: 400; font-size: 0.9em; opacity: 0.8; }
+.beside dd { margin: 0; }
+.beside dl > div:last-child dd { font-weight: 600; }
+.beside table { display: table; table-layout: auto; width: 100%; margin: 0; border-collapse: collapse; font-size: 0.86em;
+  color: inherit; }
+.beside tr, .beside tr:hover, .beside tr:nth-child(odd) { background: none; }
+.beside table th, .beside table td { white-space: normal; overflow-wrap: break-word; max-width: none; text-align: left;
+  vertical-align: top; padding: 0.25em 0.5em 0.25em 0; border: 0; border-bottom: 1px solid #76767666; color: inherit; }
+.beside th { font-weight: 600; }
+</style>"""
+
+
 class Beside:
     """The studies on which claims are tested, by name, beside the paper."""
 
@@ -39,8 +62,8 @@ class Beside:
         """What was found, by study."""
         return {name: study.task.findings(study) for name, study in self.studies.items()}
 
-    def findings(self) -> pd.DataFrame:
-        """One row per claim and study: what the paper reports, what was found here, and whether that is the same."""
+    def rows(self) -> dict[str, dict[str, str]]:
+        """For each claim and study: what the paper reports, what was found here, and whether that is the same."""
         rows = {}
         for claim in RULES.claims:
             for name, cells in self.cells.items():
@@ -48,23 +71,29 @@ class Beside:
                 if of:
                     rows[f"{claim.number}. {claim.text} ({name})"] = {
                         "the paper": claim.paper,
-                        "here": self._here(claim.number, name, of),
+                        "here": self._here(claim, name, of),
                         "compared": compared(of),
                     }
-        return prose.table(rows, "finding")
+        return rows
 
-    def _here(self, number: int, name: str, cells: Sequence[Cell]) -> str:
-        claim = RULES.claim(number)
-        counts = {verdict: sum(c.verdict == verdict for c in cells) for verdict in dict.fromkeys(c.verdict for c in cells)}
-        said = prose.names(f"{claim.word(verdict)} in {count}" for verdict, count in counts.items())
-        found = f"of {len(cells)} {'cell' if len(cells) == 1 else 'cells'}: {said}"
+    def findings(self) -> str:
+        """The findings as HTML, one below the other, with what is compared side by side where there is room."""
+        cards = []
+        for finding, row in self.rows().items():
+            parts = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(text)}</dd></div>" for name, text in row.items())
+            cards.append(f"<section><p>{escape(finding)}</p><dl>{parts}</dl></section>")
+        return f'<div class="beside">{_STYLE}{"".join(cards)}</div>'
+
+    def _here(self, claim: Claim, name: str, cells: Sequence[Cell]) -> str:
+        study = self.studies[name]
+        found = answer(claim, cells, partial(label, study))
         splits = list(dict.fromkeys(cell.split for cell in cells))
-        if splits[1:] or splits[0] not in self.studies[name].splits:
+        if splits[1:] or splits[0] not in study.splits:
             return found
-        accuracy = self.studies[name].estimates.estimate(MODEL, splits[0], "accuracy")
+        accuracy = study.estimates.only(RULES.halves(study.seeds)[0][1]).estimate(MODEL, splits[0], "accuracy")
         return f"the model is right on {percent(accuracy, interval=True)} of {splits[0]}; {found}"
 
-    def deviations(self) -> pd.DataFrame:
+    def differences(self) -> pd.DataFrame:
         """Sizes and settings in the paper and here, one row per setting, one column per study."""
         rows: dict[str, dict[str, str]] = {}
         for what, (paper, path) in DEVIATIONS.items():
@@ -74,21 +103,38 @@ class Beside:
                 row[f"here: {name}"] = "" if value is None else f"{value:,}"
         return prose.table(rows)
 
+    def deviations(self) -> str:
+        """The differences as HTML."""
+        frame = self.differences()
+        head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("", *frame.columns))
+        rows = []
+        for what, values in frame.iterrows():
+            cells = "".join(f"<td>{escape(value)}</td>" for value in values)
+            rows.append(f'<tr><th scope="row">{escape(str(what))}</th>{cells}</tr>')
+        return f'<div class="beside">{_STYLE}<table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
 
 def compared(cells: Sequence[Cell]) -> str:
     """Whether something was found as the paper reports it, from the verdicts of reading A.
 
-    The paper's claims say that there are such cases, so one is enough. What does not apply does not count, and it takes all
-    that do to say that there is none.
+    The paper's claims say that there are such cases, so one is enough, but for what chance does: one has to hold with intervals
+    corrected for the number of cells. What does not apply does not count, and it takes all that do to say that there is none.
     """
-    verdicts = {cell.verdict for cell in cells} - {NOT_APPLICABLE}
-    if not verdicts:
-        return "not comparable: nothing here matches the model well enough, or it was not measured"
-    if GAP in verdicts:
-        return "the same, in some cases" if verdicts & {OPPOSITE, EQUAL} else "the same"
-    if UNDECIDED in verdicts:
-        return "not decided" if verdicts == {UNDECIDED} else "different, as far as it is decided"
-    return "different"
+    apply = applying(cells)
+    if not apply:
+        reason = shared_reason(cells) or "nothing here matches the model well enough, or it was not measured"
+        return f"not comparable: {reason}"
+    verdicts = {cell.verdict for cell in apply}
+    there, sure = sum(cell.verdict == GAP for cell in apply), len(confirmed(cells))
+    if sure:
+        return f"the same in {there} of {_cells(len(apply))} ({sure} once corrected for their number)"
+    if there:
+        return f"not shown beyond chance ({there} of {_cells(len(apply))}, none once corrected for their number)"
+    return "not decided" if UNDECIDED in verdicts else "different"
+
+
+def _cells(number: int) -> str:
+    return f"{number} cell{'' if number == 1 else 's'}"
 
 
 def _value(study: Study, path: str) -> object:

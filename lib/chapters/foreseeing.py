@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -56,10 +55,14 @@ class ForeseeingChapter:
         return figures.scatter(pd.concat(parts), x=x, y=y, note=note, looks=looks, columns=3, diagonal=True)
 
     def _error(self, chosen: pd.Series | None = None) -> dict[str, Estimate]:
-        """The mean error of every diagnostic over (some) cells of a model, mean over models, with an interval over these."""
+        """The mean error of every diagnostic over (some) cells of a study, mean over studies, with an interval over these.
+
+        With one study, over its models. Errors of one study's models are more alike than those of different studies.
+        """
         table = self.cells if chosen is None else self.cells[chosen]
-        of_model = errors(table).groupby([table["task"], table["seed"]]).mean()
-        return {name: Estimate(of_model[name].to_numpy(), None, len(table), (0.0, 1.0)) for name in DIAGNOSTICS}
+        unit = "task" if len(set(table["task"])) > 1 else "seed"
+        means = errors(table).groupby(table[unit]).mean()
+        return {name: Estimate(means[name].to_numpy(), None, len(table), (0.0, 1.0)) for name in DIAGNOSTICS}
 
     def error_table(self) -> pd.DataFrame:
         """The mean error of every diagnostic in points, over all cells and by family, one row per family."""
@@ -95,38 +98,40 @@ class ForeseeingChapter:
 
     def errors_text(self) -> str:
         """How far off foreseeing is, and how far off no change would be."""
-        of, baseline = (self._error()[name] for name in (RULES.foreseeing.diagnostic, BASELINE))
-        best = min((name for name in DIAGNOSTICS if name != BASELINE), key=lambda name: self._error()[name].value)
+        found = self._error()
+        of, baseline = found[RULES.foreseeing.diagnostic], found[BASELINE]
+        best = min((name for name in DIAGNOSTICS if name != BASELINE), key=lambda name: found[name].value)
         verdict = tell(
             baseline - of,
-            above="clearly less",
-            below="clearly more",
-            unclear="no clear difference",
+            above=f"nearer by {points(baseline - of)}",
+            below=f"further off by {points(of - baseline)}",
+            unclear=f"a difference of {points(baseline - of, sign=True)}, so not clearly nearer",
             missing="which cannot be compared",
         )
+        unit = "study" if len(set(self.cells["task"])) > 1 else "model"
         return prose.paragraph(
-            f"Over {len(self.cells):,} cells, expecting that agreement stays what it was in distribution is off by "
-            f"{points(baseline)} points on average; the {RULES.foreseeing.diagnostic} is off by {points(of)} ({verdict}). "
-            f"Of all but that baseline, `{best}` has the smallest error over all cells, {points(self._error()[best])} points, "
-            f"but it was picked with these cells in view."
+            f"Expecting that agreement stays what it was in distribution is off by {points(baseline)} points on average over "
+            f"{len(self.cells):,} cells; the {RULES.foreseeing.diagnostic} is off by {points(of)}, {verdict} (every {unit} "
+            f"counts the same; cells of one study share models and sentences). Of all but that baseline, `{best}` has the "
+            f"smallest error, but it was picked with these cells in view."
         )
 
     def left_out_text(self) -> str:
         """In how many groups that were left out a diagnostic beats the baseline."""
-        lines = []
+        lines, choices = [], set()
         for by, called in LEFT_OUT.items():
             table = self._left_out(by)
             if len(table):
-                better = int((table["chosen_error"] < table["baseline_error"]).sum())
-                own, none = (
-                    100 * np.average(table[c].astype(float), weights=table["cells"].astype(float)) for c in table.columns[1:3]
-                )
-                lines.append(
-                    f"With a whole {called} left out, the diagnostic that did best on all others has a smaller error there "
-                    f"than expecting no change in {better} of {len(table)} (mean error over cells {own:.1f} points; no change "
-                    f"{none:.1f})."
-                )
-        return prose.paragraph(*lines)
+                worse = [f"{value}" for value, row in table.iterrows() if not row["chosen_error"] < row["baseline_error"]]
+                choices |= set(table["chosen"])
+                better = len(table) - len(worse)
+                but = f" (not so for {prose.names(worse)})" if worse and better else ""
+                lines.append(f"in {better or 'none'} of {len(table)} where a whole {called} is left out{but}")
+        if not lines:
+            return ""
+        chosen = f"always `{choices.pop()}`" if len(choices) == 1 else " or ".join(f"`{name}`" for name in sorted(choices))
+        where = prose.names(lines)
+        return f"The diagnostic that did best on all others ({chosen}) has a smaller error than expecting no change {where}."
 
     def fails_text(self) -> str:
         """Where foreseeing fails most."""
@@ -149,7 +154,7 @@ class ForeseeingChapter:
         """The chapter in a paragraph, for the first page of the book."""
         of, baseline = (self._error()[name] for name in (RULES.foreseeing.diagnostic, BASELINE))
         return (
-            f"From measurements in distribution, the text of a target and the model itself on it, the "
+            f"From measurements in distribution, the text of a target and the model itself on it, a "
             f"{RULES.foreseeing.diagnostic} foresees how often a picture agrees with its model there with an error of "
-            f"{points(of)} points on average over {len(self.cells):,} cells; expecting no change is off by {points(baseline)}."
+            f"{points(of)} points on average; expecting no change is off by {points(baseline)}."
         )

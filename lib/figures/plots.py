@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -12,66 +12,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from lib.figures.style import GREY, PAGE_WIDTH, ZERO, footnote
+from lib.figures.panels import finish, grid_of, legend, line_style, own_levels, parts_of, rows_of
+from lib.figures.style import GREY, PAGE_WIDTH, ZERO
 from lib.tasks import Look
 
 FIGURES: dict[str, Callable] = {}
+INTEGERS = partial(MaxNLocator, "auto", integer=True, steps=(1, 2, 5, 10), min_n_ticks=1)  # as many as there is room for
 
 
 def _figure(plot: Callable) -> Callable:
     FIGURES[plot.__name__] = plot
     return plot
-
-
-def _panels(
-    names: Sequence[str], columns: int, height: float, sharex: bool = True, sharey: bool | str = True
-) -> tuple[Figure, dict[str, Axes]]:
-    """A figure with a titled panel for each name, at most so many in a row, each so many inches high."""
-    names = list(names) or [""]
-    columns = min(columns, len(names))
-    rows = -(-len(names) // columns)
-    size = (PAGE_WIDTH, height * rows + 0.9)
-    figure, grid = plt.subplots(rows, columns, figsize=size, sharex=sharex, sharey=sharey, layout="constrained", squeeze=False)
-    for ax in grid.flat[len(names) :]:
-        ax.set_visible(False)
-    panels = dict(zip(names, grid.flat, strict=False))
-    for name, ax in panels.items():
-        ax.set_title(name)
-    return figure, panels
-
-
-def _parts(table: pd.DataFrame, column: str) -> list[str]:
-    return list(dict.fromkeys(table[column])) if column in table else [""]
-
-
-def _of(table: pd.DataFrame, **values: str) -> pd.DataFrame:
-    for column, value in values.items():
-        table = table[table[column] == value] if column in table else table
-    return table
-
-
-def _legend(figure: Figure, looks: Mapping[str, Look], shown: Sequence[str], lines: bool, columns: int = 6) -> None:
-    """A legend above the panels, of the series that occur."""
-    handles = [
-        plt.Line2D([], [], color=looks[s].colour, marker=looks[s].marker, ms=4.5, ls=_line(looks[s]) if lines else "")
-        for s in shown
-    ]
-    if len(shown) > 1:
-        labels = [looks[s].label for s in shown]
-        columns = max(1, min(columns, int(95 / (4 + max(map(len, labels))))))
-        figure.legend(handles, labels, loc="outside upper center", ncols=columns, columnspacing=1.2, handletextpad=0.5)
-
-
-def _finish(figure: Figure, x: str, y: str, note: str) -> Figure:
-    """Label the axes that panels share, and say below what was measured on what."""
-    figure.supxlabel(x, fontsize=10)
-    figure.supylabel(y, fontsize=10)
-    footnote(figure, note)
-    return figure
-
-
-def _line(look: Look) -> str:
-    return "-" if look.marker else "--"
 
 
 def _shown(table: pd.DataFrame, looks: Mapping[str, Look]) -> list[str]:
@@ -86,42 +37,67 @@ def curves(
     x: str,
     y: str,
     note: str,
-    percent: bool = True,
+    whole: bool = True,
+    plain: str | None = None,
     log: bool = False,
     columns: int = 3,
     shaded: tuple[float, float] | None = None,
+    sides: tuple[str, str] = ("depths of training", "beyond"),
     shares: Mapping[float, float] | None = None,
 ) -> Figure:
     """Lines with bands, a panel each `panel`, a line each `series`: `value` between `low` and `high` over `x`.
 
-    `x` and `y` are the axes' labels; `shaded` is a range across, `shares` by x are bars at the foot of every panel, the
-    largest a sixth of it high.
+    `x` and `y` are the axes' labels. Values are shares, up to 100 % if `whole`, but in panels whose names end with `plain`,
+    which have an axis of their own. `shaded` is a range across; `sides` are what it and what lies beyond it are called.
+    `shares` by x are bars at the foot of every panel, the largest a sixth of it high.
     """
-    figure, panels = _panels(_parts(table, "panel"), columns, 2.4, sharex=not log)
+    figure, panels = grid_of(parts_of(table, "panel"), columns, 2.4, sharex=not log, sharey=False)
+    others = [panel for panel in panels if plain is not None and panel.endswith(plain)]
     for panel, ax in panels.items():
-        if shaded is not None:
-            ax.axvspan(*shaded, color="#EEF3F8", lw=0, zorder=0)
-        if shares and any(shares.values()):
-            heights = np.array(list(shares.values())) / max(shares.values()) / 6
-            ax.bar(list(shares), heights, width=0.7, color="#B8C4D0", lw=0, zorder=1)
         for series in _shown(table, looks):
-            of, look = _of(table, panel=panel, series=series).sort_values("x"), looks[series]
+            of, look = rows_of(table, panel=panel, series=series).sort_values("x"), looks[series]
             ax.fill_between(of["x"], of["low"], of["high"], color=look.colour, alpha=0.15, lw=0)
-            ax.plot(of["x"], of["value"], color=look.colour, marker=look.marker, ms=4, lw=1.5, ls=_line(look))
+            ax.plot(of["x"], of["value"], color=look.colour, marker=look.marker, ms=4, lw=1.5, ls=line_style(look))
         if log:
-            ticks = sorted(set(_of(table, panel=panel)["x"]))
+            ticks = _apart(sorted(set(rows_of(table, panel=panel)["x"])), max(0.11, 0.04 * min(columns, len(panels))))
             ax.set_xscale("log", base=2)
-            ax.set_xticks(ticks[:: 1 + len(ticks) // 7], ticks[:: 1 + len(ticks) // 7])
+            ax.set_xticks(ticks, ticks)
             ax.minorticks_off()
-        elif shares:
-            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if percent:
-            ax.set_ylim(0, 1.04)
+        elif (table["x"] == table["x"].round()).all():
+            ax.xaxis.set_major_locator(INTEGERS())
+        if panel not in others:
             ax.yaxis.set_major_formatter(PercentFormatter(1))
-        else:
-            ax.set_ylim(bottom=0)
-    _legend(figure, looks, _shown(table, looks), lines=True)
-    return _finish(figure, x, y, note)
+    # only now do axes that panels share know all that is on them
+    own_levels(panels, [panel for panel in panels if panel not in others], (0, 1.04 if whole else None))
+    own_levels(panels, others, (0, None))
+    for ax in panels.values():
+        _mark_sides(ax, shaded, sides, shares or {})
+    legend(figure, looks, _shown(table, looks), lines=True)
+    return finish(figure, panels, x, y, note)
+
+
+def _apart(ticks: Sequence[float], room: float) -> list[float]:
+    """Those of the ticks of a logarithmic axis that are apart by `room`, a share of its length."""
+    kept = list(ticks[:1])
+    for tick in ticks[1:]:
+        if np.log(tick / kept[-1]) >= room * np.log(ticks[-1] / ticks[0]):
+            kept.append(tick)
+    return kept
+
+
+def _mark_sides(ax: Axes, shaded: tuple[float, float] | None, sides: tuple[str, str], shares: Mapping[float, float]) -> None:
+    """Shade a range across with a line at its edge, name both sides of that at the top, and draw shares as bars at the foot."""
+    low, high = ax.get_ylim()
+    if shaded is not None:
+        ax.axvspan(*shaded, color="#EEF3F8", lw=0, zorder=0)
+        ax.axvline(shaded[1], color=GREY, lw=0.8, zorder=1)
+        ax.set_ylim(low, high + 0.09 * (high - low))
+        for text, align, shift in zip(sides, ("right", "left"), (-3, 3), strict=True):
+            at = {"xytext": (shift, -3), "textcoords": "offset points", "ha": align, "va": "top", "fontsize": 8, "color": GREY}
+            ax.annotate(text, (shaded[1], 1), xycoords=ax.get_xaxis_transform(), **at)
+    if any(shares.values()):
+        heights = np.array(list(shares.values())) / max(shares.values()) / 6 * high
+        ax.bar(list(shares), heights, width=0.7, color="#B8C4D0", lw=0, zorder=1)
 
 
 @_figure
@@ -140,12 +116,12 @@ def forest(
 
     With `percent` values are shares; otherwise they may be negative, and zero is marked. `small` has small print for long rows.
     """
-    rows, shown = _parts(table, "row"), _shown(table, looks)
+    rows, shown = parts_of(table, "row"), _shown(table, looks)
     height = max(0.9, (0.10 * len(shown) + 0.16) * len(rows))
-    figure, panels = _panels(_parts(table, "panel"), columns, height, sharex)
+    figure, panels = grid_of(parts_of(table, "panel"), columns, height, sharex)
     offsets = dict(zip(shown, (np.arange(len(shown)) - (len(shown) - 1) / 2) * 0.7 / max(1, len(shown)), strict=True))
     for panel, ax in panels.items():
-        for mark in _of(table, panel=panel).itertuples():
+        for mark in rows_of(table, panel=panel).itertuples():
             look, at = looks[mark.series], rows.index(mark.row) + offsets[mark.series]
             ax.plot([mark.low, mark.high], [at, at], color=look.colour, lw=1.6)
             ax.plot(mark.value, at, look.marker or "o", color=look.colour, ms=4.5)
@@ -159,8 +135,8 @@ def forest(
             ax.xaxis.set_major_formatter(PercentFormatter(1))
         else:
             ax.axvline(0, color=ZERO, lw=0.9)
-    _legend(figure, looks, shown, lines=False)
-    return _finish(figure, x, "", note)
+    legend(figure, looks, shown, lines=False)
+    return finish(figure, panels, x, "", note)
 
 
 @_figure
@@ -170,11 +146,11 @@ def crosses(table: pd.DataFrame, looks: Mapping[str, Look], *, x: str, y: str, n
     Intervals are `x_low` to `x_high` across and `low` to `high` up; a text in `label` stands beside its point. On the dotted
     diagonal both are equal.
     """
-    figure, panels = _panels(_parts(table, "panel"), columns, 2.4)
+    figure, panels = grid_of(parts_of(table, "panel"), columns, 2.4)
     for panel, ax in panels.items():
         ax.plot([0, 1], [0, 1], color=GREY, lw=1, ls=":")
         for series in _shown(table, looks):
-            of, look = _of(table, panel=panel, series=series), looks[series]
+            of, look = rows_of(table, panel=panel, series=series), looks[series]
             ax.plot(of["x"], of["value"], color=look.colour, lw=0.9, alpha=0.6)
             ax.hlines(of["value"], of["x_low"], of["x_high"], color=look.colour, lw=1)
             ax.vlines(of["x"], of["low"], of["high"], color=look.colour, lw=1)
@@ -185,8 +161,8 @@ def crosses(table: pd.DataFrame, looks: Mapping[str, Look], *, x: str, y: str, n
         ax.set(xlim=(0, 1.03), ylim=(0, 1.03), xticks=[0, 0.5, 1], aspect="equal")
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter(PercentFormatter(1))
-    _legend(figure, looks, _shown(table, looks), lines=True)
-    return _finish(figure, x, y, note)
+    legend(figure, looks, _shown(table, looks), lines=True)
+    return finish(figure, panels, x, y, note)
 
 
 @_figure
@@ -196,10 +172,11 @@ def heat(table: pd.DataFrame, *, x: str, y: str, note: str, fewest: float = 20, 
     Rows that count fewer than `fewest` stay grey.
     """
     size = 1 + int(max(table["x"].max(), table["y"].max())) if len(table) else 2
-    figure, panels = _panels(_parts(table, "panel"), columns, 1.9)
+    names = parts_of(table, "panel")
+    figure, panels = grid_of(names, columns, 0.45 + 0.87 * PAGE_WIDTH / max(3, min(columns, len(names))))
     for panel, ax in panels.items():
         counts = np.zeros((size, size))
-        of = _of(table, panel=panel)
+        of = rows_of(table, panel=panel)
         np.add.at(counts, (of["y"].to_numpy(int), of["x"].to_numpy(int)), of["n"].to_numpy())
         total = counts.sum(1, keepdims=True)
         share = np.divide(counts, total, out=np.full_like(counts, np.nan), where=total >= fewest)[1:]
@@ -209,11 +186,11 @@ def heat(table: pd.DataFrame, *, x: str, y: str, note: str, fewest: float = 20, 
         ticks = list(range(1, size, max(1, size // 4)))
         ax.set_xticks([t + 0.5 for t in ticks], ticks, rotation=0)
         ax.set_yticks([t - 0.5 for t in ticks], ticks)
-        ax.title.set_fontsize(8.5)
     drawn = next(iter(panels.values())).collections[0]
-    bar = figure.colorbar(drawn, ax=list(panels.values()), shrink=0.6, aspect=18, format=PercentFormatter(1))
+    at = {"location": "top", "shrink": 0.4, "aspect": 32, "format": PercentFormatter(1)}
+    bar = figure.colorbar(drawn, ax=list(panels.values()), **at)
     bar.set_label("share of the row", size=9)
-    return _finish(figure, x, y, note)
+    return finish(figure, panels, x, y, note)
 
 
 @_figure
@@ -230,15 +207,17 @@ def scatter(
     lines: tuple[float | None, float | None] = (None, None),
     diagonal: bool = False,
     sharey: bool | str = True,
+    integers: bool = False,
 ) -> Figure:
     """Points at (`x`, `y`), a panel each `panel`: coloured by `colour` on a scale called so, or by `series` as `looks` says.
 
     `limits` are those of the scale, if panels are to share one; `lines` marks an x and a y, `diagonal` where shares are equal.
+    `integers`: what is counted across has no fractions, even if points stand beside one another.
     """
-    figure, panels = _panels(_parts(table, "panel"), columns, 2.2, sharey=sharey)
+    figure, panels = grid_of(parts_of(table, "panel"), columns, 2.2, sharey=sharey)
     drawn = None
     for panel, ax in panels.items():
-        of = _of(table, panel=panel)
+        of = rows_of(table, panel=panel)
         for at, line in zip(lines, (ax.axvline, ax.axhline), strict=True):
             if at is not None:
                 line(at, color=GREY, lw=0.9, ls=":" if line == ax.axvline else "-")
@@ -246,15 +225,16 @@ def scatter(
             ax.plot([0, 1], [0, 1], color=GREY, lw=0.9, ls=":")
             for axis in (ax.xaxis, ax.yaxis):
                 axis.set_major_formatter(PercentFormatter(1))
+        if integers:
+            ax.xaxis.set_major_locator(INTEGERS())
         if looks is None:
             scale = dict(zip(("vmin", "vmax"), limits, strict=True)) if limits else {}
             drawn = ax.scatter(of["x"], of["y"], c=of["colour"], cmap="viridis", s=5, lw=0, alpha=0.8, rasterized=True, **scale)
         for series in _shown(of, looks or {}):
-            part, look = _of(of, series=series), looks[series]
+            part, look = rows_of(of, series=series), looks[series]
             ax.plot(part["x"], part["y"], look.marker, color=look.colour, ms=4, mew=0, alpha=0.75)
-        ax.title.set_fontsize(9)
     if drawn is not None:
         figure.colorbar(drawn, ax=list(panels.values()), shrink=0.7, aspect=18, label=colour)
     elif diagonal:
-        _legend(figure, looks, _shown(table, looks), lines=False)
-    return _finish(figure, x, y, note)
+        legend(figure, looks, _shown(table, looks), lines=False)
+    return finish(figure, panels, x, y, note)

@@ -23,6 +23,7 @@ from scipy import stats
 
 from lib.errors import InputError
 
+CONFIDENCE = 0.95  # of intervals, where nothing else is asked for
 _ANY = (-np.inf, np.inf)
 
 
@@ -54,29 +55,37 @@ class Estimate:
     @cached_property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval; NaN where nothing was measured, or nothing says how far it may be off."""
+        return self.interval_at(CONFIDENCE)
+
+    def interval_at(self, confidence: float) -> tuple[float, float]:
+        """The interval at another confidence, over seeds and over sequences alike."""
         if not self.measured or (self.seeds == 1 and self.resamples is None):
             return np.nan, np.nan
         over_seeds = below = above = 0.0
         if self.seeds > 1:
             error = np.nanstd(self.by_seed, ddof=1) / np.sqrt(self.seeds)
-            over_seeds = _t_quantile(self.seeds - 1) * float(error)
+            over_seeds = _t_quantile(self.seeds - 1, confidence) * float(error)
         if self.resamples is not None:
-            below, above = self._over_sequences()
+            below, above = self._over_sequences(confidence)
         low, high = self.value - np.hypot(over_seeds, below), self.value + np.hypot(over_seeds, above)
         return float(max(low, self.limits[0])), float(min(high, self.limits[1]))
 
-    def _over_sequences(self) -> tuple[float, float]:
+    def _over_sequences(self, confidence: float) -> tuple[float, float]:
         """How far the interval reaches below and above the value because sequences are drawn.
 
         Draws are of a mean over seeds. What is computed from such means, a ratio say, is not the mean of the seeds' ratios, and
-        a seed may lack what a draw has: so with several seeds distances count from the middle of the draws.
+        a seed may lack what a draw has: so with several seeds distances count from the middle of the draws. Further out than
+        the second of all draws it reaches as much further as a normal distribution does: a quantile would end at the last one.
         """
         drawn = self.resamples[~np.isnan(self.resamples)]
         if not len(drawn):
             return np.nan, np.nan
-        low, middle, high = np.quantile(drawn, [0.025, 0.5, 0.975])
+        tail = (1 - confidence) / 2
+        known = max(tail, min((1 - CONFIDENCE) / 2, 2 / len(drawn)))
+        low, middle, high = np.quantile(drawn, [known, 0.5, 1 - known])
         middle = self.value if len(self.by_seed) == 1 else middle
-        return max(0.0, middle - low), max(0.0, high - middle)
+        further = 1.0 if known == tail else float(stats.norm.ppf(tail) / stats.norm.ppf(known))
+        return further * max(0.0, middle - low), further * max(0.0, high - middle)
 
     def _combined(self, other: Estimate | float, of: Callable) -> Estimate:
         """`of` both, seed by seed and draw by draw; without draws where either has none."""
@@ -111,8 +120,8 @@ class Estimate:
 
 
 @lru_cache
-def _t_quantile(degrees: int) -> float:
-    return float(stats.t.ppf(0.975, degrees))
+def _t_quantile(degrees: int, confidence: float) -> float:
+    return float(stats.t.ppf((1 + confidence) / 2, degrees))
 
 
 def nothing() -> Estimate:

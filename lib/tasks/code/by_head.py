@@ -41,9 +41,8 @@ class ByHead:
         note = f"{self.measured_on}; a point a head and seed; gap: mean over {self.languages}; no intervals"
         looks = {p: Look(PROXIES[p].label, PROXIES[p].colour, PROXIES[p].marker) for p in dict.fromkeys(proxies)}
         columns = max(1, len(set(labels)))
-        return figures.scatter(
-            pd.concat(parts), x="layer", y="", note=note, looks=looks, columns=columns, sharey="row", lines=(None, 0)
-        )
+        scale = {"sharey": "row", "lines": (None, 0), "integers": True}
+        return figures.scatter(pd.concat(parts), x="layer", y="", note=note, looks=looks, columns=columns, **scale)
 
     @cached_property
     def _heads(self) -> pd.DataFrame:

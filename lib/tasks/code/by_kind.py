@@ -23,6 +23,7 @@ from lib.tasks.code.claims import class_gap, repeated_less_new, words_at
 from lib.tasks.code.languages import CLASSES, NEW, REPEATED
 
 FEWEST = 20  # predictions that a mean within a category must rest on to be shown
+LEAST = 0.0005  # by so much an error has to be larger than another to be called so: what rounds to a tenth of a point
 
 
 class ByKind:
@@ -116,7 +117,13 @@ class ByKind:
         return prose.table(rows, "gap, points")
 
     def foreseen_text(self) -> str:
-        """How far off the diagnostic of the rules is, against expecting no gap."""
-        of = RULES.foreseeing.diagnostic
-        pairs = [(gaps[of], gaps["measured"]) for gaps in self.foreseen.values()]
-        return say.foreseen_sentence(of, [pair for pair in pairs if all(gap.measured for gap in pair)])
+        """How far off diagnostics are, and for which proxies that of the rules is further off than expecting no gap."""
+        known = {phrase: of for phrase, of in self.foreseen.items() if all(gap.measured for gap in of.values())}
+        off = {
+            name: {phrase: np.abs(of[name].by_seed - of["measured"].by_seed) for phrase, of in known.items()}
+            for name in DIAGNOSTICS
+        }
+        errors = {name: Estimate(np.mean(list(of.values()), 0), None, 0, (0.0, 1.0)) for name, of in off.items() if of}
+        chosen = RULES.foreseeing.diagnostic
+        further = {phrase: np.nanmean(off[chosen][phrase] - off["unchanged"][phrase]) for phrase in known}
+        return say.foreseen_sentence(errors, chosen, [phrase for phrase, by in further.items() if by > LEAST])

@@ -108,20 +108,20 @@ class CompletionChapter(ByHead, ByKind):
     def complexity(self) -> Figure:
         """Agreement, and divergence of attention, against complexity: a panel a proxy and measure, a line a split."""
         splits = ["id", *self.unseen]
+        families = {p: family for p, family in self.families.items() if len(family) > 1}
         table = figures.tabulate(
             (
                 {"panel": f"{PROXIES[p].label}:\n{LABELS[measure]}", "series": split, "x": s.complexity},
                 self.estimates.estimate(s, split, measure),
             )
-            for p, family in self.families.items()
             for measure in ("same_prediction", "attention_jsd")
+            for p, family in families.items()
             for s in family
-            if len(family) > 1
             for split in splits
         )
         note = f"all layers at once; bands: {self.note}"
-        x, looks = "rank, or number of clusters", self.looks(splits)
-        return figures.curves(table, looks, x=x, y="", note=note, log=True, columns=4)
+        x, looks, plain = "rank, or number of clusters", self.looks(splits), LABELS["attention_jsd"]
+        return figures.curves(table, looks, x=x, y="", note=note, log=True, columns=max(1, len(families)), plain=plain)
 
     def chosen_text(self) -> str:
         """Which complexity stands for a proxy."""
@@ -220,7 +220,7 @@ class CompletionChapter(ByHead, ByKind):
         model = [self._scores.estimate(MODEL, split, "accuracy") for split in ("id", *self.unseen)]
         lines = (
             f"The model predicts {prose.in_percent(model[0])} of characters in new packages of {self.own}, and "
-            f"{prose.in_percent(mean_of(model[1:]))} in languages that it never saw.",
+            f"{prose.in_percent(mean_of(model[1:]))} in languages that it never saw. {self._weak()}".strip(),
             self.faithful(),
             say.margins_sentence(margins),
             self.words(),
@@ -230,14 +230,21 @@ class CompletionChapter(ByHead, ByKind):
         )
         return "\n".join(f"- {line}" for line in lines if line)
 
+    def _weak(self) -> str:
+        settings = self.study.experiment.training
+        passes = settings.steps * settings.batch_size / len(self.run.data.training)
+        accuracy = [self._scores.estimate(who, "id", "accuracy") for who in (MODEL, heads.BASELINE)]
+        return say.weak_sentence(accuracy[0] - accuracy[1], passes)
+
     def headline(self) -> str:
         """The chapter in a paragraph, for the first page of the book."""
         s = self.chosen["svd"]
         width, margins = self.study.experiment.model.head_width, self.controlled[s.phrase]["same margins"]
+        inside = self.estimates.estimate(s, "id", "same_prediction")
+        certain = f", and {points(margins)} where the model is equally certain" if margins.measured else ""
         return prose.paragraph(
-            f"On source code (preset {self.study.preset}, {prose.seeds(self.study.seeds)}): {s.phrase} (of {width}) in every "
-            f"head of a model trained on {self.own} makes the model's prediction on "
-            f"{percent(self.estimates.estimate(s, 'id', 'same_prediction'))} of characters in new packages of that language; "
-            f"the gap to languages that it never saw is {points(self.gap(s))} percentage points on average, and "
-            f"{points(margins)} where the model is equally certain."
+            f"On source code, {s.phrase} of {width} in every head of a model trained on {self.own} makes the model's "
+            f"prediction on {prose.in_percent(inside, True)} of characters in new packages of that language; the gap to "
+            f"languages that it never saw is {prose.in_points(self.gap(s))} on average{certain}.",
+            self._weak(),
         )

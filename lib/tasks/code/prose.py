@@ -91,18 +91,26 @@ def equal_words_sentence(level: float, differences: Mapping[str, Estimate]) -> s
     )
 
 
-def foreseen_sentence(diagnostic: str, pairs: Sequence[tuple[Estimate, Estimate]]) -> str:
-    """How far foreseen gaps are from measured ones, and how far no gap at all would have been."""
-    if not pairs:
-        return "Nothing could be foreseen: too few characters were predicted."
-    error, baseline = (
-        sum(abs(guess - measured.value) for guess, measured in of) / len(of)
-        for of in ([(f.value, m) for f, m in pairs], [(0.0, m) for _, m in pairs])
+def weak_sentence(better: Estimate, passes: float) -> str:
+    """What to think of the model, by how much more often it is right than an n-gram model in distribution."""
+    made = f"{passes:.1f}" if passes >= 0.05 else "fewer than 0.1"
+    return tell(
+        better,
+        above="",
+        below=f"This model is right less often than a 6-gram model that was counted on all training text ({points(better)} "
+        f"points; the model made {made} passes over it): a demonstration.",
+        unclear=f"That this model is right more often than a 6-gram model is not clear ({points(better, sign=True)} points).",
+        missing="",
     )
-    error, baseline = round(100 * error, 1), round(100 * baseline, 1)  # as they are shown
-    verdict = "closer than" if error < baseline else "further off than" if error > baseline else "as far off as"
-    return (
-        f"From pictures in the training language alone, and the model itself on the others, the {diagnostic} foresees the mean "
-        f"gap to other languages with an error of {error:.1f} points on average over proxies, which is {verdict} expecting no "
-        f"gap ({baseline:.1f})."
+
+
+def foreseen_sentence(errors: Mapping[str, Estimate], diagnostic: str, lost: Sequence[str]) -> str:
+    """The mean errors of foreseen gaps by diagnostic, over proxies; `lost` are those for which no gap was nearer than one."""
+    if not errors:
+        return "Nothing could be foreseen: too few characters were predicted."
+    said = names(f"{points(error)} by {name}" for name, error in errors.items())
+    return paragraph(
+        f"From pictures in the training language, the other text and the model itself on it, the mean gap to other languages "
+        f"is foreseen with these errors, in points, mean over proxies: {said} (`unchanged` expects no gap).",
+        f"The {diagnostic} is further off than that for {names(lost)}." if lost else "",
     )

@@ -45,8 +45,11 @@ class Causes:
 
     @cached_property
     def compared(self) -> list[Simplification]:
-        """The simplifications whose attention is looked at: the example, and the finest of every other proxy of claims."""
-        claimed = sorted(self.claimed, key=lambda s: s.complexity or 0)
+        """The simplifications whose attention is looked at: the example, and of every other proxy of claims that is fitted one
+        of the same size, or the finest.
+        """
+        size = self.example.complexity
+        claimed = sorted(self.claimed, key=lambda s: (s.complexity == size, s.complexity or 0))
         finest = {s.proxy: s for s in claimed if s.proxy != self.example.proxy and PROXIES[s.proxy].fitted}
         return [self.example, *finest.values(), self.one_hot]
 
@@ -70,14 +73,15 @@ class Causes:
     def attended_depth(self) -> Figure:
         """At which depth the most-attended bracket lies, by the depth that has to be closed."""
         depths = self._attention[1]
-        depths = depths[depths["simplification"] != ANYWHERE]
-        panels = [
-            "\n".join([split, *s.label.split(", ")]) for split, s in zip(depths["split"], depths["simplification"], strict=True)
-        ]
+        kind = PROXIES[self.example.proxy].parameter  # others of it look much alike
+        others = [s for s in self.compared if PROXIES[s.proxy].parameter != kind]
+        shown = [MODEL, self.example, *others]
+        depths = depths[depths["simplification"].isin(shown)]
+        panels = [f"{split}:\n{s.label}" for split, s in zip(depths["split"], depths["simplification"], strict=True)]
         table = depths.assign(panel=panels, x=depths["attended"], y=depths["depth"]).sort_values("split", kind="stable")
         x, y = "depth of the bracket with most attention (0: START)", "depth to be closed"
         note = f"{self.measured_on}; {self.place}; each row sums to 100 %; grey: fewer than {FEWEST} brackets; no intervals"
-        return figures.heat(table, x=x, y=y, note=note, fewest=FEWEST, columns=1 + len(self.compared))
+        return figures.heat(table, x=x, y=y, note=note, fewest=FEWEST, columns=len(shown))
 
     def misses(self, s: Simplification, split: str) -> dict[str, Estimate]:
         """Of the brackets whose opener does not get most attention, where it goes instead: shares by kind of miss.
@@ -150,7 +154,7 @@ class Causes:
             if replace(s, fit_on=TRAINING) == self.example and SOURCES.get(s.fit_on):
                 found[f"{s.label}, fitted on {SOURCES[s.fit_on]}"] = s
         higher = [s for s in self.study.family(self.example.proxy, self.layer) if s.complexity > rank]
-        return found | {s.label: s for s in sorted(higher, key=lambda s: s.complexity)[:1]}
+        return found | {s.label: s for s in sorted(higher, key=lambda s: s.complexity)[:2]}
 
     def helps(self) -> Figure:
         """Agreement at unseen depth and in distribution for every other way to make the picture."""
@@ -179,8 +183,12 @@ class Causes:
         """What helps most, and what does not."""
         called = {label: label.replace(s.label, s.phrase).replace(",", "") for label, s in self.remedies.items()}
         looks_there = {called[label] for label, s in self.remedies.items() if s.fit_on == "unseen_depth"}
-        gains = {called[label]: gain for label, gain in self.gains.items()}
-        return say.helps_sentence(self.example.phrase, gains, looks_there)
+        finer = {label for label, s in self.remedies.items() if s.complexity != self.example.complexity}
+        same, more = (
+            {called[label]: gain for label, gain in self.gains.items() if (label in finer) == wanted}
+            for wanted in (False, True)
+        )
+        return say.helps_sentence(self.example.phrase, same, more, looks_there)
 
 
 def _kinds_of_miss(attended: pd.DataFrame) -> pd.DataFrame:

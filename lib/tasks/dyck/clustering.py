@@ -23,6 +23,8 @@ from lib.tasks.dyck import prose as say
 from lib.tasks.dyck.boundary import FEWEST
 from lib.tasks.dyck.families import PAIR, Families
 
+CONTROL = ("iid_matched", "unseen_depth")  # sentences of the same lengths
+
 
 class ClusteringChapter(Families):
     """A Dyck study with one layer simplified: SVD of a rank and k-means of so many clusters are looked at closely."""
@@ -87,11 +89,11 @@ class ClusteringChapter(Families):
                 for _, group in of.groupby(pd.qcut(of["outside"], bins, labels=False, duplicates="drop")):
                     low, high = share_interval(group["wrong"].to_numpy(), group["n"].to_numpy())
                     value = group["wrong"].sum() / group["n"].sum()
-                    labels = {"panel": s.label, "series": split, "x": group["outside"].mean()}
+                    labels = {"panel": s.label, "series": split, "x": 100 * group["outside"].mean()}
                     rows.append({**labels, "value": value, "low": low, "high": high})
         note = f"{self.measured_on}; points: {bins} groups of equally many sentences; bands: 95 % bootstrap over sentences"
-        x, y, looks = "share of variance dropped", "disagreement with the model", figures.split_looks(self.study, PAIR)
-        return figures.curves(pd.DataFrame(rows), looks, x=x, y=y, note=note, columns=2, percent=False)
+        x, y, looks = "share of variance dropped (%)", "disagreement with the model", figures.split_looks(self.study, PAIR)
+        return figures.curves(pd.DataFrame(rows), looks, x=x, y=y, note=note, columns=2, whole=False)
 
     def dropped(self) -> str:
         """How much is dropped, and whether that goes with disagreement."""
@@ -168,8 +170,25 @@ class ClusteringChapter(Families):
                 matched = self.estimates.matched_gap(s, "unseen_depth", "iid_matched", [covariate], fewest=FEWEST)
             except InputError:  # too little in common
                 matched = nothing()
+            if covariate == "depth":
+                gaps["length matched on depths of both"] = self._on_both(s)
             gaps[f"length and {covariate} matched"] = matched
         return gaps
+
+    def _on_both(self, s: Simplification) -> Estimate:
+        """The gap on brackets whose depth both splits have: what matching by depth starts from."""
+        n = {
+            x: {d: self.estimates.estimate(s, x, "same_prediction", depth=d).positions for d in self._depths(x)}
+            for x in CONTROL
+        }
+        depths = [d for d, positions in n["iid_matched"].items() if min(positions, n["unseen_depth"].get(d, 0)) >= FEWEST]
+        if not depths:
+            return nothing()
+        inside, outside = (self.estimates.estimate(s, x, "same_prediction", depth=depths) for x in CONTROL)
+        return inside - outside
+
+    def _depths(self, split: str) -> list[int]:
+        return self.estimates.categories(split, "depth")
 
     def controls(self) -> pd.DataFrame:
         """Gaps in percentage points with controls, one row per simplification."""

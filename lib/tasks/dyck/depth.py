@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -13,7 +14,7 @@ from lib.errors import InputError, one_of
 from lib.experiment import simplifications_of
 from lib.figures.training import training_figure
 from lib.measuring.estimates import Estimates
-from lib.measuring.intervals import Estimate
+from lib.measuring.intervals import Estimate, nothing
 from lib.measuring.measures import LABELS
 from lib.prose import percent, points
 from lib.proxies import MODEL, PROXIES, Simplification
@@ -104,8 +105,10 @@ class DepthChapter(Causes):
         return round(0.8 * self.study.task.max_depth)
 
     def boundary_text(self) -> str:
-        """Whether anything happens at the depth up to which training goes, for the settings that the figure shows."""
-        found = {s.phrase: self._below_trend(self.study, s) for s in self.by_depth}
+        """Whether anything happens at the depth up to which training goes: the example, and what stands for every family."""
+        families = dict.fromkeys(s.proxy for s in self.claimed)
+        shown = [self.example, *(representative(self.study, self.layer, proxy) for proxy in families)]
+        found = {s.phrase: self._below_trend(self.study, s) for s in shown}
         return say.boundary_sentence(self.study.task.max_depth, found)
 
     def _below_trend(self, study: Study, s: Simplification) -> Estimate | None:
@@ -130,6 +133,13 @@ class DepthChapter(Causes):
                 rank = f" (at {s.label.partition(', ')[2]})" if s.complexity else ""
                 row[column] = f"{boundary.word(effect)}{number}{rank}"
         return prose.table(rows)
+
+    def _at_equal_depth(self) -> Estimate:
+        """The gap of the example at unseen depth where sentences are as long and brackets as deep."""
+        try:
+            return self.estimates.matched_gap(self.example, "unseen_depth", "iid_matched", ["depth"])
+        except InputError:  # too little in common
+            return nothing()
 
     # The language and the model
 
@@ -173,8 +183,8 @@ class DepthChapter(Causes):
         )
         heldout = figures.measured_on(self.study, self.study.experiment.training.heldout_sequences)
         note = f"{heldout}; {self.place}; bands: {figures.interval_note(self.study)}"
-        looks = figures.looks_of(shown, model=True)
-        return figures.curves(table, looks, x="training step", y="", note=note, columns=len(measures))
+        looks, plain = figures.looks_of(shown, model=True), LABELS["attention_jsd"]
+        return figures.curves(table, looks, x="training step", y="", note=note, columns=len(measures), plain=plain)
 
     # What the gap is made of
 
@@ -242,9 +252,11 @@ class DepthChapter(Causes):
         return say.better_sentence(accuracy, self.estimates.compare_with_model(self.one_hot, "unseen_depth"))
 
     def hardest(self) -> Figure:
-        """A deep sentence, at the closing bracket on which the example does worst."""
-        (deep,) = deepest_sentences(self.run, "unseen_depth").values()
-        comparison = compare_sentence(self.run, deep, self.example)
+        """The deepest sentence on which the model is right and the example is not; if there is none, the deepest."""
+        sentences = deepest_sentences(self.run, "unseen_depth", count=50).values()
+        found = (compare_sentence(self.run, sentence, self.example) for sentence in sentences)
+        deepest = next(found)
+        comparison = next((comparison for comparison in chain([deepest], found) if comparison.parted), deepest)
         return sentence_comparison_figure(comparison, comparison.hardest(), self.run.data.vocabulary)
 
     def encodings(self, studies: Mapping[str, Study]) -> pd.DataFrame:
@@ -263,26 +275,26 @@ class DepthChapter(Causes):
     def summary(self) -> str:
         """The chapter in a few lines."""
         model = prose.in_percent(self.estimates.estimate(MODEL, "unseen_depth", "accuracy"), True)
+        beyond = list(range(self.study.task.max_depth + 1, self.study.task.unseen_depth + 1))
+        deepest = prose.in_percent(self.estimates.estimate(MODEL, "unseen_depth", "accuracy", depth=beyond), True)
         lines = (
             self.gap(),
             self.boundary_text(),
             self.decomposition_text(),
             self.misses_text(),
             self.helps_text(),
-            f"The model itself closes {model} of the scored brackets correctly at unseen depth. {self.better()}",
+            f"The model itself closes {model} of the scored brackets correctly in sentences of unseen depth, {deepest} of "
+            f"those that lie deeper than any in training. {self.better()}",
             f"Measured on {self.measured_on}; {figures.interval_note(self.study)}.",
         )
         return "\n".join(f"- {line}" for line in lines if line)
 
     def headline(self) -> str:
         """The chapter in a paragraph, for the first page of the book."""
-        inside, outside = (prose.in_percent(self.agreement(self.example, split)) for split in PAIR)
-        model = prose.in_percent(self.estimates.estimate(MODEL, "unseen_depth", "accuracy"))
+        inside, outside = (prose.in_percent(self.agreement(self.example, split), True) for split in PAIR)
         return prose.paragraph(
-            f"On Dyck (preset {self.study.preset}, {prose.seeds(self.study.seeds)}), the model closes {model} of the "
-            f"scored brackets correctly on sentences nested deeper than any in training. A picture of its {self.place} by "
-            f"{self.example.phrase} predicts what the model predicts in {inside} of cases in distribution, and in {outside} at "
-            f"unseen depth.",
-            self.decomposition_text(),
-            self.boundary_text(),
+            f"A picture of a bracket-closing Transformer's {self.place} ({self.example.phrase} of "
+            f"{self.study.experiment.model.head_width}) makes the model's prediction in {inside} of cases in distribution, and "
+            f"in {outside} on sentences nested deeper than any in training.",
+            say.matched_sentence(self._at_equal_depth()),
         )

@@ -50,9 +50,8 @@ class Families:
             for s in family
             if s.complexity is not None
         )
-        return figures.curves(
-            table, self.proxy_looks, x="rank, or number of clusters", y="", note=f"bands: {self.note}", log=True
-        )
+        x, plain = "rank, or number of clusters", LABELS["attention_jsd"]
+        return figures.curves(table, self.proxy_looks, x=x, y="", note=f"bands: {self.note}", log=True, plain=plain)
 
     def transfer(self) -> Figure:
         """Every simplification as a point: agreement in distribution across, on another split up."""
@@ -146,8 +145,6 @@ class Families:
         return [(separate[s.complexity], s) for s in joint if s.complexity in separate]
 
     def bases_text(self) -> str:
-        """What one basis for both gains, rank by rank."""
-        gains = [[self._agreement(b, x) - self._agreement(a, x) for x in PAIR] for a, b in self._pairs()]
-        return prose.paragraph(
-            *(say.bases_sentence(b.complexity, *gain) for (_, b), gain in zip(self._pairs(), gains, strict=True))
-        )
+        """What one basis for both gains, and at which ranks."""
+        gains = {b.complexity: tuple(self._agreement(b, x) - self._agreement(a, x) for x in PAIR) for a, b in self._pairs()}
+        return say.bases_sentence(gains)

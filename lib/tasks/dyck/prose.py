@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from statistics import median
 
 from lib.measuring.intervals import Estimate
 from lib.measuring.matching import Decomposition
@@ -64,17 +65,22 @@ def comparison_sentence(differences: Mapping[float, Estimate]) -> str:
     sides: dict[str, list[str]] = {"SVD": [], "k-means": [], "neither": [], "": []}
     for level, difference in differences.items():
         side = tell(difference, above="SVD", below="k-means", unclear="neither", missing="")
-        size = f" ({points(difference.scaled(-1 if side == 'k-means' else 1), sign=side == 'neither')} points)" if side else ""
+        size = f" ({points(difference, sign=True)})" if side else ""
         sides[side].append(f"{100 * level:.0f} %{size}")
+    why = "not every seed has settings of both on either side of"
+    if len(sides[""]) == len(differences):
+        levels = f" that level: {names(sides[''])}" if sides[""] else " any level"
+        return f"The SVD and k-means cannot be compared where they agree with the model equally often ({why}{levels})."
     return paragraph(
-        "Where both agree with the model equally often in distribution, at unseen depth",
+        "Where the SVD and k-means agree with the model equally often in distribution, at unseen depth (differences: SVD less "
+        "k-means, in points)",
         "; ".join(
             f"{said} at {names(sides[side])}"
             for side, said in (
                 ("SVD", "the SVD keeps more"),
                 ("k-means", "k-means keeps more"),
                 ("neither", "neither keeps clearly more"),
-                ("", "they cannot be compared (not every seed has settings on either side of that level of both)"),
+                ("", f"they cannot be compared ({why} that level)"),
             )
             if sides[side]
         )
@@ -97,16 +103,19 @@ def line_sentence(residuals: Mapping[str, Estimate]) -> str:
     )
 
 
-def bases_sentence(rank: int, inside: Estimate, outside: Estimate) -> str:
-    """What one basis for queries and keys together gains over one for each, in distribution and at unseen depth."""
-    said = {"above": "more often", "below": "less often", "unclear": "not clearly more or less often", "missing": ""}
-    verdicts = [tell(e, **said) for e in (inside, outside)]
-    if not all(verdicts):
-        return ""
-    return (
-        f"At rank {rank}, compared with one basis for each, one for both agrees with the model {verdicts[0]} in distribution "
-        f"({points(inside, sign=True)} points) and {verdicts[1]} at unseen depth ({points(outside, sign=True)} points)."
-    )
+def bases_sentence(gains: Mapping[int, tuple[Estimate, Estimate]]) -> str:
+    """At which ranks one basis for queries and keys together gains over one for each, in distribution and at unseen depth."""
+    lines = []
+    for i, where in enumerate(("in distribution", "at unseen depth")):
+        sides: dict[str, list[str]] = {"more often": [], "less often": [], "not clearly more or less often": []}
+        for rank, pair in gains.items():
+            side = tell(pair[i], **dict(zip(("above", "below", "unclear"), sides, strict=True)), missing="")
+            if side:
+                sides[side].append(f"{rank} ({points(pair[i], sign=True)})")
+        said = [f"{side} at rank{'s' * (len(ranks) > 1)} {names(ranks)}" for side, ranks in sides.items() if ranks]
+        if said:
+            lines.append(f"{where} {'; '.join(said)}")
+    return f"One basis for both agrees with the model, against one for each (points), {'; and '.join(lines)}." if lines else ""
 
 
 def oracle_sentence(label: str, oracle: Estimate, others: Mapping[str, Estimate]) -> str:
@@ -185,10 +194,31 @@ def decomposition_sentence(label: str, parts: Decomposition) -> str:
     """The parts of a gap to unseen depth."""
     if not parts.gap.measured:
         return f"The gap of {label} at unseen depth could not be taken apart."
-    return (
-        f"The gap of {label} at unseen depth is {points(parts.gap)} points: {points(parts.mix)} from the mix of depths (how "
-        f"many brackets lie on each level of training), {points(parts.within)} from agreement on the same levels, and "
-        f"{points(parts.beyond)} from levels that brackets in distribution do not reach, or too rarely to be compared."
+    rest = parts.mix + parts.within
+    decided = [bool(tell(part, above="above", below="below", unclear="")) for part in (parts.mix, parts.within)]
+    caveat = {
+        (True, True): "",
+        (True, False): ", of which only the first can be told from none",
+        (False, True): ", of which only the second can be told from none",
+        (False, False): ", neither of which can be told from none",
+    }[tuple(decided)]
+    return paragraph(
+        f"The gap of {label} at unseen depth is {points(parts.gap)} points. Levels that brackets in distribution do not reach, "
+        f"or too rarely to be compared, make {points(parts.beyond)} of them, the levels of training {points(rest)}:",
+        f"{points(parts.mix)} from the mix of depths (how many brackets lie on each level of training) and "
+        f"{points(parts.within)} from agreement on the same levels{caveat}.",
+    )
+
+
+def matched_sentence(gap: Estimate) -> str:
+    """What is left of a gap at unseen depth where sentences are as long and brackets as deep as in distribution."""
+    alike = "Against sentences in distribution that are as long, and brackets that are as deep,"
+    return tell(
+        gap,
+        above=f"{alike} a gap of {points(gap)} points is left.",
+        below=f"{alike} it agrees more often, by {points(gap.scaled(-1))} points.",
+        unclear=f"{alike} no gap can be told ({points(gap)} points).",
+        missing="",
     )
 
 
@@ -213,20 +243,36 @@ def misses_sentence(label: str, found: Mapping[str, Estimate], chance: Mapping[s
     )
 
 
-def helps_sentence(label: str, gains: Mapping[str, Estimate], looks_there: Collection[str]) -> str:
-    """What other ways to make a picture gain at unseen depth; `looks_there` are those that were fitted on that very split."""
+def helps_sentence(
+    label: str, gains: Mapping[str, Estimate], finer: Mapping[str, Estimate], looks_there: Collection[str]
+) -> str:
+    """What other pictures of the same size gain at unseen depth, and `finer` ones; `looks_there` were fitted on that split."""
     sides: dict[str, list[str]] = {"gains": [], "loses": [], "unclear": []}
     for other, gain in gains.items():
         side = tell(gain, above="gains", below="loses", unclear="unclear", missing="")
         if side:
             remark = ", which has seen such sentences" if other in looks_there else ""
             sides[side].append(f"{other} ({points(gain, sign=True)}{remark})")
-    if not any(sides.values()):
-        return ""
-    return paragraph(
+    more = [f"{points(gain, sign=True)} with {other}" for other, gain in finer.items() if gain.measured]
+    of_same_size = [
         f"Against {label}, agreement at unseen depth is higher by so many points with {names(sides['gains'])}."
         if sides["gains"]
-        else f"No other way to make the picture agrees clearly more often than {label} at unseen depth.",
+        else f"No other picture of the same size agrees clearly more often than {label} at unseen depth.",
         f"It is lower with {names(sides['loses'])}." if sides["loses"] else "",
         f"No clear difference: {names(sides['unclear'])}." if sides["unclear"] else "",
+        _resolution(gains.values()),
+    ]
+    against = "" if any(sides.values()) else f" at unseen depth against {label}"
+    return paragraph(
+        *(of_same_size if any(sides.values()) else []),
+        f"Finer pictures gain{against}, in points, {names(more)}." if more else "",
     )
+
+
+def _resolution(gains: Iterable[Estimate]) -> str:
+    """How large a difference has to be to be told; empty if no interval says, or all are as good as nothing."""
+    widths = [high - low for low, high in (gain.interval for gain in gains) if high >= low]
+    half = f"{100 * median(widths) / 2:.1f}" if widths else "0.0"
+    if half == "0.0":
+        return ""
+    return f"(Half of the intervals reach at least {half} points to either side: smaller differences cannot be told.)"

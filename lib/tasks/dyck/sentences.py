@@ -32,9 +32,17 @@ class SentenceComparison:
         """The positions of closing brackets, in the order of the sentence."""
         return np.flatnonzero(self.sentence.opener[0] >= 0).tolist()
 
+    @property
+    def parted(self) -> list[int]:
+        """The closing positions at which the model chooses the right bracket and the proxy another."""
+        return [p for p in self.closers if self._chosen("model", p) == self._type(p) != self._chosen("proxy", p)]
+
     def hardest(self) -> int:
-        """The closing position at which the proxy gives the right bracket the least probability."""
-        return min(self.closers, key=lambda p: self.probabilities["proxy"][p - 1, self._type(p)])
+        """The closing position at which the proxy gives the right bracket the least probability; of `parted` if they do."""
+        return min(self.parted or self.closers, key=lambda p: self.probabilities["proxy"][p - 1, self._type(p)])
+
+    def _chosen(self, who: str, position: int) -> int:
+        return int(self.probabilities[who][position - 1].argmax())
 
     def _type(self, position: int) -> int:
         """The bracket type of the closing bracket at a position."""

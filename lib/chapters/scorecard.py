@@ -1,0 +1,220 @@
+"""The scorecard: every claim of several studies as matrices of verdicts, and how these come about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from html import escape
+
+import numpy as np
+
+from lib import answers, matrices, prose
+from lib.claims import READINGS, Cell, applying
+from lib.foreseeing import KNOWN
+from lib.matrices import framed, label, table
+from lib.measuring.intervals import CONFIDENCE, Estimate
+from lib.rules import EQUAL, GAP, NOT_APPLICABLE, OPPOSITE, RULES, SMALL, UNDECIDED, Claim
+from lib.studies import Study
+
+CHANCE = 1 - CONFIDENCE  # how often an interval excludes zero where there is nothing
+SAYS = {  # what a reading does, in a line
+    "A": "against the split in distribution.",
+    "B": "against splits in distribution that are alike in what the split does not test, such as length.",
+    "C": "as A, between the settings of a family, where it agrees with the model equally often in distribution.",
+}
+
+Tested = list[tuple[Study, list[Cell]]]  # the cells of a claim, study by study
+
+
+class Scorecard:
+    """The cells of studies."""
+
+    def __init__(self, studies: Sequence[Study]):
+        self.cells: dict[str, list[Cell]] = {study.name: study.task.findings(study) for study in studies}
+        self.studies = [study for study in studies if self.cells[study.name]]  # those of whose task something is claimed
+
+    def to_html(self) -> str:
+        """All of it but what is said in prose."""
+        parts = (
+            self.legend(),
+            self.answers(),
+            *(self.matrices(reading) for reading in READINGS),
+            self.numbers(),
+            self.counts(),
+        )
+        return "".join(parts)
+
+    def legend(self) -> str:
+        """What the readings are, a line each, and what boxes look like, in one."""
+        lines = "".join(f"<li><b>{r}</b>, {escape(name)}: {escape(SAYS[r])}</li>" for r, name in READINGS.items())
+        return framed([f"<ul>{lines}</ul>", matrices.legend(matrices.words())])
+
+    def answers(self) -> str:
+        """For each claim what its cells of reading A come to and, beneath it, those of B, study by study."""
+        lines = []
+        for claim, tested in self._by_claim().items():
+            said = []
+            for study, cells in tested:
+                whole, *matched = answers.both_answers(claim, cells, partial(label, study))
+                name = f"{study.name}: " if len(tested) > 1 else ""
+                beneath = "".join(f"<ul><li>{escape(text)}</li></ul>" for text in matched)
+                said.append(f"<li>{escape(name)}{escape(whole)}{beneath}</li>")
+            lines.append(f"<p>{_heading(claim)}</p><ul>{''.join(said)}</ul>")
+        return framed(lines)
+
+    def matrices(self, reading: str) -> str:
+        """Verdicts of a reading as matrices, a family a row and a split a column, for each claim and study; B and C folded."""
+        parts = []
+        for claim, tested in self._by_claim().items():
+            tables = []
+            for study, cells in tested:
+                shown = [cell for cell in cells if cell.reading == reading and cell.decides]
+                if not shown:
+                    continue
+                made, title = matrices.matrix(study, shown), escape(_title(study))
+                if reading == "A":
+                    tables.append(f"<p>{title}</p>{made}")
+                else:
+                    said = escape(answers.answer(claim, shown, partial(label, study)))
+                    tables.append(f"<details><summary>{title}: {said}</summary>{made}</details>")
+            parts += [f"<p>{_heading(claim)}</p>", *tables] if tables else []
+        return framed(parts)
+
+    def numbers(self) -> str:
+        """Every cell with its numbers, a table a study, folded."""
+        tables = []
+        for study in self.studies:
+            cells = self.cells[study.name]
+            said = escape(f"{_title(study)}: {_count(len(cells), 'cell')}")
+            tables.append(f"<details><summary>{said}</summary>{matrices.numbers(cells)}</details>")
+        return framed(tables)
+
+    def counts(self) -> str:
+        """How many intervals exclude zero, and how many would by chance: a row a study and reading."""
+        rows = []
+        for study in self.studies:
+            for reading in READINGS:
+                intervals = [cell.effect.interval for cell in self._verdicts(study, reading)]
+                intervals = [(low, high) for low, high in intervals if not np.isnan(low)]
+                rows.append(
+                    {
+                        "study": study.name,
+                        "reading": reading,
+                        "cells with intervals": len(intervals),
+                        "exclude zero, as claimed": sum(low > 0 for low, _ in intervals),
+                        "exclude zero, against": sum(high < 0 for _, high in intervals),
+                        f"would by chance, {50 * CHANCE:g} % each": f"{CHANCE / 2 * len(intervals):.1f}",
+                    }
+                )
+        return framed([table(rows)])
+
+    def foreseen(self) -> str:
+        """What was foreseen, what was measured, and the error: a paragraph a study."""
+        return "\n\n".join(map(self._foreseen, self.studies))
+
+    def _foreseen(self, study: Study) -> str:
+        cells = [cell for cell in self._verdicts(study, "A") if cell.error is not None]
+        if not cells:
+            return f"{_title(study)}: in no cell of reading A could an effect be foreseen and measured."
+        expected, found = (np.array([100 * effect.value for effect in of]) for of in zip(*map(_pair, cells), strict=True))
+        error, baseline = np.abs(expected - found).mean(), np.abs(found).mean()
+        means = [prose.minus(f"{values.mean().round(1) + 0.0:.1f}") for values in (expected, found)]  # no "−0.0"
+        return prose.paragraph(
+            f"{_title(study)}, {_count(len(cells), 'cell')} of reading A. Foreseen: {means[0]} points on average, from {KNOWN} "
+            f"(`{RULES.foreseeing.diagnostic}`). Measured: {means[1]} points. Error: {error:.1f} points on average, signs "
+            f"aside; who foresees no gap at all errs by {baseline:.1f} points.",
+        )
+
+    def method(self) -> str:
+        """How verdicts come about, and how far they can be trusted."""
+        over = " ".join(f"{s.name}: over {s.estimates.only(RULES.halves(s.seeds)[0][1]).over}." for s in self.studies)
+        parts = [
+            self._readings(),
+            self._rules(),
+            f"**Seeds.** {' '.join(map(_seeds, self.studies))}",
+            f"**Intervals** are at {100 * CONFIDENCE:g} %: Student's t over seeds and, where all seeds are tested on the "
+            f"same sequences or there is but one seed, a bootstrap over sequences; half-widths are added as squares. {over} "
+            "Simulated studies among the tests show how often such intervals hold the truth.",
+            *dict.fromkeys(
+                f"{prose.begin(study.task.title)}: {study.task.caveat}" for study in self.studies if study.task.caveat
+            ),
+            "**Number of cells.** A claim that there are such cases is easier to meet the more cells there are. So it is "
+            "counted, for each claim, study and reading, in how many of the cells that are as claimed the effect counts with "
+            f"corrected intervals, too: at a confidence of 1 − {CHANCE:.2g} / m, where m cells apply (Bonferroni), which holds "
+            "although cells share models and sequences, so that they err together. Verdicts themselves are not corrected. The "
+            "table says how many intervals exclude zero, and how many would were there no effect anywhere.",
+        ]
+        return "\n\n".join(map(prose.paragraph, parts))
+
+    def _readings(self) -> str:
+        level, at = f"{100 * RULES.levels.chosen:g} %", [f"{100 * level:g} %" for level in RULES.levels.sensitivity]
+        chosen = prose.names(dict.fromkeys(f"`{study.task.chosen_on}` ({study.task.title})" for study in self.studies))
+        inside = prose.names(dict.fromkeys(f"`{study.task.reference}` ({study.task.title})" for study in self.studies))
+        premises = [
+            f"Claim {claim.number} says what the model does: it is “{NOT_APPLICABLE}” to a split of whose scored predictions "
+            f"the model itself has fewer than {100 * claim.premise:g} % right."
+            for claim in self._by_claim()
+            if claim.premise is not None
+        ]
+        return prose.paragraph(
+            "**Readings.** A is the claim as the paper says it: the setting that stands for a family of proxies, against the "
+            "split in distribution. B holds it against splits that are alike in what the split does not test. C compares as "
+            f"A does, but between the settings of a family, where it agrees with the model in {prose.names(at)} of cases in "
+            f"distribution. What stands for a family in A and B is settled on {chosen}: the simplest setting that agrees with "
+            f"the model in at least {level} of cases there, or, if none does, the most faithful one. It matches the model if "
+            f"it agrees so often there and on {inside}; if not, a claim about proxies that match the model is "
+            f"“{NOT_APPLICABLE}” to the family.",
+            *premises,
+        )
+
+    def _rules(self) -> str:
+        gap, equal = (_count(f"{100 * margin:g}", "point") for margin in (RULES.margins.gap, RULES.margins.equal))
+        usual = {name: Claim.model_fields[name].default for name in ("positive", "negative")}
+        others = [claim for claim in self._by_claim() if (claim.positive, claim.negative) != tuple(usual.values())]
+        say = prose.names(f"claim {claim.number} says “{claim.positive}” and “{claim.negative}”" for claim in others)
+        return (
+            f"**Verdicts.** An effect counts if its whole interval is on one side of zero and it is at least {gap}: above "
+            f"zero it is as claimed, “{usual['positive']}”, and below zero the opposite, "
+            f"“{usual['negative']}”{f' ({say})' if others else ''}. If its whole interval is nearer to zero than {equal}, "
+            f"“{SMALL.strip(', ')}” is added to the word. An effect that does not count is “within {equal}” if the whole "
+            f"interval is nearer to zero than that, and “{UNDECIDED}” in all other cases; with fewer than "
+            f"{RULES.seeds.fewest} seeds everything is. `{GAP}`, `{OPPOSITE}` and `{EQUAL}` are what the command line's JSON "
+            "calls them in any claim."
+        )
+
+    def _verdicts(self, study: Study, reading: str) -> list[Cell]:
+        """The cells on which verdicts rest, without those that are not applicable."""
+        return applying(cell for cell in self.cells[study.name] if cell.reading == reading and cell.decides)
+
+    def _by_claim(self) -> dict[Claim, Tested]:
+        found: dict[Claim, Tested] = {}
+        for study in self.studies:
+            for claim, cells in answers.by_claim(self.cells[study.name]).items():
+                found.setdefault(claim, []).append((study, cells))
+        return {claim: found[claim] for claim in sorted(found, key=lambda claim: claim.number)}
+
+
+def _pair(cell: Cell) -> tuple[Estimate, Estimate]:
+    return cell.foreseen, cell.effect
+
+
+def _title(study: Study) -> str:
+    return f"{prose.begin(study.task.title)}, study {study.name} (preset {study.preset}, {prose.seeds(study.seeds)})"
+
+
+def _count(number: int | str, what: str) -> str:
+    return f"{number} {what}" if str(number) == "1" else f"{number} {what}s"
+
+
+def _seeds(study: Study) -> str:
+    """Which seeds chose, and which report."""
+    choose, report = RULES.halves(study.seeds)[0]
+    if choose != report:
+        chosen, reported = (", ".join(map(str, of)) for of in (choose, report))
+        return f"{study.name}: settings are chosen on seeds {chosen}, and verdicts rest on seeds {reported}."
+    few = f"; fewer than the {RULES.seeds.fewest} that a verdict needs" if study.seeds < RULES.seeds.fewest else ""
+    return f"{study.name}: settings are chosen and effects measured on the same {prose.seeds(study.seeds)}{few}."
+
+
+def _heading(claim: Claim) -> str:
+    return f"<b>{claim.number}. {escape(claim.text)}</b>"
