@@ -362,6 +362,10 @@ def test_findings_stand_beside_those_of_the_paper(beside):
     assert all(text for row in rows.values() for text in row.values())
 
 
+def test_the_page_says_what_was_measured(beside):
+    assert beside.measured_on() == "Measured on preset made-up: planted (3 seeds)."
+
+
 def test_each_finding_is_a_card_whose_text_wraps(beside):
     html = beside.findings()
     assert html.count("<section>") == 4

@@ -57,6 +57,12 @@ class Beside:
     def __init__(self, studies: Sequence[Study]):
         self.studies = {study.name: study for study in studies}
 
+    def measured_on(self) -> str:
+        """What was measured, in words."""
+        (preset,) = {study.preset for study in self.studies.values()}
+        shown = prose.names(f"{name} ({prose.seeds(study.seeds)})" for name, study in self.studies.items())
+        return f"Measured on preset {preset}: {shown}."
+
     @cached_property
     def cells(self) -> dict[str, list[Cell]]:
         """What was found, by study."""
