@@ -40,7 +40,7 @@ def test_sentences_on_depth_have_the_numbers_that_were_measured(study, depth):
     said = depth.headline()
     assert re.findall(r"([\d.]+) % \[", said) == [inside, outside]
     left = study.estimates.matched_gap(SVD, "unseen_depth", "iid_matched", ["depth"], fewest=20)
-    assert f"{percent(abs(left.value))} [" in said.partition("and brackets that are as deep, ")[2]
+    assert f"{percent(abs(left.value))} [" in said.partition("and brackets that are as deep ")[2]
 
 
 def depths_of_both(study, *splits: str) -> list[int]:

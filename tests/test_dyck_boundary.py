@@ -484,7 +484,9 @@ def test_the_headline_has_the_gap_at_equal_length_and_depth(planted, inside, say
     said = chapter_of(planted(agreement, counts)).headline()
     assert flaw(said) is None
     assert re.findall(r"([\d.]+) % \[", said) == ["95.0", "35.0"]
-    alike = " Against sentences in distribution that are as long, and brackets that are as deep, "
+    alike = (
+        " Against sentences in distribution that are as long, and brackets that are as deep (so none deeper than training), "
+    )
     assert re.sub(r"\[.*?\]", "[...]", said.partition(alike)[2]) == says
 
 

@@ -248,6 +248,20 @@ def test_svd_against_clustering_level_by_level():
             assert [name for name, levels in where.items() if shown in levels] == [side]
 
 
+def test_svd_against_clustering_in_short():
+    for of in every(OUTCOMES, FEW, FEW):
+        said = dyck.comparison_in_short(dict(zip((0.5, 0.95, 0.99), of, strict=True)))
+        assert flaw(said) is None, said
+        known = [(level, e) for level, e in zip((50, 95, 99), of, strict=True) if e.measured]
+        if not known:
+            assert said.endswith("cannot be told.")
+            continue
+        levels = [level for level, _ in known]
+        assert f"({min(levels)} to {max(levels)} %" in said
+        svd, kmeans = sum(e.interval[0] > 0 for _, e in known), sum(e.interval[1] < 0 for _, e in known)
+        assert said.endswith(f"the SVD keeps clearly more at {svd} of {len(known)} levels, and k-means at {kmeans}.")
+
+
 def test_families_off_the_line():
     for of in every(OUTCOMES, OUTCOMES):
         said = dyck.line_sentence(dict(zip(("SVD", "k-means"), of, strict=True)))
@@ -422,7 +436,7 @@ UNDIVIDED = {
 def test_what_is_left_of_a_gap_at_equal_length_and_depth(outcome, says):
     said = dyck.matched_sentence(OUTCOMES[outcome])
     assert said == "" or flaw(said) is None
-    alike = "Against sentences in distribution that are as long, and brackets that are as deep, "
+    alike = "Against sentences in distribution that are as long, and brackets that are as deep (so none deeper than training), "
     assert said == (alike + says if says else "")
 
 
@@ -639,7 +653,8 @@ def test_every_sentence_is_tested_here(module):
         dyck.learned, dyck.gap_sentence, dyck.better_sentence, dyck.attention_sentence, dyck.comparison_sentence,
         dyck.dropped_sentence, dyck.controls_sentence, dyck.line_sentence, dyck.bases_sentence, dyck.oracle_sentence,
         dyck.occurrence_sentence, dyck.boundary_sentence, dyck.decomposition_sentence, dyck.misses_sentence,
-        dyck.helps_sentence, dyck.matched_sentence, dyck._resolution, code.learned, code.faithful_sentence,
+        dyck.comparison_in_short, dyck.helps_sentence, dyck.matched_sentence, dyck._resolution,
+        code.learned, code.faithful_sentence,
         code.domain_sentence, code.words_sentence, code.margins_sentence, code.equal_words_sentence, code.weak_sentence,
         code.foreseen_sentence,
     ]  # fmt: skip

@@ -214,4 +214,4 @@ class ClusteringChapter(Families):
 
     def headline(self) -> str:
         """The chapter in a paragraph, for the first page of the book."""
-        return prose.paragraph(self.comparison(), say.controls_sentence(self.svd.phrase, self.controlled[self.svd.phrase]))
+        return say.comparison_in_short(self._differences)

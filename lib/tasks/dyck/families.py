@@ -88,11 +88,15 @@ class Families:
         x, y = "same prediction on iid (%), between settings by linear interpolation", "same prediction on the split"
         return figures.curves(table, self.proxy_looks, x=x, y=y, note=f"bands: {self.note}", columns=2)
 
+    @property
+    def _differences(self) -> dict[float, Estimate]:
+        """What SVD keeps at unseen depth less what k-means keeps, by equal agreement in distribution."""
+        svd, kmeans = ({x: self._kept(proxy, "unseen_depth", x) for x in LEVELS} for proxy in ("svd", "kmeans"))
+        return {level: svd[level] - kmeans[level] for level in LEVELS}
+
     def comparison(self) -> str:
         """Which of SVD and k-means keeps more, level by level."""
-        return say.comparison_sentence(
-            {level: self._kept("svd", "unseen_depth", level) - self._kept("kmeans", "unseen_depth", level) for level in LEVELS}
-        )
+        return say.comparison_sentence(self._differences)
 
     @cached_property
     def on_the_line(self) -> dict[str, Estimate]:

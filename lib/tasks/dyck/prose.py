@@ -88,6 +88,22 @@ def comparison_sentence(differences: Mapping[float, Estimate]) -> str:
     )
 
 
+def comparison_in_short(differences: Mapping[float, Estimate]) -> str:
+    """The same as a count of levels, for those who want no more."""
+    known = {level: difference for level, difference in differences.items() if difference.measured}
+    if not known:
+        return (
+            "The SVD and k-means never agree with the model equally often in distribution in every seed, so which of the two "
+            "keeps more elsewhere cannot be told."
+        )
+    sides = [tell(difference, above="SVD", below="k-means", unclear="") for difference in known.values()]
+    return (
+        f"Where the SVD and k-means agree with the model equally often in distribution ({100 * min(known):.0f} to "
+        f"{100 * max(known):.0f} %; at other levels they cannot be compared), at unseen depth the SVD keeps clearly more at "
+        f"{sides.count('SVD')} of {len(sides)} levels, and k-means at {sides.count('k-means')}."
+    )
+
+
 def line_sentence(residuals: Mapping[str, Estimate]) -> str:
     """Which families lie above or below the line through all settings; none, if there were too few for a line."""
     if not any(residual.measured for residual in residuals.values()):
@@ -212,7 +228,7 @@ def decomposition_sentence(label: str, parts: Decomposition) -> str:
 
 def matched_sentence(gap: Estimate) -> str:
     """What is left of a gap at unseen depth where sentences are as long and brackets as deep as in distribution."""
-    alike = "Against sentences in distribution that are as long, and brackets that are as deep,"
+    alike = "Against sentences in distribution that are as long, and brackets that are as deep (so none deeper than training),"
     return tell(
         gap,
         above=f"{alike} a gap of {points(gap)} points is left.",
