@@ -26,7 +26,7 @@ paper: .venv/installed  ## the same at full size, which takes hours; an interrup
 test: .venv/installed-test  ## the whole test suite (tests that need a browser are skipped where Chromium is missing)
 	$(PYTEST) --no-loadscope-reorder tests/test_book.py tests/test_workflow.py tests  # longest first
 
-test-fast: .venv/installed-test  ## what can be tested within a minute, for the work in between
+test-fast: .venv/installed-test  ## all but what is slow or needs a browser, in a minute or two, for the work in between
 	$(PYTEST) -m "not slow and not browser"
 
 publish: .venv/installed  ## put the executed notebooks of PRESET into book/, for the published book; commit them afterwards

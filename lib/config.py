@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -43,6 +45,16 @@ def checked(config: type[C], values: Mapping, where: str) -> C:
         reason = problem["msg"].removeprefix("Value error, ")
         said = f"{key} is {problem['input']!r}: {reason}" if key else reason
         raise InputError(f"{where}: {said}") from None
+
+
+def read_toml(path: Path, called: str) -> dict:
+    """The content of a TOML file; `InputError` says why there is none. `called` is what the file is, in words."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{called} {str(path)!r} cannot be read: {error.strerror}") from None
+    except ValueError as error:  # also text that is not UTF-8
+        raise InputError(f"{path} is not TOML: {error}") from None
 
 
 def _tuples(value: object) -> object:

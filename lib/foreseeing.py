@@ -30,9 +30,11 @@ def cell(study: Study, estimates: Estimates, seed: int, s: Simplification, split
     return Cell(inside, target, s, task.key_covariate, covariates)
 
 
-def foreseen(study: Study, estimates: Estimates, s: Simplification, split: str) -> Estimate:
-    """The gap to a split as the diagnostic of the rules foresees it; not measured where it does not apply."""
-    of = DIAGNOSTICS[RULES.foreseeing.diagnostic]
+def foreseen(
+    study: Study, estimates: Estimates, s: Simplification, split: str, diagnostic: str = RULES.foreseeing.diagnostic
+) -> Estimate:
+    """The gap to a split as a diagnostic (of the rules) foresees it; not measured where it does not apply."""
+    of = DIAGNOSTICS[diagnostic]
     try:
         agreement = [of(cell(study, estimates, seed, s, split)) for seed in estimates.seeds]
     except InputError:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from lib.config import Config, checked
-from lib.errors import InputError
+from lib.config import Config, checked, read_toml
 from lib.measuring.diagnostics import DIAGNOSTICS
 from lib.measuring.intervals import CONFIDENCE, Estimate
 
@@ -126,12 +124,7 @@ class Rules(Config):
 
 def read(path: Path) -> Rules:
     """The rules of a file. Raises `InputError` naming the file, and the key that is missing, unknown or has a wrong value."""
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"the rules {str(path)!r} cannot be read: {error.strerror}") from None
-    except ValueError as error:  # also text that is not UTF-8
-        raise InputError(f"{path} is not TOML: {error}") from None
+    content = read_toml(path, "the rules")
     return checked(Rules, content, str(path))
 
 

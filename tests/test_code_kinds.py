@@ -6,14 +6,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from chapters import marks
 from planted import study
 from readable import flaw
 
-from lib import figures, prose
+from lib import prose
 from lib.experiment import Experiment, MeasuringConfig
 from lib.measuring.diagnostics import DIAGNOSTICS
 from lib.measuring.intervals import Estimate, mean_of
@@ -47,12 +46,7 @@ class Kinds(ByKind):
         return mean_of([self.estimates.gap(s, split, "id") for split in self.unseen])
 
 
-@pytest.fixture(autouse=True)
-def style():
-    with plt.rc_context():
-        figures.set_style()
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("style")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from itertools import chain, combinations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +14,6 @@ from planted import estimate, study
 from readable import flaw
 from scipy import stats
 
-from lib import figures
 from lib.chapters.beside import DEVIATIONS, Beside, compared
 from lib.chapters.foreseeing import ForeseeingChapter
 from lib.claims import Cell
@@ -34,12 +32,7 @@ NAMED = RULES.foreseeing.diagnostic  # the diagnostic of the rules
 OTHER = next(name for name in DIAGNOSTICS if name not in ("unchanged", NAMED))
 
 
-@pytest.fixture(autouse=True)
-def style():
-    with plt.rc_context():
-        figures.set_style()
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("style")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -39,12 +38,7 @@ Rate = float | Mapping[str, float]
 Planted = Mapping[tuple[Simplification, str], Rate]  # by simplification and split, for all depths or by depth
 
 
-@pytest.fixture(autouse=True)
-def style():
-    with plt.rc_context():
-        figures.set_style()
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("style")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +13,6 @@ from planted import study
 from readable import flaw
 from scipy.stats import norm
 
-from lib import figures
 from lib.errors import InputError
 from lib.experiment import Experiment
 from lib.proxies import PROXIES, Simplification
@@ -32,12 +30,7 @@ ALIKE = {0: 0.0, 1: 0.0, 2: 0.0}  # seeds that do not differ
 Planted = Mapping[tuple[Simplification, str], float | Mapping[str, float]]
 
 
-@pytest.fixture(autouse=True)
-def style():
-    with plt.rc_context():
-        figures.set_style()
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("style")
 
 
 @pytest.fixture(scope="module")

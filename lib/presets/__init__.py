@@ -12,14 +12,13 @@ import os
 import re
 import shlex
 import sys
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 from lib.artifacts import root
-from lib.config import checked
+from lib.config import checked, read_toml
 from lib.errors import InputError, naming, one_of
 from lib.experiment import Experiment, MeasuringConfig
 from lib.models.training import TrainingConfig
@@ -120,12 +119,7 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> tuple[dict, list[Path]]:
     path = path.resolve()
     if path in seen:
         raise InputError(f"{path} inherits from itself: {' from '.join(map(str, (*seen, path)))}")
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"preset {str(path)!r} cannot be read: {error.strerror}") from None
-    except ValueError as error:  # also text that is not UTF-8
-        raise InputError(f"{path} is not TOML: {error}") from None
+    content = read_toml(path, "preset")
     inherits, plugins = content.pop("inherits", None), content.pop("plugins", [])
     if not isinstance(plugins, list) or not all(isinstance(plugin, str) for plugin in plugins):
         raise InputError(f"{path}: plugins is {plugins!r}, but must be a list of Python files")

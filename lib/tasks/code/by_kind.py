@@ -92,21 +92,14 @@ class ByKind:
     @cached_property
     def foreseen(self) -> dict[str, dict[str, Estimate]]:
         """Gaps to languages that were not trained on, mean over them, by proxy: foreseen by every diagnostic, and measured."""
-        found = {}
+        found, of = {}, foreseeing.foreseen
         for s in self.chosen.values():
             measured = mean_of([self.estimates.gap(s, split, "id") for split in self.unseen])
-            gaps = {name: mean_of([self._foreseen(s, split, name) for split in self.unseen]) for name in DIAGNOSTICS}
+            gaps = {
+                name: mean_of([of(self.study, self.estimates, s, split, name) for split in self.unseen]) for name in DIAGNOSTICS
+            }
             found[s.phrase] = {**gaps, "measured": measured}
         return found
-
-    def _foreseen(self, s: Simplification, split: str, diagnostic: str) -> Estimate:
-        try:
-            known = [foreseeing.cell(self.study, self.estimates, seed, s, split) for seed in self.estimates.seeds]
-        except InputError:  # too few positions
-            return nothing()
-        inside = self.estimates.estimate(s, "id", "same_prediction")
-        agreement = np.array([DIAGNOSTICS[diagnostic](cell) for cell in known])
-        return Estimate(inside.by_seed - agreement, None, inside.positions)
 
     def foreseen_table(self) -> pd.DataFrame:
         """Foreseen and measured gaps in percentage points, one row per proxy."""

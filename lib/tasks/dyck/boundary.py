@@ -13,6 +13,7 @@ from lib.rules import EQUAL, GAP, NOT_APPLICABLE, OPPOSITE, RULES, UNDECIDED
 from lib.studies import Study
 
 SPLIT = "by_depth"  # sentences of every depth, all of one length
+PAIR = ("iid", "unseen_depth")
 FEWEST = 20  # predictions that a mean within a category must rest on to be shown
 BEFORE, AFTER = 4, 3  # depths up to the boundary that a line is drawn through, and depths beyond it that are held against it
 WORDS = {

@@ -20,10 +20,9 @@ from lib.proxies import MODEL, PROXIES, TRAINING, Simplification
 from lib.studies import Study
 from lib.tasks.dyck import mechanism
 from lib.tasks.dyck import prose as say
-from lib.tasks.dyck.boundary import FEWEST
+from lib.tasks.dyck.boundary import FEWEST, PAIR
 from lib.tasks.dyck.mechanism import ANYWHERE
 
-PAIR = ("iid", "unseen_depth")
 SOURCES = {  # what a proxy may be fitted on, in words
     TRAINING: "",
     "training_more": "more sentences",

@@ -20,8 +20,8 @@ from lib.studies import Study
 from lib.tasks import Look
 from lib.tasks.dyck import mechanism
 from lib.tasks.dyck import prose as say
-from lib.tasks.dyck.boundary import FEWEST
-from lib.tasks.dyck.families import PAIR, Families
+from lib.tasks.dyck.boundary import FEWEST, PAIR
+from lib.tasks.dyck.families import Families
 
 CONTROL = ("iid_matched", "unseen_depth")  # sentences of the same lengths
 

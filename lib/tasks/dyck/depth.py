@@ -22,7 +22,7 @@ from lib.studies import Study
 from lib.tasks import Look
 from lib.tasks.dyck import boundary
 from lib.tasks.dyck import prose as say
-from lib.tasks.dyck.causes import FEWEST, PAIR, Causes
+from lib.tasks.dyck.causes import Causes
 from lib.tasks.dyck.drawings import sentence_figure
 from lib.tasks.dyck.sentences import compare_sentence, deepest_sentences, sentence_comparison_figure
 
@@ -74,7 +74,7 @@ class DepthChapter(Causes):
                 for label, s in (of | ({"model": MODEL} if measure == "accuracy" else {})).items()
                 for depth in depths
             ),
-            FEWEST,
+            boundary.FEWEST,
         )
         lengths = self.estimates.categories(boundary.SPLIT, "length")
         note = (
@@ -96,7 +96,7 @@ class DepthChapter(Causes):
         """How rare deep brackets are in distribution, and how common at unseen depth."""
         depths = self.estimates.categories("unseen_depth", "depth")
         deep = [depth for depth in depths if depth >= self._rare]
-        shares = [self.estimates.share(split, depth=deep) for split in PAIR]
+        shares = [self.estimates.share(split, depth=deep) for split in boundary.PAIR]
         return say.occurrence_sentence(self._rare, *shares)
 
     @property
@@ -176,7 +176,7 @@ class DepthChapter(Causes):
         measures = ("accuracy", "same_prediction", "attention_jsd")
         table = figures.tabulate(
             ({"panel": f"{split}:\n{LABELS[m]}", "series": s.label, "x": step}, at.estimate(s, split, m))
-            for split in PAIR
+            for split in boundary.PAIR
             for m in measures
             for step, at in self.study.along_training.items()
             for s in (*shown, *([MODEL] if m == "accuracy" else []))
@@ -242,7 +242,7 @@ class DepthChapter(Causes):
         family = sorted(self.study.family("svd", self.layer), key=lambda s: s.complexity)
         higher = [s for s in family if s.complexity > self.example.complexity][:2]
         gap = {s: self.estimates.gap(s, "unseen_depth", "iid") for s in (self.example, *higher)}
-        inside, outside = (self.agreement(self.example, split) for split in PAIR)
+        inside, outside = (self.agreement(self.example, split) for split in boundary.PAIR)
         others = {s.phrase: gap[s] for s in higher}
         return say.gap_sentence(f"{self.example.phrase} in {self.place}", inside, outside, gap[self.example], others)
 
@@ -291,7 +291,7 @@ class DepthChapter(Causes):
 
     def headline(self) -> str:
         """The chapter in a paragraph, for the first page of the book."""
-        inside, outside = (prose.in_percent(self.agreement(self.example, split), True) for split in PAIR)
+        inside, outside = (prose.in_percent(self.agreement(self.example, split), True) for split in boundary.PAIR)
         return prose.paragraph(
             f"A picture of a bracket-closing Transformer's {self.place} ({self.example.phrase} of "
             f"{self.study.experiment.model.head_width}) makes the model's prediction in {inside} of cases in distribution, and "

@@ -19,8 +19,8 @@ from lib.proxies import PROXIES, Simplification
 from lib.studies import Study
 from lib.tasks import Look
 from lib.tasks.dyck import prose as say
+from lib.tasks.dyck.boundary import PAIR
 
-PAIR = ("iid", "unseen_depth")
 LEVELS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99)  # of agreement in distribution
 
 
