@@ -33,17 +33,6 @@ class Scorecard:
         self.cells: dict[str, list[Cell]] = {study.name: study.task.findings(study) for study in studies}
         self.studies = [study for study in studies if self.cells[study.name]]  # those of whose task something is claimed
 
-    def to_html(self) -> str:
-        """All of it but what is said in prose."""
-        parts = (
-            self.legend(),
-            self.answers(),
-            *(self.matrices(reading) for reading in READINGS),
-            self.numbers(),
-            self.counts(),
-        )
-        return "".join(parts)
-
     def legend(self) -> str:
         """What the readings are, a line each, and what boxes look like, in one."""
         lines = "".join(f"<li><b>{r}</b>, {escape(name)}: {escape(SAYS[r])}</li>" for r, name in READINGS.items())
