@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from lib.models.base import RunAgain
 from lib.split import Dataset, Sequences, Split
 from lib.tasks.code.splits import START, VOCABULARY
 
@@ -34,6 +35,9 @@ class Known:
         nothing = torch.zeros(batch, self.heads, length, self.head_width)
         rules[0](nothing, nothing, lambda queries, keys: self.pattern(batch, length))
         return residual
+
+    def pause(self, residual, layer, positions=None):
+        return RunAgain(self, residual, layer, positions)
 
 
 def to_start(query: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -13,8 +14,8 @@ from lib.config import checked
 from lib.errors import InputError
 from lib.measuring.estimates import Estimates
 from lib.measuring.faithfulness import measure
-from lib.models.base import Capture, attend_as_usual, capture, most_attended
-from lib.models.transformer import ModelConfig, Transformer, attention_scores
+from lib.models.base import ALL, Capture, RunAgain, attend_as_usual, capture, most_attended
+from lib.models.transformer import ModelConfig, Transformer, attention_pattern, causal_mask
 from lib.proxies import MODEL, PROXIES, TRAINING, Fitter, Simplification
 from lib.split import Sequences
 
@@ -58,6 +59,9 @@ class OfAnotherMake:
             rule = (rules or {}).get(layer, attend_as_usual)
             residual = self._layer(layer, residual, rule, positions if layer == stop - 1 else None)
         return residual
+
+    def pause(self, residual, layer, positions=None) -> RunAgain:
+        return RunAgain(self, residual, layer, positions)
 
     def _layer(self, layer: int, residual: Tensor, rule, positions: Tensor | None) -> Tensor:
         everywhere = torch.arange(residual.shape[1])[None]
@@ -214,6 +218,30 @@ def test_a_resumed_run_is_the_whole_run(model, rule):
 
 
 @every_model
+@pytest.mark.parametrize("positions", [None, torch.tensor([[0, 5, 3], [7, 2, 3]])], ids=["everywhere", "at positions"])
+@torch.no_grad()
+def test_a_paused_layer_goes_on_with_any_pattern_of_any_heads_as_if_it_had_been_run_with_it(model, positions):
+    """By its own way to resume and by the general one."""
+    residual, heads = model.embed(random_tokens(2, 9)), [model.heads - 1]
+    for layer, pause in itertools.product(range(model.layers), (model.pause, lambda *of: RunAgain(model, *of))):
+        usual = model.run(residual, None, layer, layer + 1, positions)
+        paused = pause(residual, layer, positions)
+        torch.testing.assert_close(paused.attend(paused.queries, paused.keys), paused.pattern)
+        torch.testing.assert_close(paused.resume(paused.pattern), usual, atol=1e-9, rtol=0)
+        for some in (heads, ALL):
+
+            def flat(queries, keys, attend, some=some):
+                pattern = attend(queries, keys)
+                pattern[:, some] = attend(0 * queries, keys)[:, some]
+                return pattern
+
+            found = paused.attend(0 * paused.queries[:, some], paused.keys[:, some], some)
+            expected = model.run(residual, {layer: flat}, layer, layer + 1, positions)
+            torch.testing.assert_close(paused.resume(found, some), expected, atol=1e-9, rtol=0)
+            assert not torch.allclose(expected, usual, atol=1e-3)
+
+
+@every_model
 @torch.no_grad()
 def test_the_usual_rule_is_no_rule(model):
     tokens = random_tokens(4, 20)
@@ -337,7 +365,7 @@ def test_capturing_sees_what_the_model_uses(model):
             queries, keys, _ = (part[..., columns] for part in projected.split(config.width, -1))
             torch.testing.assert_close(seen[layer].queries[:, head], queries)
             torch.testing.assert_close(seen[layer].keys[:, head], keys)
-            expected = attention_scores(queries[:, None], keys[:, None]).softmax(-1)[:, 0]
+            expected = attention_pattern(queries[:, None], keys[:, None], causal_mask(keys))[:, 0]
             torch.testing.assert_close(seen[layer].pattern[:, head], expected)
         residual = model.run(residual, None, layer, layer + 1)
 
@@ -353,13 +381,17 @@ def test_queries_and_keys_are_the_weights_times_what_the_layer_reads(model):
         torch.testing.assert_close(vectors, torch.einsum("btw,hdw->bhtd", read, weights))
 
 
-def test_scores_are_scaled_dot_products_with_the_past():
-    queries, keys = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0)).double()
-    scores = attention_scores(queries, keys)
-    for query in range(5):
-        for key in range(5):
-            expected = float(queries[query] @ keys[key]) / 2 if key <= query else -math.inf
-            assert scores[query, key].item() == pytest.approx(expected)
+@pytest.mark.parametrize("positions", [None, torch.tensor([[4, 0, 2], [1, 3, 3]])], ids=["everywhere", "at positions"])
+def test_patterns_are_softmax_of_scaled_dot_products_with_the_past(positions):
+    generator = torch.Generator().manual_seed(0)
+    keys = torch.randn(2, 3, 5, 4, generator=generator).double()
+    queries = torch.randn(2, 3, 5 if positions is None else 3, 4, generator=generator).double()
+    pattern = attention_pattern(queries, keys, causal_mask(keys, positions))
+    for sequence, head, query in np.ndindex(queries.shape[:3]):
+        past = range((query if positions is None else int(positions[sequence, query])) + 1)
+        scores = [float(queries[sequence, head, query] @ keys[sequence, head, key]) / 2 for key in past]
+        expected = [math.exp(score) / sum(map(math.exp, scores)) for score in scores] + [0.0] * (5 - len(past))
+        assert pattern[sequence, head, query].tolist() == pytest.approx(expected)
 
 
 def test_the_initial_weights_follow_from_the_seed_and_draw_from_no_other_stream():

@@ -12,7 +12,7 @@ from lib.measuring import table
 from lib.measuring.estimates import Estimates
 from lib.measuring.faithfulness import measure
 from lib.models.base import Capture, capture
-from lib.models.transformer import ModelConfig, attention_scores
+from lib.models.transformer import ModelConfig, attention_pattern, causal_mask
 from lib.proxies import MODEL, PROXIES, TRAINING, Fitter, Head, Proxy, Simplification, divergence, learned
 from lib.split import Sequences
 
@@ -47,7 +47,8 @@ def tokens_of(sequences: Sequences) -> torch.Tensor:
 
 
 def attend(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-    return attention_scores(queries, keys).softmax(-1)
+    batches = [x.reshape(-1, 1, *x.shape[-2:]) for x in (queries, keys)]
+    return attention_pattern(*batches, causal_mask(keys)).view(*queries.shape[:-1], keys.shape[-2])
 
 
 @torch.no_grad()

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from lib.measuring.measures import MEASURES, Comparison, Output, dropped_share
+from lib.measuring.measures import MEASURES, AttentionRows, Comparison, Output, dropped_share
 from lib.measuring.table import Block, Rows
-from lib.models.base import Attend, AttentionRule, Capture, Model
-from lib.proxies.base import MODEL, Fitter, Simplification
+from lib.models.base import ALL, Attend, AttentionRule, Capture, Heads, Model
+from lib.proxies.base import MODEL, Fitter, LayerRule, Simplification
 from lib.split import Split
 
 MARGINS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # nats
-_BATCH = 2_500_000  # attention weights of a layer in a batch, at most
+_BATCH = 600_000  # attention weights of a layer in a batch, at most: they stay in the cache of a processor core
 
 
 def measure(
@@ -63,11 +64,8 @@ def compare(model: Model, split: Split, rules: Mapping[Simplification, Mapping[i
     margin = np.empty(values.shape[1], np.int8)
     for batch in batches(model, split):
         margin[batch.positions] = np.digitize(batch.margin().cpu().numpy(), MARGINS)
-        measured = [batch.measures(batch.original, slice(None))]
-        for simplification, by_layer in rules.items():
-            heads = slice(None) if simplification.head < 0 else [simplification.head]
-            measured.append(batch.measures(batch.run(by_layer), heads))
-        values[:, batch.positions] = torch.cat(measured).cpu().numpy()
+        measured = [of(comparison) for comparison in batch.comparisons(rules.values()) for of in MEASURES.values()]
+        values[:, batch.positions] = torch.stack(measured).cpu().numpy()
     covariates = {name: array[split.scored] for name, array in split.covariates.items()}
     return block_of(split, {**covariates, "margin": margin}, dict(zip(keys, values, strict=True)))
 
@@ -113,50 +111,77 @@ class Batch:
         self.positions = positions  # [P] indices of the batch's scored positions among those of the split
         self.scored, self.queries = tensor(scored), tensor(first)  # (batch, T) bool, (batch, Q) positions
         self.real = tensor(np.take_along_axis(scored, first, 1))  # (batch, Q) bool: not padding
+        self._scored, self._real = (mask.flatten().nonzero()[:, 0] for mask in (self.scored, self.real))
         self.targets = tensor(split.targets[rows, :length].astype(np.int64)[scored])  # (P,)
         self.candidates = tensor(split.candidates.astype(np.int64))
-        self.residuals = [model.embed(tensor(split.tokens[rows, :length].astype(np.int64)))]  # what enters each layer
-        self.attention = {}  # of the model by layer, (batch, head, T, T), in the last layer (batch, head, Q, T)
+        residual, self.paused = model.embed(tensor(split.tokens[rows, :length].astype(np.int64))), []
         for layer in range(model.layers):
-            seen = Capture()
-            only = self.queries if layer == model.layers - 1 else None
-            self.residuals.append(model.run(self.residuals[-1], {layer: seen}, layer, layer + 1, only))
-            self.attention[layer] = seen.pattern
-        patterns = {layer: self._scored_rows(pattern) for layer, pattern in self.attention.items()}
-        nothing = {layer: rows.new_zeros(rows.shape[:2]) for layer, rows in patterns.items()}
-        self.original = Output(model.unembed(self.residuals[-1][self.real]), patterns, self.candidates, nothing)
+            self.paused.append(model.pause(residual, layer, self.queries if layer == model.layers - 1 else None))
+            residual = self.paused[-1].resume(self.paused[-1].pattern)
+        self.original = Output(model.unembed(residual[self.real]), self.candidates)
+        self._rows: dict[tuple[int, tuple[int, ...]], AttentionRows] = {}
 
     def _scored_rows(self, of_queries: Tensor) -> Tensor:
         """What belongs to scored queries, (P, head, ...), of (batch, head, T or Q, ...)."""
-        rows = of_queries.transpose(1, 2)
-        return rows[self.scored] if rows.shape[1] == self.scored.shape[1] else rows[self.real]
+        everywhere = of_queries.shape[2] == self.scored.shape[1]
+        rows = of_queries.transpose(1, 2).contiguous().flatten(0, 1)
+        return rows.index_select(0, self._scored if everywhere else self._real)  # several times as fast as by a mask
 
     def margin(self) -> Tensor:
         """(P,) logit of the model's choice above that of the next best candidate, infinite where there is none."""
-        logits = self.original.logits[:, self.candidates]
+        logits = self.original.of_candidates
         if logits.shape[1] == 1:
             return torch.full_like(logits[:, 0], torch.inf)
         best, _ = logits.topk(2, -1)
         return best[:, 0] - best[:, 1]
 
-    def run(self, rules: Mapping[int, AttentionRule]) -> Output:
-        """The model with `rules`, from the lowest layer that has one; with the patterns of the layers that do."""
+    def rows(self, layer: int, heads: Heads = ALL) -> AttentionRows:
+        """Attention of the original model: rows of scored queries, (P, head, T)."""
+        key = layer, tuple(range(self.model.heads)[heads] if isinstance(heads, slice) else heads)
+        if key not in self._rows:
+            self._rows[key] = AttentionRows(self._scored_rows(self.paused[layer].pattern[:, heads]))
+        return self._rows[key]
+
+    def comparisons(self, rules: Iterable[Mapping[int, AttentionRule]]) -> Iterator[Comparison]:
+        """The model against itself, then against each simplification; one at a time, as patterns are large."""
+        yield self.unchanged()
+        yield from map(self.simplified, rules)
+
+    def unchanged(self) -> Comparison:
+        """The model against itself."""
+        attention = {layer: (self.rows(layer),) * 2 for layer in range(self.model.layers)}
+        nothing = {layer: rows.entropy.new_zeros(rows.entropy.shape) for layer, (rows, _) in attention.items()}
+        return Comparison(self.original, self.original, self.targets, attention, nothing)
+
+    def simplified(self, rules: Mapping[int, AttentionRule]) -> Comparison:
+        """The model against itself with `rules`, run from the lowest layer that has one.
+
+        In that layer, which reads what it always reads, other heads than those that a rule simplifies are not computed again.
+        """
         start = min(rules)
-        seen = {layer: Replacing(rule) for layer, rule in rules.items()}
-        residual = self.model.run(self.residuals[start], seen, start, positions=self.queries)
-        patterns = {layer: self._scored_rows(captured.pattern) for layer, captured in seen.items()}
-        dropped = {layer: self._scored_rows(self._dropped(layer, captured)) for layer, captured in seen.items()}
-        return Output(self.model.unembed(residual[self.real]), patterns, self.candidates, dropped)
+        rule, paused, seen = rules[start], self.paused[start], {layer: Replacing(rule) for layer, rule in rules.items()}
+        some = isinstance(rule, LayerRule) and len(rule.heads) < self.model.heads
+        heads = rule.heads if some else ALL
+        if some:
+            seen[start] = Replacing(rule.of_heads)
+        pattern = seen[start](paused.queries[:, heads], paused.keys[:, heads], partial(paused.attend, heads=heads))
+        residual = paused.resume(pattern, heads)
+        if start + 1 < self.model.layers:
+            residual = self.model.run(residual, seen, start + 1, positions=self.queries)
+        simplified = Output(self.model.unembed(residual[self.real]), self.candidates)
+        attention, dropped = {}, {}
+        for layer, found in seen.items():
+            of = ALL if layer == start else heads  # in the first layer nothing else was seen
+            attention[layer] = self.rows(layer, heads), AttentionRows(self._scored_rows(found.pattern[:, of]))
+            dropped[layer] = self._scored_rows(self._dropped(layer, heads, found, of))
+        return Comparison(self.original, simplified, self.targets, attention, dropped)
 
-    def _dropped(self, layer: int, seen: Replacing) -> Tensor:
+    def _dropped(self, layer: int, heads: Heads, seen: Replacing, of: Heads) -> Tensor:
         """(batch, head, T or Q) the share that is dropped of each query and of the keys that the model attends to from it."""
-        query, key = (dropped_share(x, y) for x, y in zip((seen.queries, seen.keys), seen.replaced, strict=True))
-        return (query + torch.einsum("bhqt,bht->bhq", self.attention[layer], key)) / 2
-
-    def measures(self, simplified: Output, heads: slice | Sequence[int]) -> Tensor:
-        """(measure, P) every measure of a simplified model against the original."""
-        comparison = Comparison(self.original, simplified, self.targets, heads)
-        return torch.stack([of(comparison) for of in MEASURES.values()])
+        pairs = zip((seen.queries, seen.keys), seen.replaced, strict=True)
+        query, key = (dropped_share(before[:, of], after[:, of]) for before, after in pairs)
+        attended = (self.paused[layer].pattern[:, heads] * key[:, :, None]).sum(-1)
+        return (query + attended) / 2
 
 
 def batches(model: Model, split: Split) -> Iterator[Batch]:

@@ -19,7 +19,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special  # `scipy.stats` has the same by other names, and takes a second to load
 
 from lib.errors import InputError
 
@@ -84,7 +84,7 @@ class Estimate:
         known = max(tail, min((1 - CONFIDENCE) / 2, 2 / len(drawn)))
         low, middle, high = np.quantile(drawn, [known, 0.5, 1 - known])
         middle = self.value if len(self.by_seed) == 1 else middle
-        further = 1.0 if known == tail else float(stats.norm.ppf(tail) / stats.norm.ppf(known))
+        further = 1.0 if known == tail else float(special.ndtri(tail) / special.ndtri(known))
         return further * max(0.0, middle - low), further * max(0.0, high - middle)
 
     def _combined(self, other: Estimate | float, of: Callable) -> Estimate:
@@ -121,7 +121,7 @@ class Estimate:
 
 @lru_cache
 def _t_quantile(degrees: int, confidence: float) -> float:
-    return float(stats.t.ppf((1 + confidence) / 2, degrees))
+    return float(special.stdtrit(degrees, (1 + confidence) / 2))
 
 
 def nothing() -> Estimate:

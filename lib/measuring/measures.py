@@ -7,29 +7,35 @@ one joins all tables that way.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from lib.models.base import most_attended
+from lib.models.base import largest
+from lib.models.machine import log_
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a model computes at P scored positions."""
+    """What a model predicts at P scored positions."""
 
     logits: Tensor  # (P, vocabulary)
-    patterns: dict[int, Tensor]  # by layer: attention of the scored queries, (P, head, T)
     candidates: Tensor  # (c,) token ids that a prediction may choose from
-    dropped: dict[int, Tensor] = field(default_factory=dict)  # by layer: `dropped_share` at the scored queries, (P, head)
+
+    @cached_property
+    def of_candidates(self) -> Tensor:
+        """(P, c) the candidates' logits."""
+        first, last = int(self.candidates[0]), int(self.candidates[-1])
+        in_a_row = last - first + 1 == len(self.candidates) and bool((self.candidates.diff() == 1).all())
+        return self.logits[:, first : last + 1] if in_a_row else self.logits[:, self.candidates]  # a view takes no time
 
     @cached_property
     def choices(self) -> Tensor:
         """(P,) the candidate token with the largest logit."""
-        return self.candidates[self.logits[:, self.candidates].argmax(-1)]
+        return self.candidates[self.of_candidates.argmax(-1)]
 
     @cached_property
     def log_probabilities(self) -> Tensor:
@@ -38,18 +44,37 @@ class Output:
 
 
 @dataclass(frozen=True)
+class AttentionRows:
+    """AttentionRows of attention, each a distribution over keys; what several comparisons need of them is computed once."""
+
+    weights: Tensor  # (..., T); of scored queries (P, head, T)
+
+    @cached_property
+    def entropy(self) -> Tensor:
+        """(...) in nats."""
+        smallest = torch.finfo(self.weights.dtype).tiny  # 0 log 0 is 0; `xlogy` says so as well, but takes several times as long
+        return log_(self.weights.clamp_min(smallest)).mul_(self.weights).sum(-1).neg_()
+
+    @cached_property
+    def largest(self) -> Tensor:
+        """(..., T) 1 at the keys with the largest weight, 0 elsewhere."""
+        return largest(self.weights)
+
+
+@dataclass(frozen=True)
 class Comparison:
     """A model and a simplification of it at P scored positions."""
 
     original: Output
-    simplified: Output  # with patterns and what is dropped of the simplified layers
+    simplified: Output
     targets: Tensor  # (P,) the true next token
-    heads: Sequence[int] | slice  # those that are simplified, in each simplified layer
+    attention: Mapping[int, tuple[AttentionRows, AttentionRows]] = field(default_factory=dict)  # by simplified layer: original and simplified,
+    # of the simplified heads
+    dropped: Mapping[int, Tensor] = field(default_factory=dict)  # by simplified layer: `dropped_share`, (P, head)
 
-    def over_heads(self, measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """(P,) mean over simplified heads of a measure of two rows of attention (..., T)."""
-        pairs = [(self.original.patterns[layer], pattern) for layer, pattern in self.simplified.patterns.items()]
-        return torch.cat([measure(a[:, self.heads], b[:, self.heads]) for a, b in pairs], 1).mean(1)
+    def over_heads(self, measure: Callable[[AttentionRows, AttentionRows], Tensor]) -> Tensor:
+        """(P,) mean over simplified heads of a measure of rows of attention of the original and of the simplified model."""
+        return torch.cat([measure(*pair) for pair in self.attention.values()], 1).mean(1)
 
 
 Measure = Callable[[Comparison], Tensor]
@@ -101,7 +126,7 @@ def output_kl(c: Comparison) -> Tensor:
 @measure("share of query and key dropped")
 def outside(c: Comparison) -> Tensor:
     """The share of the query, and of the keys it attends to, that a proxy drops (mean of both), mean over simplified heads."""
-    return torch.cat([share[:, c.heads] for share in c.simplified.dropped.values()], 1).mean(1)
+    return torch.cat(list(c.dropped.values()), 1).mean(1)
 
 
 def dropped_share(vectors: Tensor, replaced: Tensor) -> Tensor:
@@ -110,25 +135,20 @@ def dropped_share(vectors: Tensor, replaced: Tensor) -> Tensor:
     return (moved / length.clamp_min(torch.finfo(length.dtype).tiny)).clamp_max(1).square()  # 0, not 0 / 0, where nothing moves
 
 
-def jensen_shannon(original: Tensor, simplified: Tensor) -> Tensor:
-    """(...) Jensen-Shannon divergence between two rows of attention (..., T), in bits: 0 if equal, 1 if disjoint.
+def jensen_shannon(original: AttentionRows, simplified: AttentionRows) -> Tensor:
+    """(...) Jensen-Shannon divergence between rows of attention, in bits: 0 if equal, 1 if disjoint.
 
     As the entropy of the mean less the mean of the entropies, which takes a logarithm less than the two divergences do.
     """
-    divergence = _entropy((original + simplified) / 2) - (_entropy(original) + _entropy(simplified)) / 2
-    return (divergence / math.log(2)).clamp(0, 1)
+    mean = AttentionRows((original.weights + simplified.weights).div_(2))
+    return ((mean.entropy - (original.entropy + simplified.entropy) / 2) / math.log(2)).clamp_(0, 1)
 
 
-def _entropy(rows: Tensor) -> Tensor:
-    """(...) entropy of probabilities (..., T), in nats."""
-    smallest = torch.finfo(rows.dtype).tiny  # 0 log 0 is 0; `xlogy` says so as well, but takes several times as long
-    return -(rows * rows.clamp_min(smallest).log()).sum(-1)
-
-
-def overlap_of_first(original: Tensor, simplified: Tensor) -> Tensor:
-    """(...) the share of the most-attended key that two rows of attention (..., T) have in common.
+def overlap_of_first(original: AttentionRows, simplified: AttentionRows) -> Tensor:
+    """(...) the share of the most-attended key that rows of attention have in common.
 
     1 where both have their largest weight on the same key, or tie between the same keys; 0 where on others; 1/m where one of
     them ties between m keys of which one is the other's.
     """
-    return torch.minimum(most_attended(original), most_attended(simplified)).sum(-1)
+    both = (original.largest * simplified.largest).sum(-1)
+    return both / torch.maximum(original.largest.sum(-1), simplified.largest.sum(-1))

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import os
+import time
+from collections.abc import Callable
 from contextlib import suppress
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from lib.errors import InputError
 
@@ -25,28 +29,41 @@ def resolve_device(name: str) -> torch.device:
         ) from None
 
 
-def resolve_precision(name: str, device: torch.device) -> str:
-    """`auto` is bfloat16 where the hardware multiplies such matrices faster, else float32.
+def faster_precision(step: Callable[[str], Callable[[], object]], rounds: int = 5) -> str:
+    """The precision in which a step takes less time here, bfloat16 only if it is clearly faster.
 
-    That is on GPUs that know the format, and on processors with AMX tiles. Others may gain, too, if they have bfloat16
-    instructions at all; without, training in bfloat16 took longer where that was measured (`benchmarks/precision.py` does).
+    `step` gives a step in a precision. What a processor says of itself does not tell: of those without a unit for matrices in
+    bfloat16, some gain half as much again and some lose. Both are timed by turns, and the shortest time of each counts, as
+    whatever else the machine does only ever adds.
     """
-    if name != "auto":
-        return name
-    gains = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_amx_tile_supported()
-    return "bfloat16" if gains else "float32"
+    steps = {precision: step(precision) for precision in ("float32", "bfloat16")}
+    times: dict[str, list[float]] = {precision: [] for precision in steps}
+    for _ in range(rounds + 1):  # the first of each makes plans
+        for precision, run in steps.items():
+            start = time.perf_counter()
+            run()
+            times[precision].append(time.perf_counter() - start)
+    return "bfloat16" if min(times["float32"][1:]) > 1.15 * min(times["bfloat16"][1:]) else "float32"
 
 
 def spare_memory() -> None:
     """Have training neither ask for the same memory again and again nor keep what it does not need. To be called first.
 
     The C library keeps what a step frees instead of asking for it again, page by page, in the next; only glibc knows how. And
-    PyTorch's kernels on the CPU keep a plan and its working memory for each of the last 1,024 shapes of products: batches come
-    in hundreds of lengths, so that is gigabytes; fewer cost no time. They read their limit once, at the first product.
+    PyTorch's kernels on the CPU keep a plan and its working memory for each of the last 1,024 shapes of products, which can
+    be gigabytes. They read their limit once, at the first product.
     """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "512")
     trim_threshold, mmap_threshold = -1, -3  # of malloc.h
     with suppress(OSError, AttributeError, TypeError):
         library = ctypes.CDLL(None)
         library.mallopt(trim_threshold, 2**31 - 1)
         library.mallopt(mmap_threshold, 2**30)
+
+
+def log_(positive: Tensor) -> Tensor:
+    """The natural logarithm in place; on a CPU by NumPy, whose vector code takes less than half the time of PyTorch's."""
+    if positive.device.type != "cpu":
+        return positive.log_()
+    np.log(positive.numpy(), out=positive.numpy())
+    return positive

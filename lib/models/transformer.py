@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lib.config import Config
-from lib.models.base import AttentionRule, attend_as_usual
+from lib.models.base import ALL, AttentionRule, Heads, attend_as_usual
 
 
 class ModelConfig(Config):
@@ -39,18 +40,6 @@ class ModelConfig(Config):
         return self.width // self.heads
 
 
-def attention_scores(queries: Tensor, keys: Tensor, positions: Tensor | None = None) -> Tensor:
-    """Scaled dot products (batch, head, Q, T); -inf where a query would look into the future.
-
-    `positions` (batch, Q) says where in the sequence the queries stand; None if there is one for each of the T keys.
-    """
-    scores = queries @ keys.mT / math.sqrt(queries.shape[-1])  # (batch, head, query, key)
-    key = torch.arange(keys.shape[-2], device=keys.device)
-    if positions is None:
-        return scores.masked_fill(key > key[:, None], -torch.inf)
-    return scores.masked_fill((key > positions[..., None])[:, None], -torch.inf)
-
-
 class Attention(nn.Module):
     """Causal multi-head self-attention."""
 
@@ -60,22 +49,48 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(config.width, 3 * config.width, bias=False)
         self.out = nn.Linear(config.width, config.width, bias=False)
 
-    def forward(self, x: Tensor, rule: AttentionRule | None = None, positions: Tensor | None = None) -> Tensor:
-        """x (batch, T, width) -> what is added at all T positions, or only at `positions` (batch, Q)."""
-        queries, keys, values = (
-            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.qkv(x).chunk(3, -1)
-        )  # (batch, head, T, d_head)
-        if positions is not None:
-            queries = queries.take_along_dim(positions[:, None, :, None], 2)
+    def read(self, x: Tensor, at: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """x (batch, T, width) -> queries, keys and values, each (batch, head, T, d_head).
 
-        def attend(queries: Tensor, keys: Tensor) -> Tensor:
-            return attention_scores(queries, keys, positions).softmax(-1)
-
-        if rule is None and positions is None:  # the same function as `attend`, without holding the pattern
-            mixed = F.scaled_dot_product_attention(queries, keys, values, is_causal=True)
+        With `at` (batch, Q, width), the rows of x that ask, queries are (batch, head, Q, d_head).
+        """
+        if at is None:
+            parts = self.qkv(x).chunk(3, -1)
         else:
-            mixed = (rule or attend_as_usual)(queries, keys, attend) @ values  # (batch, head, Q, d_head)
+            asking, others = self.qkv.weight.tensor_split([x.shape[-1]])
+            parts = F.linear(at, asking), *F.linear(x, others).chunk(2, -1)
+        return tuple(part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+
+    def write(self, mixed: Tensor) -> Tensor:
+        """Values (batch, head, Q, d_head) as they were mixed -> what is added to the residual stream, (batch, Q, width)."""
         return self.out(mixed.transpose(1, 2).flatten(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (batch, T, width) -> what is added at all positions; without a pattern that others could look at."""
+        queries, keys, values = self.read(x)
+        if queries.dtype == torch.bfloat16 and x.device.type == "cpu":  # where the fused kernel takes twice as long
+            mixed = attention_pattern(queries, keys, causal_mask(keys)).to(values.dtype) @ values
+        else:
+            mixed = F.scaled_dot_product_attention(queries, keys, values, is_causal=True)
+        return self.write(mixed)
+
+
+def causal_mask(keys: Tensor, positions: Tensor | None = None) -> Tensor:
+    """What is added to scores (..., Q, T) of keys (batch, head, T, d_head): -inf where a query would look into the future.
+
+    `positions` (batch, Q) says where in the sequence the queries stand; None if there is one for each of the T keys.
+    """
+    key = torch.arange(keys.shape[-2], device=keys.device)
+    future = key > (key[:, None] if positions is None else positions[:, None, :, None])
+    return torch.zeros(future.shape, dtype=keys.dtype, device=keys.device).masked_fill(future, -torch.inf)
+
+
+def attention_pattern(queries: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
+    """Softmax of scaled dot products (batch, head, Q, T) and a mask that broadcasts to them: scores and mask in one product."""
+    shape = (*queries.shape[:-1], keys.shape[-2])
+    added = mask if mask.dim() == 2 else mask.expand(shape).flatten(0, 1)
+    scores = torch.baddbmm(added, queries.flatten(0, 1), keys.flatten(0, 1).mT, alpha=1 / math.sqrt(queries.shape[-1]))
+    return scores.view(shape).softmax(-1)
 
 
 class Block(nn.Module):
@@ -92,13 +107,50 @@ class Block(nn.Module):
             nn.Linear(config.mlp_width, config.width, bias=config.bias),
         )
 
-    def forward(self, residual: Tensor, rule: AttentionRule | None = None, positions: Tensor | None = None) -> Tensor:
-        """residual stream (batch, T, width) -> the stream after this block, at all T positions or only at `positions`."""
-        added = self.attention(self.norm_attention(residual), rule, positions)
-        if positions is not None:
-            residual = residual.take_along_dim(positions[..., None], 1)
+    def forward(self, residual: Tensor) -> Tensor:
+        """residual stream (batch, T, width) -> the stream after this block."""
+        return self.after(residual, self.attention(self.norm_attention(residual)))
+
+    def after(self, residual: Tensor, added: Tensor) -> Tensor:
+        """The stream after this block, from the one before and what attention adds to it."""
         residual = residual + added
         return residual + self.mlp(self.norm_mlp(residual))
+
+
+class PausedBlock:
+    """A block that waits for its attention pattern; satisfies `lib.models.base.Paused`."""
+
+    def __init__(self, block: Block, residual: Tensor, positions: Tensor | None = None):
+        """`residual` (batch, T, width); with `positions` (batch, Q) what comes out is computed only there."""
+        self.block, self.residual, at = block, residual, None
+        if positions is not None:
+            row = torch.arange(len(residual), device=residual.device)[:, None] * residual.shape[1] + positions
+            self.residual = residual.flatten(0, 1).index_select(0, row.flatten()).view(*row.shape, -1)
+            at = block.norm_attention(self.residual)
+        self.queries, self.keys, self.values = block.attention.read(block.norm_attention(residual), at)
+        self.mask = causal_mask(self.keys, positions)
+
+    def attend(self, queries: Tensor, keys: Tensor, heads: Heads = ALL) -> Tensor:
+        """Pattern (batch, head, Q, T) of the queries and keys of any heads, which all score alike."""
+        return attention_pattern(queries, keys, self.mask)
+
+    @cached_property
+    def pattern(self) -> Tensor:
+        """(batch, head, Q, T) of the model itself."""
+        return self.attend(self.queries, self.keys)
+
+    @cached_property
+    def mixed(self) -> Tensor:
+        """Values as the model itself mixes them, (batch, head, Q, d_head)."""
+        return self.pattern @ self.values
+
+    def resume(self, pattern: Tensor, heads: Heads = ALL) -> Tensor:
+        """The residual stream after the block, at all T positions or at those that were asked for."""
+        mixed = pattern @ self.values[:, heads]
+        if heads != ALL:
+            of_heads, mixed = mixed, self.mixed.clone()
+            mixed[:, heads] = of_heads
+        return self.block.after(self.residual, self.block.attention.write(mixed))
 
 
 class Transformer(nn.Module):
@@ -159,9 +211,17 @@ class Transformer(nn.Module):
         """
         stop = self.layers if stop is None else stop
         for layer in range(start, stop):
-            only = positions if layer == stop - 1 else None
-            residual = self.blocks[layer](residual, (rules or {}).get(layer), only)
+            rule, only = (rules or {}).get(layer), positions if layer == stop - 1 else None
+            if rule is None and only is None:
+                residual = self.blocks[layer](residual)
+            else:
+                paused = self.pause(residual, layer, only)
+                residual = paused.resume((rule or attend_as_usual)(paused.queries, paused.keys, paused.attend))
         return residual
+
+    def pause(self, residual: Tensor, layer: int, positions: Tensor | None = None) -> PausedBlock:
+        """A block on a residual stream (batch, T, width), stopped where its pattern is due."""
+        return PausedBlock(self.blocks[layer], residual, positions)
 
     def unembed(self, residual: Tensor) -> Tensor:
         """residual stream (..., width) -> logits (..., vocabulary)."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from lib.errors import InputError, one_of, whole_number
-from lib.models.base import Attend, AttentionRule, Model, QueriesAndKeys, capture
+from lib.models.base import Attend, Model, QueriesAndKeys, capture, with_heads
 from lib.proxies.divergence import Divergence
 from lib.split import Sequences, Split
 
@@ -177,7 +178,7 @@ class Fitter:
             keys[head],
             self.seed,
             weights and (weights[0][head], weights[1][head]),
-            lambda proxy, step: of_layer(layer_rule({head: proxy}), step),
+            lambda proxy, step: of_layer(LayerRule({head: proxy}), step),
         )
 
     def measures_on(self, simplification: Simplification, split: str) -> bool:
@@ -193,9 +194,9 @@ class Fitter:
         heads = range(self.model.heads) if simplification.head < 0 else (simplification.head,)
         return {layer: {head: self._proxy(simplification, layer, head) for head in heads} for layer in layers}
 
-    def rules(self, simplification: Simplification) -> dict[int, AttentionRule]:
+    def rules(self, simplification: Simplification) -> dict[int, LayerRule]:
         """Attention rules by layer, ready for `Model.run`."""
-        return {layer: layer_rule(proxies) for layer, proxies in self.proxies(simplification).items()}
+        return {layer: LayerRule(proxies) for layer, proxies in self.proxies(simplification).items()}
 
     def _proxy(self, simplification: Simplification, layer: int, head: int) -> Proxy:
         key = (simplification.proxy, simplification.complexity, simplification.fit_on, layer, head)
@@ -205,16 +206,35 @@ class Fitter:
         return self._fitted[key]
 
 
-def layer_rule(proxies: Mapping[int, Proxy]) -> AttentionRule:
+@dataclass(frozen=True)
+class LayerRule:
     """The attention rule of a layer in which the given heads are simplified and the others are not."""
 
-    def rule(queries: Tensor, keys: Tensor, attend: Attend) -> Tensor:
-        pairs = [
-            proxies[head].simplify(queries[:, head], keys[:, head]) if head in proxies else (queries[:, head], keys[:, head])
-            for head in range(queries.shape[1])
-        ]
-        queries, keys = (torch.stack(part, 1) for part in zip(*pairs, strict=True))
-        rows = attend(queries, keys).unbind(1)
-        return torch.stack([proxies[h].simplify_pattern(p) if h in proxies else p for h, p in enumerate(rows)], 1)
+    proxies: Mapping[int, Proxy]  # by head
 
-    return rule
+    @cached_property
+    def heads(self) -> list[int]:
+        """Those that are simplified."""
+        return list(self.proxies)
+
+    def of_heads(self, queries: Tensor, keys: Tensor, attend: Attend) -> Tensor:
+        """As an attention rule, but queries, keys and pattern are of the simplified heads alone."""
+        return self._hardened(attend(*self._simplified(queries, keys)))
+
+    def __call__(self, queries: Tensor, keys: Tensor, attend: Attend) -> Tensor:
+        if self.heads == list(range(queries.shape[1])):
+            return self.of_heads(queries, keys, attend)
+        simplified = self._simplified(queries[:, self.heads], keys[:, self.heads])
+        pairs = zip((queries, keys), simplified, strict=True)
+        pattern = attend(*(with_heads(of_all, self.heads, part) for of_all, part in pairs))
+        return with_heads(pattern, self.heads, self._hardened(pattern[:, self.heads]))
+
+    def _simplified(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """What the queries (batch, head, Q, d_head) and keys (batch, head, T, d_head) of its heads are replaced by."""
+        pairs = [proxy.simplify(queries[:, i], keys[:, i]) for i, proxy in enumerate(self.proxies.values())]
+        return tuple(torch.stack(part, 1) for part in zip(*pairs, strict=True))
+
+    def _hardened(self, pattern: Tensor) -> Tensor:
+        """What the pattern (batch, head, Q, T) of its heads is replaced by."""
+        rows = enumerate(self.proxies.values())
+        return torch.stack([proxy.simplify_pattern(pattern[:, i]) for i, proxy in rows], 1)

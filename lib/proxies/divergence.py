@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lib.errors import InputError
-from lib.models.base import AttentionRule, Model
+from lib.models.base import AttentionRule, Model, Paused
 from lib.split import Sequences
 
 _BATCHES, _POSITIONS = 32, 2_048  # at most so many minibatches, each of so many positions or of one sequence
@@ -19,7 +19,7 @@ _BATCHES, _POSITIONS = 32, 2_048  # at most so many minibatches, each of so many
 class Minibatch(NamedTuple):
     """Sequences of similar length, and what the model makes of them."""
 
-    residual: Tensor  # (batch, T, width) what enters the layer
+    paused: Paused  # the layer, waiting for its pattern
     predicting: Tensor  # (batch, T) bool: positions that are fitted on and followed by a token
     log_probabilities: Tensor  # (positions that predict, vocabulary) of the model, in nats
 
@@ -28,7 +28,7 @@ class Divergence:
     """The divergence of a model's predictions from those it makes with another attention rule in one layer.
 
     Taken on a few fixed minibatches in rotation, of sequences drawn by the seed. What the rule cannot change is computed once,
-    when it is first asked for: the residual stream that enters the layer, and the model's own predictions.
+    when it is first asked for: what the layer reads, and the model's own predictions.
     """
 
     def __init__(self, model: Model, layer: int, sequences: Sequences, seed: int = 0):
@@ -44,7 +44,9 @@ class Divergence:
         return self._on(self.minibatches[step % len(self.minibatches)], rule)
 
     def _on(self, batch: Minibatch, rule: AttentionRule) -> Tensor:
-        residual = self.model.run(batch.residual, {self.layer: rule}, self.layer)
+        paused = batch.paused
+        residual = paused.resume(rule(paused.queries, paused.keys, paused.attend))
+        residual = self.model.run(residual, start=self.layer + 1)
         simplified = self.model.unembed(residual[batch.predicting]).log_softmax(-1)
         return (batch.log_probabilities.exp() * (batch.log_probabilities - simplified)).sum(-1).mean()
 
@@ -70,4 +72,4 @@ class Divergence:
         kept = torch.from_numpy(predicting[rows, :length]).to(self.model.device)
         entering = self.model.run(self.model.embed(tokens), stop=self.layer)
         logits = self.model.unembed(self.model.run(entering, start=self.layer)[kept])
-        return Minibatch(entering, kept, logits.log_softmax(-1))
+        return Minibatch(self.model.pause(entering, self.layer), kept, logits.log_softmax(-1))

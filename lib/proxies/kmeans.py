@@ -10,6 +10,11 @@ from lib.errors import InputError
 from lib.proxies.base import Head, Proxy
 
 
+# Vectors a cluster among which starts are looked for, and rounds of Lloyd's algorithm: with all vectors, or till nothing moves,
+# the clusters of Dyck models were as tight to a hundredth, and took up to four times as long to find.
+_STARTED_FROM, _ITERATIONS = 10, 30
+
+
 class KMeans(Proxy, name="kmeans", label="k-means", parameter="clusters", colour="#D55E00", marker="s"):
     """Queries and keys are replaced by the nearest of their own cluster centroids."""
 
@@ -27,9 +32,11 @@ class KMeans(Proxy, name="kmeans", label="k-means", parameter="clusters", colour
 def _centroids(vectors: Tensor, clusters: int, seed: int) -> Tensor:
     """Centroids (clusters, d_head) of vectors (n, d_head) by Lloyd's algorithm from k-means++ starts."""
     from sklearn.cluster import KMeans as LloydKMeans
+    from sklearn.cluster import kmeans_plusplus
     from threadpoolctl import threadpool_limits
 
-    distinct = np.unique(vectors.cpu().numpy(), axis=0)
+    points = vectors.cpu().numpy()
+    distinct = np.unique(points, axis=0)
     if clusters > len(distinct):
         raise InputError(
             f"clusters is {clusters}, but there are only {len(distinct)} distinct vectors to cluster: "
@@ -39,8 +46,10 @@ def _centroids(vectors: Tensor, clusters: int, seed: int) -> Tensor:
         centroids = distinct
     else:
         with threadpool_limits(1):  # partial sums of several threads are added in the order in which they finish
-            fitted = LloydKMeans(clusters, n_init=1, max_iter=100, random_state=seed).fit(vectors.cpu().numpy())
-        centroids = fitted.cluster_centers_
+            sample = np.random.default_rng(seed).permutation(len(points))[: _STARTED_FROM * clusters]
+            started = len(np.unique(points[sample], axis=0)) >= clusters
+            starts, _ = kmeans_plusplus(points[sample] if started else distinct, clusters, random_state=seed)
+            centroids = LloydKMeans(clusters, init=starts, n_init=1, max_iter=_ITERATIONS).fit(points).cluster_centers_
     return torch.from_numpy(centroids).to(vectors)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -20,7 +21,14 @@ class Subspace:
 
     def project(self, vectors: Tensor) -> Tensor:
         """The nearest points of the subspace to vectors (..., d_head)."""
-        return self.mean + (vectors - self.mean) @ self.basis @ self.basis.T
+        matrix, offset = self._affine
+        return torch.addmm(offset, vectors.reshape(-1, len(offset)), matrix).view(vectors.shape)
+
+    @cached_property
+    def _affine(self) -> tuple[Tensor, Tensor]:
+        """The projection as one product: vectors times a matrix (d_head, d_head), plus an offset (d_head,)."""
+        matrix = self.basis @ self.basis.T
+        return matrix, self.mean - self.mean @ matrix
 
     @classmethod
     def principal(cls, vectors: Tensor, rank: int, centred: bool = True) -> Subspace:
@@ -28,8 +36,9 @@ class Subspace:
         if len(vectors) < rank:
             raise InputError(f"rank is {rank}, but there are only {len(vectors)} vectors to fit on: fit on more sequences")
         mean = vectors.double().mean(0) * centred
-        _, _, directions = torch.linalg.svd(vectors.double() - mean, full_matrices=False)  # (min(n, d), d)
-        return cls(mean.to(vectors.dtype), directions[:rank].T.to(vectors.dtype))
+        deviations = vectors.double() - mean
+        _, directions = torch.linalg.eigh(deviations.T @ deviations)  # (d, d), the smallest first; an SVD of (n, d) takes long
+        return cls(mean.to(vectors.dtype), directions.flip(1)[:, :rank].to(vectors.dtype))
 
 
 class SVD(Proxy, name="svd", label="SVD", colour="#0072B2", marker="o"):

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from lib import figures, prose
 from lib.measuring.estimates import Estimates
@@ -111,7 +111,7 @@ class Families:
             pairs = np.array([[self._agreement(s, split).by_seed for split in PAIR] for s in family])  # [setting, 2, seed]
             inner = ((pairs > 0.001) & (pairs < 0.999)).all((1, 2))
             if inner.any():
-                points[proxy] = norm.ppf(pairs[inner])
+                points[proxy] = ndtri(pairs[inner])
         if sum(map(len, points.values())) < 3:
             return {}
         found: dict[str, list[float]] = {proxy: [] for proxy in points}
@@ -122,8 +122,8 @@ class Families:
                 return {}
             slope, intercept = np.polyfit(x, y, 1, w=weights)
             for proxy, of in points.items():
-                expected = norm.cdf(intercept + slope * of[:, 0, seed])
-                found[proxy].append(float(np.mean(norm.cdf(of[:, 1, seed]) - expected)))
+                expected = ndtr(intercept + slope * of[:, 0, seed])
+                found[proxy].append(float(np.mean(ndtr(of[:, 1, seed]) - expected)))
         n = min(self._agreement(family[0], "unseen_depth").positions for family in self.families.values())
         return {PROXIES[proxy].label: Estimate(np.array(of), None, n) for proxy, of in found.items()}
 

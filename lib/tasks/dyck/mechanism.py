@@ -30,9 +30,8 @@ def attention_rows(run: Run, split: Split, simplifications: Sequence[Simplificat
     shape = (int(split.scored.sum()), split.tokens.shape[1])
     found = {simplification: np.zeros(shape, np.float32) for simplification in (MODEL, *rules)}
     for batch in batches(run.model, split):
-        outputs = {MODEL: batch.original, **{s: batch.run(by_layer) for s, by_layer in rules.items()}}
-        for simplification, output in outputs.items():
-            rows = output.patterns[layer].mean(1).cpu().numpy()
+        for simplification, comparison in zip(found, batch.comparisons(rules.values()), strict=True):
+            rows = comparison.attention[layer][1].weights.mean(1).cpu().numpy()
             found[simplification][batch.positions, : rows.shape[1]] = rows
     return found
 
