@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -24,8 +25,8 @@ from safetensors.torch import load_file, save_file
 from lib.config import checked
 from lib.errors import ArtifactError, InputError
 from lib.experiment import Experiment
-from lib.models.machine import resolve_device
-from lib.models.training import CHECKPOINT, TrainingConfig, evaluation_steps, learning_rate, length_batches
+from lib.models.machine import faster_precision, resolve_device
+from lib.models.training import CHECKPOINT, Trainer, TrainingConfig, evaluation_steps, learning_rate, length_batches
 from lib.models.transformer import ModelConfig, Transformer
 from lib.runs import Run
 from lib.split import Dataset
@@ -188,7 +189,66 @@ def test_products_in_half_precision_are_recorded_and_change_the_weights(small_da
     assert contents(tmp_path)["model.safetensors"] != contents(trained)["model.safetensors"]
 
 
+def test_in_half_precision_lengths_are_rounded_up_and_what_is_added_is_padding(small_dataset, small_experiment):
+    model = Transformer.seeded(small_experiment.model, len(small_dataset.vocabulary), small_dataset.context, 0)
+    training, rows = small_dataset.training, np.arange(5)
+    assert training.lengths[rows].max() - 1 < 16 < training.tokens.shape[1], "or nothing would be added"
+    (tokens, targets), (more, more_targets) = (
+        Trainer(model, small_experiment.training, precision).batch(training, rows) for precision in ("float32", "bfloat16")
+    )
+    length = tokens.shape[1]
+    assert length == training.lengths[rows].max() - 1
+    assert more.shape[1] == 16
+    assert torch.equal(more[:, :length], tokens)
+    assert torch.equal(more_targets[:, :length], targets)
+    assert (more_targets[:, length:] == -100).all()
+
+
+@pytest.mark.parametrize(("half", "expected"), [(1.0, "bfloat16"), (1.7, "bfloat16"), (1.9, "float32"), (3.0, "float32")])
+def test_the_faster_precision_is_taken_by_the_shortest_of_its_times(monkeypatch, half, expected):
+    """A step in single precision takes 2 seconds here, now and then 9; bfloat16 has to be clearly faster."""
+    now = itertools.count()
+    elapsed = 0.0
+
+    def step(precision: str):
+        def run() -> None:
+            nonlocal elapsed
+            elapsed += (half if precision == "bfloat16" else 2.0) + 7.0 * (next(now) % 3 == 0)
+
+        return run
+
+    monkeypatch.setattr("lib.models.machine.time.perf_counter", lambda: elapsed)
+    assert faster_precision(step) == expected
+
+
 # Interruptions
+
+
+def test_a_resumed_training_keeps_the_precision_that_it_was_begun_in(small_dataset, small_experiment, tmp_path, monkeypatch):
+    """What is faster is found out anew by every process, and may come out otherwise."""
+    experiment = other(small_experiment, precision="auto")
+    for name, precision in (("whole", "bfloat16"), ("resumed", "bfloat16")):
+        monkeypatch.setattr("lib.models.training.faster_precision", lambda step, precision=precision: precision)
+        run = run_of(experiment, tmp_path / name, data=small_dataset)
+        if name == "resumed":
+            with monkeypatch.context() as cut, pytest.raises(KeyboardInterrupt):
+                cut.setattr(Trainer, "log", cut_off_at(21))
+                run.train()
+            monkeypatch.setattr("lib.models.training.faster_precision", lambda step: "float32")
+        run.train()
+    assert contents(tmp_path / "resumed") == contents(tmp_path / "whole")
+
+
+def cut_off_at(step: int):
+    """Interrupts a training when it evaluates after a step."""
+    log = Trainer.log
+
+    def until(self, splits):
+        if self.step > step:
+            raise KeyboardInterrupt
+        log(self, splits)
+
+    return until
 
 
 def train_until_killed(experiment: Experiment, folder: Path, point: int) -> None:

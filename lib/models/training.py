@@ -10,6 +10,7 @@ import json
 import math
 import shlex
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -25,7 +26,7 @@ from tqdm.auto import tqdm
 from lib.artifacts import read_tensors, write_tensors, writing
 from lib.config import Config
 from lib.errors import ArtifactError, InputError
-from lib.models.machine import resolve_precision, spare_memory
+from lib.models.machine import faster_precision, spare_memory
 from lib.models.transformer import ModelConfig, Transformer
 from lib.provenance import digest_of
 from lib.split import Dataset, Sequences, Split
@@ -55,7 +56,7 @@ class TrainingConfig(Config):
     threads: int = Field(default=1, ge=1, le=1_024)
     """On the CPU; seeds run in parallel instead. Part of the configuration: sums depend on it in the last bits."""
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
-    """Of products in training; bfloat16: autocast; auto: that where the hardware gains from it."""
+    """Of products in training; bfloat16: autocast; auto: whichever is faster on this machine, found out by a few steps."""
 
 
 def length_batches(lengths: np.ndarray, batch_size: int, seed: int) -> Iterator[np.ndarray]:
@@ -116,8 +117,8 @@ def train(
 ) -> dict:
     """Train a model; leave `FILES` in `folder`, and return with what they were made (device and precision).
 
-    A checkpoint in `folder` from an interrupted run of the same `identity`, data, device and precision is resumed; another one
-    is refused, or with `replace` overwritten. `training.csv` has one row per evaluation: `step`, `learning_rate`, `loss` (mean
+    A checkpoint in `folder` from an interrupted run of the same `identity`, data and kind of device is resumed, in the precision
+    in which it was begun; another one is refused, or with `replace` overwritten. `training.csv` has one row per evaluation: `step`, `learning_rate`, `loss` (mean
     training loss in nats since the row before) and `accuracy_<split>`. `snapshots.safetensors` has the weights at each of these
     steps, as `<step>.<name>`.
     """
@@ -126,11 +127,17 @@ def train(
         raise InputError(f"batch_size is {settings.batch_size}, but there are only {len(training)} training sequences")
     spare_memory()
     torch.set_num_threads(settings.threads)
-    made = {"device": device.type, "precision": resolve_precision(settings.precision, device)}
-    model = Transformer.seeded(model_config, len(dataset.vocabulary), dataset.context, seed).to(device)
-    run = Trainer(model, settings, made["precision"])
-    belongs_to = digest_of([dict(identity), made, dataset.fingerprint])
-    if checkpoint := _checkpoint(folder / CHECKPOINT, belongs_to, replace):
+
+    def begun(precision: str) -> Trainer:
+        return Trainer(Transformer.seeded(model_config, len(dataset.vocabulary), dataset.context, seed).to(device), settings, precision)
+
+    belongs_to = digest_of([dict(identity), device.type, dataset.fingerprint])
+    checkpoint = _checkpoint(folder / CHECKPOINT, belongs_to, replace)
+    precision = checkpoint[1]["precision"] if checkpoint else settings.precision
+    if precision == "auto":
+        precision = faster_precision(lambda name: partial(_step, begun(name), training))
+    run = begun(precision)
+    if checkpoint:
         run.resume(*checkpoint)
 
     batches = islice(length_batches(training.lengths, settings.batch_size, seed), run.step, None)
@@ -139,7 +146,7 @@ def train(
         tokens_seen = 0
         while run.step < settings.steps:
             rows = next(batches)
-            run.train_on(*_batch(training, rows, device))
+            run.train_on(*run.batch(training, rows))
             tokens_seen += int(training.lengths[rows].sum())
             bar.update()
             if run.step in evaluate_after:
@@ -152,22 +159,21 @@ def train(
 
     run.save(folder / CHECKPOINT, belongs_to)
     run.write(folder)
-    return made
+    return {"device": device.type, "precision": precision}
 
 
-def _batch(training: Sequences, rows: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Tokens (batch, T) and the token that each is followed by, -100 where that is padding."""
-    length = training.lengths[rows].max()
-    tokens = torch.from_numpy(training.tokens[rows, :length].astype(np.int64))
-    real = torch.from_numpy(np.arange(1, length) < training.lengths[rows, None])
-    return tokens[:, :-1].to(device), tokens[:, 1:].masked_fill(~real, -100).to(device)
+def _step(run: Trainer, training: Sequences) -> float:
+    """A step on the longest of the first sequences, for the time that it takes."""
+    rows = np.argsort(-training.lengths[:1_000], kind="stable")[: run.config.batch_size]
+    run.train_on(*run.batch(training, rows))
+    return run.mean_loss()  # waits for the device
 
 
 class Trainer:
     """A model in training: what changes from step to step."""
 
     def __init__(self, model: Transformer, config: TrainingConfig, precision: str):
-        self.model, self.config = model, config
+        self.model, self.config, self.precision = model, config, precision
         self.autocast = torch.autocast(model.device.type, torch.bfloat16, precision == "bfloat16")
         matrices = [p for n, p in model.named_parameters() if p.dim() > 1 and "embedding" not in n and n != "positions"]
         decayed = {id(p) for p in matrices}
@@ -181,6 +187,15 @@ class Trainer:
         self.loss_sum, self.loss_steps = torch.zeros((), device=model.device), 0  # since the last row
         self.rows: list[dict] = []  # of training.csv
         self.snapshots: dict[str, Tensor] = {}  # weights at the steps of these rows
+
+    def batch(self, training: Sequences, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Tokens (batch, T) of some sequences and the token that each is followed by, -100 where that is padding."""
+        step = 16 if self.precision == "bfloat16" else 1  # its kernels make a plan for every shape: of few shapes there are few
+        length = min(-(-(training.lengths[rows].max() - 1) // step) * step + 1, training.tokens.shape[1])
+        tokens = torch.from_numpy(training.tokens[rows, :length].astype(np.int64))
+        real = torch.from_numpy(np.arange(1, length) < training.lengths[rows, None])
+        targets = tokens[:, 1:].masked_fill(~real, -100)
+        return tokens[:, :-1].to(self.model.device), targets.to(self.model.device)
 
     def train_on(self, tokens: Tensor, targets: Tensor) -> None:
         """One step on tokens (batch, T) and the tokens that they are to predict, -100 where nothing is."""
@@ -220,7 +235,8 @@ class Trainer:
         tensors |= {f"snapshots.{name}": tensor for name, tensor in self.snapshots.items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
-        progress = {"step": self.step, "loss_sum": self.loss_sum.item(), "loss_steps": self.loss_steps, "rows": self.rows}
+        progress = {"precision": self.precision, "step": self.step, "rows": self.rows}
+        progress |= {"loss_sum": self.loss_sum.item(), "loss_steps": self.loss_steps}
         write_tensors(path, tensors, {"progress": json.dumps(progress), "belongs_to": belongs_to})
 
     def write(self, folder: Path) -> None:
