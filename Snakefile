@@ -17,9 +17,15 @@ NOTEBOOKS = notebooks(PRESET)
 MEMORY = 1_500  # megabytes that a job takes at most
 
 
-def seeds(task, file):
-    """A file of every seed of a task."""
-    return [f"{task}/seed-{seed}/{file}" for seed in range(PRESET.experiment(task).seeds)]
+def seeds(task):
+    """What every seed of a task leaves last."""
+    return [f"{task}/seed-{seed}/measurements.json" for seed in range(PRESET.experiment(task).seeds)]
+
+
+def length(task):
+    """Roughly how long a seed of a task takes. Long ones begin first, so that at the end no core waits."""
+    experiment = PRESET.experiment(task)
+    return len(experiment.simplifications()) * experiment.model.width
 
 
 wildcard_constraints:
@@ -29,7 +35,7 @@ wildcard_constraints:
 
 rule all:  # every part, so that one that went missing is made again
     input:
-        [path for task in TASKS for file in ("config.json", "measurements.json") for path in seeds(task, file)],
+        [path for task in TASKS for path in seeds(task)],
         expand("{task}/faithfulness.json", task=TASKS),
         expand("notebooks/{notebook}.json", notebook=NOTEBOOKS),
         "book.json",
@@ -58,7 +64,7 @@ rule notebook:
 
 rule results:
     input:
-        lambda wildcards: seeds(wildcards.task, "measurements.json"),
+        lambda wildcards: seeds(wildcards.task),
     output:
         "{task}/faithfulness.json",
         "{task}/faithfulness.parquet",
@@ -68,28 +74,22 @@ rule results:
         "{PYTHON:q} -m lib evaluate {wildcards.task:q} --preset {PRESET.given:q}"
 
 
-rule measure:
+rule seed:  # trained unless it is, then measured; the model is no output, as Snakemake would remove it before
     input:
-        "{task}/seed-{seed}/config.json",
+        lambda wildcards: ancient(f"{wildcards.task}/data.json") if PRESET.experiment(wildcards.task).task.shared else [],
     output:
         "{task}/seed-{seed}/measurements.json",
-        "{task}/seed-{seed}/measurements.parquet",
-        "{task}/seed-{seed}/along_training.parquet",
     resources:
         mem_mb=MEMORY,
     threads: lambda wildcards: PRESET.experiment(wildcards.task).training.threads
+    priority: lambda wildcards: length(wildcards.task)
     shell:
-        "{PYTHON:q} -m lib evaluate {wildcards.task:q} --preset {PRESET.given:q} --seed {wildcards.seed:q}"
+        "{PYTHON:q} -m lib evaluate {wildcards.task:q} --preset {PRESET.given:q} --seed {wildcards.seed:q} --replace"
 
 
-rule train:
+rule data:  # once, before every seed makes the same
     output:
-        "{task}/seed-{seed}/config.json",
-        "{task}/seed-{seed}/model.safetensors",
-        "{task}/seed-{seed}/snapshots.safetensors",
-        "{task}/seed-{seed}/training.csv",
-    resources:
-        mem_mb=MEMORY,
-    threads: lambda wildcards: PRESET.experiment(wildcards.task).training.threads
+        "{task}/data.json",
+    priority: 10**6  # others wait for it
     shell:
-        "{PYTHON:q} -m lib train {wildcards.task:q} --preset {PRESET.given:q} --seed {wildcards.seed:q} --replace"
+        "{PYTHON:q} -m lib data {wildcards.task:q} --preset {PRESET.given:q} > {output:q}"

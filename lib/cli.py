@@ -62,6 +62,8 @@ _preset = click.option("--preset", default="quick", show_default=True, help=PRES
 _task = click.argument("task")
 _seed = click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="A whole number from 0 on; all else follows from it.")
 
+_replace = click.option("--replace", is_flag=True, help="Train anew what was trained on something else, or is damaged.")
+
 
 def _study_options(function: Callable) -> Callable:
     """Options of every command that is about one study."""
@@ -79,7 +81,7 @@ def _study_options(function: Callable) -> Callable:
 @commands.command(epilog=TASK)
 @_study_options
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="All else follows from it.")
-@click.option("--replace", is_flag=True, help="Train anew what was trained on something else, or is damaged.")
+@_replace
 def train(task: str, preset: str, corpus: str, location: str, device: str, seed: int, replace: bool) -> None:
     """Train the model of one seed. Does nothing if it is there already; an interrupted training is resumed from its last
     checkpoint and ends with the same weights."""
@@ -91,10 +93,13 @@ def train(task: str, preset: str, corpus: str, location: str, device: str, seed:
 @commands.command(epilog=TASK)
 @_study_options
 @_seed
+@_replace
 @click.option(
     "--sentences", type=click.Path(path_type=Path), help="A file of your own sentences, one a line, such as '(a (b b) a)'."
 )
-def evaluate(task: str, preset: str, corpus: str, location: str, device: str, seed: int | None, sentences: Path | None) -> None:
+def evaluate(
+    task: str, preset: str, corpus: str, location: str, device: str, seed: int | None, replace: bool, sentences: Path | None
+) -> None:
     """Measure how well simplified models agree with the model, on each split, for all seeds of the preset, or one --seed.
 
     Models that are missing are trained first. Writes faithfulness.parquet, one row per measurement, and prints a summary with
@@ -102,10 +107,12 @@ def evaluate(task: str, preset: str, corpus: str, location: str, device: str, se
     """
     if seed is not None and sentences:
         raise InputError("--seed and --sentences do not go together: sentences are measured with all seeds")
+    if seed is None and replace:
+        raise InputError("--replace is about one model: say which, with --seed")
     study = _study(task, preset, corpus, location, device)
     if seed is not None:
         run = study.run(seed)
-        print(f"{'measured' if run.measure() else 'already measured'}: {run.measured.path.with_suffix('.parquet')}")
+        print(f"{'measured' if run.measure(replace) else 'already measured'}: {run.measured.path.with_suffix('.parquet')}")
         return
     if sentences:
         study = study.with_split(sentences)

@@ -169,9 +169,12 @@ class Run:
         """What the measurements depend on, the weights that were measured among them."""
         return {**self.experiment.measuring_identity(self.seed), "trained": self.trained.read().get("files", {})}
 
-    def measure(self) -> bool:
-        """Measure all that the experiment asks for, unless that was done before. True if there was work to do."""
-        self.train()
+    def measure(self, replace: bool = False) -> bool:
+        """Measure all that the experiment asks for, unless that was done before. True if there was work to do.
+
+        Trains first what is not trained, as `train` does.
+        """
+        self.train(replace)
         identity = self.measuring_identity()
         if self.measured.is_current(identity) and not self.measured.missing():
             return False

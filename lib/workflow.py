@@ -54,8 +54,6 @@ def stale(preset: presets.Preset) -> list[str]:
         for run in preset.study(task).runs:
             if problem := run.trained.damage():
                 raise ArtifactError(problem)
-            if run.trained.read() and not run.trained.is_current(run.identity):
-                found.append(run.trained.path)
             measured = run.measured
             if measured.path.exists() and (measured.damage() or not measured.is_current(run.measuring_identity())):
                 found.append(measured.path)
@@ -71,18 +69,11 @@ def build(preset: presets.Preset, cores: str = "all", extra: tuple[str, ...] = (
     """Make all that is missing or not current, and the book; returns its first page. `extra` options are for Snakemake."""
     folder = preset.folder.resolve()
     _check_before_building(preset, folder)
-    given = {name: value for name, value in os.environ.items() if name.startswith("LIB_") and value}
-    os.environ |= {name: str(Path(value).expanduser().resolve()) for name, value in given.items()}
-    os.environ |= {"LIB_ARTIFACTS": str(root().resolve()), "PRESET": preset.given}
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder), "--cores", cores]
     command += ["--resources", "mem_mb=6000", "--rerun-incomplete", "--rerun-triggers", "mtime", "--nolock"]
     command += [*extra, "--quiet", "rules", "host"]
-    with _alone(folder):
+    with _alone(folder), _environment(preset):
         _clear(folder)
-        for task in preset.available():  # once, before all seeds would make the same corpus at the same time
-            if not all(run.trained.is_current(run.identity) for run in preset.study(task).runs):
-                preset.experiment(task).task.describe()
         if forced := stale(preset):
             command += ["--forcerun", *forced]
         if failed := _snakemake(command):
@@ -90,6 +81,22 @@ def build(preset: presets.Preset, cores: str = "all", extra: tuple[str, ...] = (
         if not extra and (left := stale(preset)):
             raise ArtifactError(f"the book is not current: {', '.join(left)}; run the same command again")
     return book.first_page(preset)
+
+
+@contextmanager
+def _environment(preset: presets.Preset) -> Iterator[None]:
+    """What jobs are told by the environment: where things are, whatever folder they run in, and that others run beside them."""
+    before = dict(os.environ)
+    paths = {name: str(Path(value).expanduser().resolve()) for name, value in before.items() if name.startswith("LIB_") and value}
+    paths |= {"LIB_ARTIFACTS": str(root().resolve())}
+    paths |= {"PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [before.get("PYTHONPATH")])])}
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # training asks for its own
+    os.environ |= {**threads, **before, **paths, "PRESET": preset.given}
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ |= before
 
 
 def _check_before_building(preset: presets.Preset, folder: Path) -> None:

@@ -55,6 +55,7 @@ class Task(Config, ABC):
     key_covariate: ClassVar[str] = ""  # the covariate by which mixes of predictions are compared; empty: none
     caveat: ClassVar[str] = ""  # how far what is found about it reaches, in a sentence
     same_sequences: ClassVar[bool] = False  # True: sequence i of a split is the same in every seed
+    shared: ClassVar[bool] = False  # True: the data of all seeds are made of something that `describe` makes first
     made_by: ClassVar[tuple[str, ...]] = ()  # modules whose code the data depend on; if empty, the one that defines the task
 
     @classmethod

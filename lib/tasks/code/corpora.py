@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from filelock import FileLock
 from tqdm.auto import tqdm
 
 from lib.artifacts import root, writing
@@ -57,10 +58,14 @@ def corpus(name: str, location: str, package_functions: int, language_functions:
     path = root() / "corpora" / f"{name}-{key[:16]}.parquet"
     if path.exists():
         return _read(path)
-    made = harvest(name, CORPORA[name](location).packages(), package_functions, language_functions)
-    made.functions.attrs = made.manifest
-    with writing(path) as temporary:
-        made.functions.to_parquet(temporary, index=False, compression="zstd")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):  # whoever wants the same meanwhile waits
+        if path.exists():
+            return _read(path)
+        made = harvest(name, CORPORA[name](location).packages(), package_functions, language_functions)
+        made.functions.attrs = made.manifest
+        with writing(path) as temporary:
+            made.functions.to_parquet(temporary, index=False, compression="zstd")
     return made
 
 

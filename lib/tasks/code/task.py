@@ -36,6 +36,7 @@ class CodeTask(Task):
     foreseen_by: ClassVar[tuple[str, ...]] = ("character",)
     key_covariate: ClassVar[str] = "character"
     same_sequences: ClassVar[bool] = True
+    shared: ClassVar[bool] = True
     caveat: ClassVar[str] = (
         "Functions are drawn again but not packages: a statement about a language is one about the packages that ship it here."
     )

@@ -51,7 +51,7 @@ def dyck_data(config: DyckTask, seed: int) -> Dataset:
     with naming("dyck, training"):
         training_structures = sample_structures(config.training_sentences, automaton, streams["training"])
     training = with_types(training_structures, config.bracket_types, streams["training"])
-    known_sentences, known_structures = keys(training.tokens), keys(training_structures)
+    known_sentences, known_structures = np.sort(keys(training.tokens)), np.sort(keys(training_structures))
     occurrences = _occurrences(training, config)
 
     splits: dict[str, Split] = {}
@@ -65,7 +65,7 @@ def dyck_data(config: DyckTask, seed: int) -> Dataset:
     def unseen_structures(**limits: int) -> Callable:
         def source(count: int, rng: np.random.Generator) -> np.ndarray:
             drawn = structures(**limits)(count, rng)
-            return drawn[~np.isin(keys(drawn), known_structures)]
+            return drawn[~_among(keys(drawn), known_structures)]
 
         return source
 
@@ -113,8 +113,14 @@ def _as_long_as(lengths: np.ndarray, config: DyckTask, rng: np.random.Generator)
     return drawn
 
 
+def _among(found: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """[n] bool: which of the keys found are among the known ones, which are sorted once, as they are asked for often."""
+    at = np.searchsorted(known, found).clip(max=len(known) - 1)
+    return known[at] == found
+
+
 def _new_sentences(source: Callable, config: DyckTask, known: np.ndarray, rng: np.random.Generator) -> Brackets:
-    """`split_sentences` sentences over structures from `source`, none of which is among the `known` keys.
+    """`split_sentences` sentences over structures from `source`, none of which is among the sorted `known` keys.
 
     Only sentences with a scored position are of use; a split is a sample of the distribution all the same, so those
     without one stay in it.
@@ -122,7 +128,7 @@ def _new_sentences(source: Callable, config: DyckTask, known: np.ndarray, rng: n
     tokens, found = [], 0
     for _ in range(100):
         drawn = with_types(source(config.split_sentences, rng), config.bracket_types, rng)
-        drawn = drawn[~np.isin(keys(drawn.tokens), known)]
+        drawn = drawn[~_among(keys(drawn.tokens), known)]
         tokens.append(drawn)
         found += len(drawn)
         if found >= config.split_sentences:
