@@ -2,17 +2,18 @@
 
 export PYTHON ?= python3
 export PRESET ?= quick
-# The shell gets both from its environment and takes nothing in them for a command; make itself would, here:
+export PEERS ?=
+# The shell gets them from its environment and takes nothing in them for a command; make itself would, here:
 literal = $(if $(and $(filter command,$(origin $1)),$(findstring $$,$(value $1))),\
 	$(error $1 holds a dollar sign, which make would expand: give it through the environment, as in $1=... make book))
-$(call literal,PRESET)$(call literal,PYTHON)
+$(call literal,PRESET)$(call literal,PYTHON)$(call literal,PEERS)
 # Whatever the name of this folder, no recipe holds it: the environment is found by a relative path.
 VENV = .venv/bin/python
 
 # With bytecode kept, pytest need not rewrite every assertion anew in every process.
 PYTEST = PYTHONDONTWRITEBYTECODE= $(VENV) -m pytest -n 2 --dist loadfile
 
-.PHONY: help book paper test test-fast publish environment constraints clean
+.PHONY: help book paper test test-fast bench publish environment constraints clean
 
 help:  ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -28,6 +29,9 @@ test: .venv/installed-test  ## the whole test suite (tests that need a browser a
 
 test-fast: .venv/installed-test  ## all but what is slow or needs a browser, in a minute or two, for the work in between
 	$(PYTEST) -m "not slow and not browser"
+
+bench: .venv/installed  ## how fast it is, as ratios: make bench PEERS=FOLDER, which holds checkouts of other projects (book/running.md)
+	@$(VENV) benchmarks/bench.py $(if $(value PEERS),--peers "$$PEERS")
 
 publish: .venv/installed  ## put the executed notebooks of PRESET into book/, for the published book; commit them afterwards
 	@$(VENV) -m lib publish --preset "$$PRESET"

@@ -9,12 +9,12 @@ import sys
 
 from lib import presets
 from lib.book import notebooks
+from lib.workflow import MEMORY
 
 PRESET = presets.load(os.environ["PRESET"])
 PYTHON = sys.executable
 TASKS = PRESET.available()
 NOTEBOOKS = notebooks(PRESET)
-MEMORY = 1_500  # megabytes that a job takes at most
 
 
 def seeds(task):

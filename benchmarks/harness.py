@@ -1,92 +1,141 @@
-"""What the benchmarks share: their command line, ratios of times, the machine, and the training step that two of them time."""
+"""What a benchmark is: two ways to the same result, compared before they are timed by turns; and what they run on."""
 
 from __future__ import annotations
 
-import argparse
-import inspect
+import os
 import platform
 import re
+import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from lib import provenance
-from lib.errors import InputError, whole_number
-from lib.models.machine import spare_memory
-from lib.models.training import Trainer
-from lib.models.transformer import Transformer
-from lib.presets import load
-from lib.tasks.code.splits import FIRST_CHARACTER, VOCABULARY
-
-CODE = load("paper").experiment("code")
+from lib.errors import InputError
 
 
-def run(benchmark: Callable[..., None]) -> None:
-    """Run `benchmark` on one thread and name the machine; exit status 2 for input that cannot be used.
-
-    Its parameters are options of the command line: whole numbers with a default, and folders, which have none.
-    """
-    parser = argparse.ArgumentParser(description=benchmark.__doc__)
-    for name, parameter in inspect.signature(benchmark).parameters.items():
-        if parameter.default is parameter.empty:
-            parser.add_argument(f"--{name}", type=Path, required=True, metavar="FOLDER")
-        else:
-            parser.add_argument(f"--{name}", type=int, default=parameter.default, metavar="N", help="default: %(default)s")
-    options = vars(parser.parse_args())
-    torch.set_num_threads(1)
-    try:
-        for name, value in options.items():
-            if isinstance(value, int):
-                whole_number(name, value, at_least=1)
-        benchmark(**options)
-    except InputError as error:
-        parser.exit(2, f"error: {error}\n")
-    print(f"on {machine()}")
+class LeftOut(InputError):
+    """A benchmark cannot be run here; the message says why."""
 
 
-def machine() -> str:
-    """Processor, threads and versions: what a ratio may differ by."""
+class Disagreement(Exception):
+    """The two ways of a benchmark do not do the same, so their times are no comparison."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far the two ways are apart in something."""
+
+    of: str
+    largest: float
+    allowed: float
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Two ways to the same result. Each does its work once and returns seconds a unit of it (a token, a step, a sweep)."""
+
+    ours: Callable[[], float]
+    theirs: Callable[[], float]
+    differences: list[Difference]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A row of the table."""
+
+    what: str
+    against: str
+    begin: Callable[..., Contest]  # (folder of the peer or None, threads, sizes)
+    peer: str | None = None  # name of its folder
+    threads: int | None = None  # None: as asked for
+    small: Mapping[str, int] = field(default_factory=dict)  # sizes at which it only shows that it runs
+
+
+def timed(function: Callable[[], object], threads: int | None = None) -> Callable[[], float]:
+    """A way whose work is one call: processor time on one thread, which other processes hardly touch, else the clock's."""
+    clock = time.process_time if threads == 1 else time.perf_counter
+
+    def run() -> float:
+        start = clock()
+        function()
+        return clock() - start
+
+    return run
+
+
+def measured(benchmark: Benchmark, folder: Path | None, threads: int, rounds: int, small: bool = False) -> dict:
+    """A row as plain values: agreement of the two ways, then seconds of ours and theirs, by turns in each round."""
+    torch.set_num_threads(threads)
+    contest = benchmark.begin(folder, threads, **(benchmark.small if small else {}))
+    for difference in contest.differences:
+        if not difference.largest <= difference.allowed:  # nor if it is not a number
+            raise Disagreement(
+                f"{benchmark.what}, against {benchmark.against}: {difference.of}: {difference.largest:.3g} apart, "
+                f"but at most {difference.allowed:g} is allowed; not timed"
+            )
+    seconds = [{"theirs": float(f"{contest.theirs():.6g}"), "ours": float(f"{contest.ours():.6g}")} for _ in range(rounds)]
+    return {
+        "what": benchmark.what,
+        "against": benchmark.against,
+        "threads": threads,
+        "differences": [vars(difference) for difference in contest.differences],
+        "note": contest.note,
+        "seconds": seconds,
+    }
+
+
+def spread(row: Mapping) -> tuple[str, str, str]:
+    """How many times as fast ours is: median over rounds, least and most, in words."""
+    found = [turn["theirs"] / turn["ours"] for turn in row["seconds"]]
+    return tuple(f"{x:,.0f}" if x >= 100 else f"{x:.3g}" for x in (statistics.median(found), min(found), max(found)))
+
+
+def cores() -> int:
+    """How many threads can run at once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def machine() -> dict[str, object]:
+    """Processor, cores and versions: what a ratio may differ by."""
     cpuinfo = Path("/proc/cpuinfo")
     model = re.search(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else None
     processor = model[1] if model else platform.processor() or platform.machine()
-    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_initialized() else {}
-    found = {**provenance.machine(), **provenance.versions(), "processor": processor, **gpu, "threads": torch.get_num_threads()}
-    return ", ".join(f"{name} {value}" for name, value in found.items())
+    return {**provenance.versions(("numpy",)), **provenance.machine(), "processor": processor, "cores": cores()}
 
 
-def seconds(function: Callable[[], object], clock: Callable[[], float] = time.process_time) -> float:
-    """Seconds that a call takes, of processor time or by another clock."""
-    start = clock()
-    function()
-    return clock() - start
+def checkout(folder: Path | None, peer: str) -> Path:
+    """The folder of a peer."""
+    if folder is None or not (folder / peer).is_dir():
+        raise LeftOut(f"{peer} is not there: " + (f"{folder} has no folder {peer}" if folder else "name the folder of peers"))
+    return folder / peer
 
 
-def ratios(one: Callable[[], object], other: Callable[[], object], rounds: int, clock=time.process_time) -> np.ndarray:
-    """Time of `one` over time of `other`, [rounds]; by turns, so that what else the machine does hits both."""
-    return np.array([seconds(one, clock) / seconds(other, clock) for _ in range(rounds)])
+@contextmanager
+def importing(folder: Path | None, peer: str) -> Iterator[Path]:
+    """Say of which peer it is, and that it is left out, where what it needs fails; its folder comes first for imports."""
+    where = checkout(folder, peer)
+    sys.path.insert(0, str(where))
+    try:
+        yield where
+    except (Exception, SystemExit) as error:
+        said = (str(error).strip().splitlines() or [""])[-1]
+        raise LeftOut(f"{where} cannot be used as {peer} ({type(error).__name__}: {said})") from error
+    finally:
+        sys.path.remove(str(where))
 
 
-def said(found: np.ndarray) -> str:
-    """Ratios in words."""
-    return f"{np.median(found):.3g} (median of {len(found)}, from {found.min():.3g} to {found.max():.3g})"
-
-
-def code_training(precision: str, device: torch.device) -> tuple[Trainer, Callable[[], None]]:
-    """A trainer of the model of code of preset `paper`, and a function that takes a step on windows full of random text.
-
-    Every trainer begins with the same weights and sees the same text.
-    """
-    spare_memory()
-    context, batch = CODE.task.context, CODE.training.batch_size
-    model = Transformer.seeded(CODE.model, len(VOCABULARY), context, seed=0).to(device)
-    trainer, rng = Trainer(model, CODE.training, precision), np.random.default_rng(0)
-
-    def step() -> None:
-        windows = torch.from_numpy(rng.integers(FIRST_CHARACTER, len(VOCABULARY), (batch, context + 1))).to(device)
-        trainer.train_on(windows[:, :-1], windows[:, 1:])
-        trainer.mean_loss()  # waits for the device
-
-    return trainer, step
+def version(folder: Path | None, peer: str) -> str:
+    """The commit of a peer's checkout."""
+    where = checkout(folder, peer)
+    if not (where / ".git").exists():  # the commit of what is around it would be another's
+        return "of an unknown commit"
+    done = subprocess.run(["git", "-C", where, "rev-parse", "--short=8", "HEAD"], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "of an unknown commit"

@@ -1,4 +1,4 @@
-"""Training on code against nanoGPT's train.py at the same shape: on one thread, in float32, not compiled."""
+"""Steps of training: against the loop of nanoGPT's train.py at the same shape, not compiled; in bfloat16 against float32."""
 
 from __future__ import annotations
 
@@ -12,90 +12,189 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from harness import CODE, VOCABULARY, code_training, run, said, seconds
+from harness import Contest, Difference, LeftOut, importing, timed
+from torch import Tensor
 
-from lib.errors import InputError
+from lib.experiment import Experiment
+from lib.models.machine import faster_precision
+from lib.models.training import Trainer
 from lib.models.transformer import Transformer
+from lib.presets import load
+from lib.tasks.code.splits import FIRST_CHARACTER, VOCABULARY
+from lib.tasks.dyck.text import vocabulary
 
+PEER = "nanoGPT"
 FILES = ("train.py", "model.py", "configurator.py")
-SHAPE = {
-    "block_size": CODE.task.context, "n_layer": CODE.model.layers, "n_head": CODE.model.heads, "n_embd": CODE.model.width,
-    "dropout": 0.0, "bias": CODE.model.bias,
-}  # fmt: skip
+CODE, DYCK = (load("paper").experiment(name) for name in ("code", "dyck"))
 OURS = {  # parts of names of parameters
     "transformer.h.": "blocks.", "transformer.": "", "wte": "token_embedding", "wpe.weight": "positions",
     "attn.c_attn": "attention.qkv", "attn.c_proj": "attention.out", "mlp.c_fc": "mlp.0", "mlp.c_proj": "mlp.2",
     "ln_1": "norm_attention", "ln_2": "norm_mlp", "ln_f": "norm", "lm_head": "unembedding",
 }  # fmt: skip
+NO_AUTOCAST = "nullcontext() if device_type == 'cpu' else torch.amp.autocast("
 
 
-def check(peer: Path, model: Transformer) -> None:
-    """`model` predicts what nanoGPT's predicts once it has its weights."""
-    tokens = torch.from_numpy(np.random.default_rng(0).integers(0, len(VOCABULARY), (2, CODE.task.context)))
-    try:
-        if missing := [name for name in FILES if not (peer / name).is_file()]:
+@dataclass(frozen=True)
+class Shape:
+    """What is trained: a model and batches full of random text."""
+
+    experiment: Experiment
+    tokens: int  # in the vocabulary
+    context: int  # tokens that a window reads
+    steps: int  # timed in a round
+    batch: int  # windows
+
+    def model(self) -> Transformer:
+        """The same weights each time."""
+        return Transformer.seeded(self.experiment.model, self.tokens, self.context, seed=0)
+
+    def windows(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Tokens (batch, T), and the next of each."""
+        found = rng.integers(FIRST_CHARACTER, self.tokens, (self.batch, self.context + 1))
+        return tuple(torch.from_numpy(part.copy()) for part in (found[:, :-1], found[:, 1:]))
+
+    def step(self, precision: str) -> Callable[[], float]:
+        """A function that takes a step of our training on new windows and returns the mean loss."""
+        trainer, rng = Trainer(self.model(), self.experiment.training, precision), np.random.default_rng(0)
+
+        def step() -> float:
+            trainer.train_on(*self.windows(rng))
+            return trainer.mean_loss()
+
+        return step
+
+    @property
+    def theirs(self) -> dict[str, object]:
+        """The shape of the model as nanoGPT calls it."""
+        of = self.experiment.model
+        sizes = {"block_size": self.context, "n_layer": of.layers, "n_head": of.heads, "n_embd": of.width}
+        return {**sizes, "dropout": 0.0, "bias": of.bias}
+
+
+def code_shape(steps: int, batch: int = CODE.training.batch_size) -> Shape:
+    """The model of code of preset `paper`."""
+    return Shape(CODE, len(VOCABULARY), CODE.task.context, steps, batch)
+
+
+def dyck_shape(steps: int, batch: int = DYCK.training.batch_size) -> Shape:
+    """The model of brackets of preset `paper`; a window is as long as the longest sentence of training."""
+    return Shape(DYCK, len(vocabulary(DYCK.task.bracket_types)), DYCK.task.max_length + 1, steps, batch)
+
+
+def nanogpt(folder: Path | None, shape: Shape) -> torch.nn.Module:
+    """nanoGPT's model."""
+    with importing(folder, PEER) as where:
+        if missing := [name for name in FILES if not (where / name).is_file()]:
             raise FileNotFoundError(f"it has no {missing[0]}")
-        spec = importlib.util.spec_from_file_location("nanogpt_model", peer / "model.py")
-        nanogpt = importlib.util.module_from_spec(spec)
-        with contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
-            spec.loader.exec_module(nanogpt)
-            theirs = nanogpt.GPT(nanogpt.GPTConfig(vocab_size=len(VOCABULARY), **SHAPE))
-            expected, _ = theirs(tokens, tokens)
-        weights = theirs.state_dict()
+        spec = importlib.util.spec_from_file_location("nanogpt_model", where / "model.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        with contextlib.redirect_stdout(io.StringIO()):
+            return module.GPT(module.GPTConfig(vocab_size=shape.tokens, **shape.theirs))
+
+
+def differences(shape: Shape, theirs: torch.nn.Module, precision: str) -> list[Difference]:
+    """How far our model with nanoGPT's weights is from nanoGPT's: logits, loss, and the gradients of a step."""
+
+    def named(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         for part, ours in OURS.items():
-            weights = {name.replace(part, ours): tensor for name, tensor in weights.items()}
-        model.load_state_dict(weights, strict=False)  # only ours has biases of norms, which are zero
-    except Exception as error:
-        raise InputError(f"peer is {str(peer)!r}, but must be a checkout of nanoGPT ({error}): give its folder") from error
-    with torch.no_grad():
-        torch.testing.assert_close(model(tokens), expected, rtol=1e-3, atol=1e-5)
+            tensors = {name.replace(part, ours): tensor for name, tensor in tensors.items()}
+        return tensors
+
+    half = precision == "bfloat16"
+    tokens, targets = shape.windows(np.random.default_rng(0))
+    trainer = Trainer(shape.model(), shape.experiment.training.model_copy(update={"clip_norm": 1e9}), precision)
+    trainer.model.load_state_dict(named(theirs.state_dict()), strict=False)  # either has biases that the other lacks: zero
+    with torch.autocast("cpu", torch.bfloat16, half):
+        with torch.no_grad():
+            logits = trainer.model(tokens)
+        expected, loss = theirs(tokens, targets)
+    loss.backward()
+    trainer.train_on(tokens, targets)
+    own, found = ({name: p.grad for name, p in model.named_parameters()} for model in (trainer.model, theirs))
+    own["token_embedding.weight"] += own.pop("unembedding.weight")  # nanoGPT has them in one
+    found = named(found)
+    one, other = (torch.cat([of[name].flatten() for name in sorted(own.keys() & found.keys())]) for of in (own, found))
+    off = float((logits.float() - expected.detach().float()).abs().max() / expected.detach().abs().max())
+    return [
+        Difference(f"logits in {precision}, as a share of the largest", off, 3e-2 if half else 1e-5),
+        Difference(f"loss of a step in {precision}, in nats", abs(trainer.mean_loss() - loss.item()), 1e-3 if half else 1e-5),
+        Difference(f"gradient of a step in {precision}, as a share of its length", share(one, other), 3e-2 if half else 1e-4),
+    ]
 
 
-def prepare(peer: Path, folder: Path) -> None:
-    """A folder in which nanoGPT's script finds itself and random text in our vocabulary."""
+def share(one: Tensor, other: Tensor) -> float:
+    """The length of the difference of two vectors, as a share of the length of the other."""
+    return float((one - other).norm() / other.norm())
+
+
+def prepare(where: Path, folder: Path, shape: Shape, precision: str) -> None:
+    """A folder in which nanoGPT's script finds itself and random text."""
     for name in FILES:
-        shutil.copy(peer / name, folder)
+        shutil.copy(where / name, folder)
+    if precision == "bfloat16":  # which the script takes for float32 on a CPU
+        script = (folder / "train.py").read_text()
+        if script.count(NO_AUTOCAST) != 1:
+            raise LeftOut(f"{PEER}'s train.py has no line {NO_AUTOCAST!r} in which to allow bfloat16 on a CPU")
+        (folder / "train.py").write_text(script.replace(NO_AUTOCAST, "torch.amp.autocast("))
     data = folder / "data" / "random"
     data.mkdir(parents=True)
     for name in ("train.bin", "val.bin"):
-        np.random.default_rng(0).integers(0, len(VOCABULARY), 300_000).astype(np.uint16).tofile(data / name)
-    (data / "meta.pkl").write_bytes(pickle.dumps({"vocab_size": len(VOCABULARY)}))  # the form that nanoGPT reads
+        np.random.default_rng(0).integers(0, shape.tokens, 300_000).astype(np.uint16).tofile(data / name)
+    (data / "meta.pkl").write_bytes(pickle.dumps({"vocab_size": shape.tokens}))  # the form that nanoGPT reads
 
 
-def peer_seconds(folder: Path, steps: int) -> list[float]:
+def peer_seconds(folder: Path, shape: Shape, precision: str, threads: int) -> list[float]:
     """Seconds of each step of nanoGPT's training loop, from what it prints; without two that warm up."""
     options = {
-        **SHAPE, "dataset": "random", "device": "cpu", "dtype": "float32", "compile": False, "eval_iters": 1,
+        **shape.theirs, "dataset": "random", "device": "cpu", "dtype": precision, "compile": False, "eval_iters": 1,
         "eval_interval": 10**6, "always_save_checkpoint": False, "log_interval": 1, "gradient_accumulation_steps": 1,
-        "max_iters": steps + 1, "batch_size": CODE.training.batch_size,
+        "max_iters": shape.steps + 1, "batch_size": shape.batch,
     }  # fmt: skip
     command = [sys.executable, "train.py", *(f"--{name}={value}" for name, value in options.items())]
-    one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=folder, env=one_thread, capture_output=True, text=True)
+    on = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    done = subprocess.run(command, cwd=folder, env=on, capture_output=True, text=True)
     times = [float(found) / 1_000 for found in re.findall(r"iter \d+: loss .*?, time ([\d.]+)ms", done.stdout)][2:]
     if not times:
-        raise InputError(f"nanoGPT's train.py printed no step times: {(done.stderr or done.stdout).strip()[-400:]}")
+        raise LeftOut(f"{PEER}'s train.py printed no step times: {(done.stderr or done.stdout).strip()[-400:]}")
     return times
 
 
-def main(peer: Path, rounds: int = 5, steps: int = 12) -> None:
-    """Training on code against nanoGPT's train.py at the same shape, on one thread in float32. PEER: a checkout of nanoGPT."""
-    trainer, step = code_training("float32", torch.device("cpu"))
-    check(peer, trainer.model)
-    step()
-    found = []
-    with tempfile.TemporaryDirectory() as folder:
-        prepare(peer, Path(folder))
-        for _ in range(rounds):
-            theirs, ours = peer_seconds(Path(folder), steps), [seconds(step, time.perf_counter) for _ in range(steps)]
-            found.append(min(theirs) / min(ours))  # what else the machine does only ever adds
-    print(f"tokens a second, here over nanoGPT: {said(np.array(found))}")
+def begin(
+    folder: Path | None, threads: int, shape: Callable[..., Shape], precision: str = "float32", steps: int = 12, **sizes: int
+) -> Contest:
+    """Steps against nanoGPT's. The shortest of a round counts, ours and theirs: what else the machine does only ever adds."""
+    of, half = shape(steps, **sizes), precision == "bfloat16"
+    found = differences(of, nanogpt(folder, of), precision)
+    step, workplace = of.step(precision), tempfile.TemporaryDirectory()
+    prepare(folder / PEER, Path(workplace.name), of, precision)
+    ours = timed(step)
+    ours(), ours()
+    return Contest(
+        lambda: min(ours() for _ in range(steps)),
+        lambda: min(peer_seconds(Path(workplace.name), of, precision, threads)),
+        found,
+        note=f"as it stands, {PEER}'s script takes bfloat16 for float32 on a CPU; one line is changed" if half else "",
+    )
 
 
-if __name__ == "__main__":
-    run(main)
+def begin_precision(folder: Path | None, threads: int, steps: int = 12, **sizes: int) -> Contest:
+    """Our own steps in bfloat16 against float32."""
+    of, gradients = code_shape(steps, **sizes), []
+    for precision in ("float32", "bfloat16"):
+        trainer = Trainer(of.model(), of.experiment.training, precision)
+        trainer.train_on(*of.windows(np.random.default_rng(0)))
+        gradients.append(torch.cat([parameter.grad.flatten() for parameter in trainer.model.parameters()]))
+    single, half = (timed(of.step(precision)) for precision in ("float32", "bfloat16"))
+    return Contest(
+        lambda: min(half() for _ in range(steps)),
+        lambda: min(single() for _ in range(steps)),
+        [Difference("gradient of a step, as a share of its length", share(*reversed(gradients)), 3e-2)],
+        note=f'`precision = "auto"` takes {faster_precision(of.step)} here',
+    )

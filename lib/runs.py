@@ -23,7 +23,7 @@ from lib.experiment import Experiment, simplifications_of
 from lib.measuring import faithfulness, table
 from lib.measuring.table import Block
 from lib.models import training
-from lib.models.machine import resolve_device
+from lib.models.machine import resolve_device, spare_memory, use_threads
 from lib.models.transformer import Transformer
 from lib.proxies import TRAINING, Fitter, Simplification
 from lib.split import Dataset, Sequences, Split
@@ -178,7 +178,8 @@ class Run:
         identity = self.measuring_identity()
         if self.measured.is_current(identity) and not self.measured.missing():
             return False
-        torch.set_num_threads(self.experiment.training.threads)
+        spare_memory()
+        use_threads(self.experiment.training.threads)
         blocks = self.compare(list(self.data.splits.values()), self.experiment.simplifications())
         for file, made in (("measurements.parquet", blocks), ("along_training.parquet", self._along_training())):
             table.write(self.folder / file, made)

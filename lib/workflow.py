@@ -16,7 +16,10 @@ from pathlib import Path
 from lib import book, presets
 from lib.artifacts import root
 from lib.book import OWN, ROOT
-from lib.errors import ArtifactError, InputError
+from lib.errors import ArtifactError, InputError, naming
+from lib.models.machine import check_precision, resolve_device, use_threads
+
+MEMORY = 1_500  # megabytes that a job takes at most
 
 
 @contextmanager
@@ -70,7 +73,7 @@ def build(preset: presets.Preset, cores: str = "all", extra: tuple[str, ...] = (
     folder = preset.folder.resolve()
     _check_before_building(preset, folder)
     command = ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder), "--cores", cores]
-    command += ["--resources", "mem_mb=6000", "--rerun-incomplete", "--rerun-triggers", "mtime", "--nolock"]
+    command += ["--resources", f"mem_mb={_free_memory()}", "--rerun-incomplete", "--rerun-triggers", "mtime", "--nolock"]
     command += [*extra, "--quiet", "rules", "host"]
     with _alone(folder), _environment(preset):
         _clear(folder)
@@ -87,7 +90,9 @@ def build(preset: presets.Preset, cores: str = "all", extra: tuple[str, ...] = (
 def _environment(preset: presets.Preset) -> Iterator[None]:
     """What jobs are told by the environment: where things are, whatever folder they run in, and that others run beside them."""
     before = dict(os.environ)
-    paths = {name: str(Path(value).expanduser().resolve()) for name, value in before.items() if name.startswith("LIB_") and value}
+    paths = {
+        name: str(Path(value).expanduser().resolve()) for name, value in before.items() if name.startswith("LIB_") and value
+    }
     paths |= {"LIB_ARTIFACTS": str(root().resolve())}
     paths |= {"PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [before.get("PYTHONPATH")])])}
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # training asks for its own
@@ -97,6 +102,16 @@ def _environment(preset: presets.Preset) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ |= before
+
+
+def _free_memory() -> int:
+    """Megabytes that jobs may take together; `InputError` if that is too little for one."""
+    import psutil
+
+    free = psutil.virtual_memory().available // 2**20
+    if free < MEMORY:
+        raise InputError(f"{free:,} MB of memory are free, but a step takes up to {MEMORY:,}: close what else runs here")
+    return free
 
 
 def _check_before_building(preset: presets.Preset, folder: Path) -> None:
@@ -111,6 +126,11 @@ def _check_before_building(preset: presets.Preset, folder: Path) -> None:
             f"preset {preset.given!r} has no experiment that can be done here for {', '.join(left_out)}, to which other pages "
             f"of the book refer: have it inherit from another preset"
         )
+    for name in preset.available():
+        training = preset.experiment(name).training
+        with naming(name):
+            use_threads(training.threads)
+            check_precision(training.precision, resolve_device("auto"))
     book.check_that_it_may_be_replaced(folder / "book")
 
 

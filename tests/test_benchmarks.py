@@ -1,9 +1,15 @@
-"""The benchmarks compare ways that do the same, say how they are used, and refuse what they cannot use. No time is asserted."""
+"""The benchmarks compare ways that do the same, say how they are used, and refuse what they cannot use. No time is asserted.
+
+Small stand-ins take the place of other projects, so that nothing but this repository is needed; with `PEERS` set to a folder of
+their checkouts, as for `make bench`, each benchmark runs against these as well.
+"""
 
 from __future__ import annotations
 
 import importlib
-import runpy
+import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,111 +18,331 @@ import numpy as np
 import pytest
 import torch
 
+from lib.config import checked
 from lib.proxies import Simplification
+from lib.tasks.dyck.language import Automaton, sample_structures, with_types
 from lib.tasks.dyck.task import DyckTask
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ("dyck_sampler", "rank_sweep", "precision", "training")
+NUMBER = r"[\d.,e+-]+"
+ROW = rf": {NUMBER} times as fast \({NUMBER} to {NUMBER} over 1 rounds\) on 1 thread\n  .*; against .*\n  .*: at most {NUMBER} "
+
+GENERATOR = """
+import random, string
+from util import test_continuations
+from vocabulary import WordVocabulary
+
+class DyckPDFA:
+    def __init__(self, max_stack_depth, bracket_types):
+        self.depth, self.types = max_stack_depth, string.ascii_lowercase[:bracket_types]
+
+    def sample(self, length_min, length_max=-1):
+        words, stack, deepest = [], [], 0
+        while True:
+            if not stack and len(words) >= length_min and random.random() < P_END:
+                return [*words, "END"], deepest, 0, []
+            if not stack or (len(stack) < self.depth and random.random() < 0.5):
+                stack.append(random.choice(self.types))
+                words.append("(" + stack[-1])
+            else:
+                words.append(CLOSE(stack.pop()) + ")")
+            deepest = max(deepest, len(stack))
+"""
+MODEL = """
+import torch, types
+from torch import nn
+from torch.nn import functional as F
+
+class GPTConfig(types.SimpleNamespace):
+    pass
+
+class Block(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        norm = lambda: nn.LayerNorm(c.n_embd, bias=c.bias)
+        linear = lambda n, m: nn.Linear(n * c.n_embd, m * c.n_embd, bias=c.bias)
+        self.ln_1, self.ln_2, self.heads = norm(), norm(), c.n_head
+        self.attn = nn.ModuleDict(dict(c_attn=linear(1, 3), c_proj=linear(1, 1)))
+        self.mlp = nn.ModuleDict(dict(c_fc=linear(1, 4), c_proj=linear(4, 1)))
+
+    def forward(self, x):
+        parts = self.attn.c_attn(self.ln_1(x)).chunk(3, -1)
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.attn.c_proj(mixed.transpose(1, 2).flatten(2))
+        return x + self.mlp.c_proj(F.ACTIVATION(self.mlp.c_fc(self.ln_2(x))))
+
+class GPT(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        of = dict(wte=nn.Embedding(c.vocab_size, c.n_embd), wpe=nn.Embedding(c.block_size, c.n_embd))
+        of |= dict(h=nn.ModuleList(Block(c) for _ in range(c.n_layer)), ln_f=nn.LayerNorm(c.n_embd, bias=c.bias))
+        self.transformer, self.lm_head = nn.ModuleDict(of), nn.Linear(c.n_embd, c.vocab_size, bias=False)
+        self.transformer.wte.weight = self.lm_head.weight
+        for name, p in self.named_parameters():
+            nn.init.normal_(p, std=0.02) if p.dim() > 1 else nn.init.zeros_(p) if "bias" in name else None
+
+    def forward(self, tokens, targets):
+        x = self.transformer.wte(tokens) + self.transformer.wpe(torch.arange(tokens.shape[1]))
+        for block in self.transformer.h:
+            x = block(x)
+        logits = self.lm_head(self.transformer.ln_f(x))
+        return logits, F.cross_entropy(logits.view(-1, logits.size(-1)), targets.view(-1))
+"""
+TRAIN = """
+import sys
+iters = next(int(a.partition("=")[2]) for a in sys.argv if a.startswith("--max_iters"))
+def context():
+    return nullcontext() if device_type == 'cpu' else torch.amp.autocast(device_type=device_type, dtype=ptdtype)
+for i in range(iters + 1):
+    print(f"iter {i}: loss 4.5, time {100 + i:.2f}ms, mfu -100.00%")
+"""
 
 
-@pytest.fixture(autouse=True)
-def beside_each_other(monkeypatch):
-    """As Python has it for a script: its own folder comes first."""
+@pytest.fixture
+def bench(monkeypatch, tmp_path):
+    """The command. Python puts a script's own folder first; here nothing is published but into a folder of the test's."""
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    bench = importlib.import_module("bench")
+    monkeypatch.setattr(bench, "PUBLISHED", tmp_path / "published.json")
+    monkeypatch.setattr(bench, "PAGE", tmp_path / "speed.md")
+    threads = torch.get_num_threads()
+    yield bench
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
-def sampler():
-    return importlib.import_module("dyck_sampler")
+def run(bench, capsys):
+    """A function that runs the command: exit status, and what it printed to stdout and stderr."""
 
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """A function that runs a benchmark in this process: exit status, and what it printed to stdout and stderr."""
-
-    def run(name: str, *arguments: str) -> tuple[int, str, str]:
-        path = str(ROOT / "benchmarks" / f"{name}.py")
-        monkeypatch.setattr(sys, "argv", [path, *arguments])
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_path(path, run_name="__main__")
-        return ended.value.code, *capsys.readouterr()
+    def run(*arguments: object) -> tuple[int, str, str]:
+        try:
+            status = bench.main(list(map(str, arguments)))
+        except SystemExit as ended:
+            status = ended.code
+        return status, *capsys.readouterr()
 
     return run
 
 
-def test_sentences_made_token_by_token_are_balanced_and_within_the_limits(sampler):
-    task = DyckTask(bracket_types=3, max_depth=3, min_length=4, max_length=14, unseen_structure_length=14)
-    rng = np.random.default_rng(0)
-    deepest = set()
-    for types, depths, openers in (sampler.plain_sentence(task, rng) for _ in range(300)):
-        assert task.min_length <= len(types) <= task.max_length
-        unclosed = []
-        for position, (kind, depth, opener) in enumerate(zip(types, depths, openers, strict=True)):
-            if kind > 0:
-                unclosed.append(position)
-            assert depth == len(unclosed) <= task.max_depth
-            assert opener == (unclosed.pop() if kind < 0 else -1)
-            assert kind > 0 or types[opener] == -kind
-        assert not unclosed
-        assert {abs(kind) for kind in types} <= {1, 2, 3}
-        deepest.add(max(depths))
-    assert deepest == {1, 2, 3}
+@pytest.fixture
+def peers(tmp_path):
+    """A function that makes a folder of stand-ins for other projects, with changes of their text."""
+
+    def peers(**changes: str) -> Path:
+        texts = {
+            "structural-grokking/data_utils/dyck_helpers.py": GENERATOR,
+            "nanoGPT/model.py": MODEL,
+            "nanoGPT/train.py": TRAIN,
+            "nanoGPT/configurator.py": "",
+        }
+        for name, text in texts.items():
+            path = tmp_path / "peers" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for part, usual in {"P_END": "0.5", "CLOSE": "", "ACTIVATION": "gelu", "time {": "time {"}.items():
+                text = text.replace(part, changes.get(part, usual))
+            path.write_text(text)
+        return tmp_path / "peers"
+
+    return peers
 
 
-def test_both_samplers_make_the_same_kind_of_sentences(sampler):
-    rng = np.random.default_rng(1)
-    plain = [sampler.plain_sentence(sampler.TASK, rng) for _ in range(400)]
-    sampled = sampler.at_once(4_000, rng)
-    sampler.check(plain, sampled)
-    types, depths, openers = plain[7]
-    for wrong in ((types, [depths[0] + 1, *depths[1:]], openers), (types, depths, [*openers[:-1], openers[-1] + 1])):
-        with pytest.raises(AssertionError, match=r"other (depths|openers)"):
-            sampler.check([*plain, wrong], sampled)
-    with pytest.raises(AssertionError, match="mean length"):
-        sampler.check([sentence for sentence in plain if len(sentence[0]) > 20], sampled)
+SMALL = "--small", "--rounds", 1
 
 
-def test_the_sweep_over_all_ranks_predicts_what_running_the_whole_model_predicts():
+@pytest.mark.parametrize("name", ["sweep", "measuring-code", "precision"])
+def test_ours_is_compared_with_other_ways_of_ours(name, run):
+    status, out, err = run(*SMALL, "--only", name)
+    assert (status, err) == (0, "")
+    assert re.match(name + ROW, out), out
+    assert re.search(r"\non .*processor .+, torch 2\..*, cores \d+", out)
+
+
+@pytest.mark.parametrize("name", ["dyck-sampler", "training-code", "training-code-bfloat16", "training-dyck"])
+def test_ours_is_compared_with_other_projects(name, run, peers):
+    status, out, err = run(*SMALL, "--only", name, "--peers", peers())
+    assert (status, err) == (0, "")
+    assert re.match(name + ROW, out), out
+    assert re.search(r"(structural-grokking|nanoGPT) of an unknown commit$", out.strip()), out
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "why"),
+    [
+        ("dyck-sampler", {"P_END": "0.25"}, "distribution of length"),
+        ("dyck-sampler", {"CLOSE": "(lambda opened: 'a')"}, "annotated otherwise"),
+        ("training-dyck", {"ACTIVATION": "relu"}, "logits in float32"),
+        ("training-code-bfloat16", {"ACTIVATION": "silu"}, "logits in bfloat16"),
+    ],
+)
+def test_what_does_something_else_is_not_timed(name, changes, why, run, peers):
+    status, out, err = run(*SMALL, "--only", name, "--peers", peers(**changes))
+    assert (status, out) == (1, "")
+    assert re.search(rf"against .*: .*{why}.*: {NUMBER} apart, but at most {NUMBER} is allowed; not timed", err), err
+
+
+def test_a_contest_without_agreement_does_not_begin(bench):
+    harness = importlib.import_module("harness")
+
+    def never() -> float:
+        raise AssertionError("timed")
+
+    for largest in (2.0, float("nan")):
+        contest = harness.Contest(never, never, [harness.Difference("something", largest, 1.0)])
+        row = harness.Benchmark("work", "another", lambda *_, contest=contest: contest)
+        with pytest.raises(harness.Disagreement, match="something"):
+            harness.measured(row, None, threads=1, rounds=1)
+
+
+def test_the_sweep_is_compared_at_every_scored_position(bench):
     sweep = importlib.import_module("rank_sweep")
-    dataset = DyckTask(training_sentences=1_000, split_sentences=15).sample(seed=0)
+    dataset = checked(DyckTask, {"training_sentences": 1_000, "split_sentences": 8}, "test").sample(seed=0)
     model, rules = sweep.model_and_rules(dataset, torch.float64)
     assert len(rules) == model.head_width
-    sweep.check(dataset, model, rules)
+
+    def share(rules) -> float:
+        return sweep.share_that_differs(dataset, model, rules, lambda split, rules: sweep.plainly(model, split, rules))
+
+    assert share(rules) == 0
 
     def other_at_scored_positions(queries, keys, attend):
         return attend(queries if queries.shape[-2] == keys.shape[-2] else -queries, keys)
 
-    with pytest.raises(AssertionError, match="other predictions"):
-        sweep.check(dataset, model, {Simplification("svd", 1, 1): {1: other_at_scored_positions}})
+    assert share({Simplification("svd", 1, 1): {1: other_at_scored_positions}}) > 0
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_help_says_what_is_compared_and_with_which_options(name, run):
-    status, out, err = run(name, "--help")
-    assert (status, err) == (0, "")
-    assert "against" in out
-    assert "--steps" in out or "--sentences" in out
+@pytest.mark.parametrize(
+    ("part", "another"),
+    [("dropped", lambda vectors, replaced: (vectors - replaced)[..., 0]), ("first_keys", lambda pattern: pattern > 0.3)],
+)
+def test_every_measure_is_compared(part, another, bench, monkeypatch):
+    measuring = importlib.import_module("measuring")
+    model, rules = measuring.model_and_rules(torch.float64, every=11)
+    split = measuring.split_of(1, seed=0)
+    assert all(d.largest <= d.allowed for d in measuring.differences(model, split, rules))
+    monkeypatch.setattr(measuring, part, another)
+    wrong = [d.of for d in measuring.differences(model, split, rules) if not d.largest <= d.allowed]
+    assert wrong == ["all other measures in float64, at any position"]
 
 
-@pytest.mark.parametrize(("name", "option"), [("dyck_sampler", "sentences"), ("rank_sweep", "rounds"), ("precision", "steps")])
-def test_nothing_cannot_be_timed(name, option, run):
-    status, _, err = run(name, f"--{option}", "0")
-    assert (status, err) == (2, f"error: {option} is 0, but must be a whole number, at least 1\n")
+def test_distributions_are_compared(bench):
+    sampler = importlib.import_module("dyck_sampler")
+    lengths = []
+    for seed, p_end in ((0, 0.5), (1, 0.5), (2, 0.45)):
+        rng = np.random.default_rng(seed)
+        structures = sample_structures(20_000, Automaton(p_end=p_end, min_length=4, max_length=200), rng)
+        lengths.append((with_types(structures, 2, rng).tokens != 0).sum(1))
+    assert sampler.apart(lengths[0], lengths[1]) < 2.2 < sampler.apart(lengths[0], lengths[2])
+    assert sampler.apart(lengths[0], lengths[0]) == 0
 
 
-@pytest.mark.slow
-def test_a_benchmark_is_a_script_that_refuses_a_folder_without_nanogpt(tmp_path):
-    command = [sys.executable, "benchmarks/training.py", "--peer", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert f"error: peer is '{tmp_path}', but must be a checkout of nanoGPT (it has no train.py)" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize("model", ["", "import no_such_module", "1 +", "class GPT: pass"], ids=repr)
-def test_scripts_of_something_else_are_not_taken_for_nanogpt(model, run, tmp_path):
-    for name in ("train.py", "model.py", "configurator.py"):
-        (tmp_path / name).write_text(model)
-    status, out, err = run("training", "--peer", str(tmp_path))
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--rounds", "0"], "rounds is 0, but must be a whole number, at least 1"),
+        (["--threads", "-1"], "threads is -1, but must be a whole number, at least 1"),
+        (["--threads", "100000"], r"threads is 100000, but this machine runs \d+ at once: ask for no more"),
+        (["--peers", "no-such-folder"], "peers is 'no-such-folder', which is no folder: name the one that holds"),
+        (["--only", "sweeping"], "only is 'sweeping', but must be one of: dyck-sampler, .*, nanoGPT"),
+        (["--only", "sweep", "--publish"], "leave out --only and --small, or --publish"),
+        (["--small", "--publish"], "leave out --only and --small, or --publish"),
+        (["--only", "nanoGPT"], "nanoGPT is not there: name the folder of peers"),
+        (["--only", "sweep-start", "--peers", str(ROOT)], "TransformerLens is not there: .* has no folder TransformerLens"),
+        (["--rounds", "few"], "argument --rounds: invalid int value: 'few'"),
+    ],
+)
+def test_what_cannot_be_run_is_refused(arguments, why, run):
+    status, out, err = run(*arguments)
     assert (status, out) == (2, "")
-    assert err.startswith(f"error: peer is '{tmp_path}', but must be a checkout of nanoGPT (")
+    assert re.search(f"error: .*{why}", err), err
+
+
+def test_more_threads_than_there_are_cores_are_not_timed(bench, run, monkeypatch, peers):
+    monkeypatch.setattr(bench, "cores", lambda: 1)
+    status, out, err = run(*SMALL, "--peers", peers(), "--only", "training-code-two-threads")
+    assert (status, out) == (2, "")
+    assert err == "error: training-code-two-threads: it needs 2 threads, and this machine runs 1 at once\n"
+
+
+@pytest.mark.parametrize("model", ["", "import no_such_module", "1 +", "class GPT: pass", "exit()"], ids=repr)
+def test_something_else_is_not_taken_for_a_peer(model, bench, run, peers, monkeypatch):
+    folder = peers()
+    (folder / "nanoGPT/model.py").write_text(model)
+    status, out, err = run(*SMALL, "--peers", folder, "--only", "training-dyck")
+    assert (status, out) == (2, "")
+    assert err.startswith(f"error: training-dyck: {folder / 'nanoGPT'} cannot be used as nanoGPT (")
+    monkeypatch.setattr(bench, "ROWS", {"training-dyck": bench.ROWS["training-dyck"]})
+    status, out, err = run(*SMALL, "--peers", folder)  # not asked for by name
+    assert (status, err) == (0, "")
+    assert out.startswith(f"training-dyck: left out, as {folder / 'nanoGPT'} cannot be used as nanoGPT (")
+
+
+@pytest.mark.parametrize(
+    ("name", "script", "why"),
+    [
+        ("training-dyck", "print('nothing')", "nanoGPT's train.py printed no step times: nothing"),
+        ("training-code-bfloat16", "", "has no line .* in which to allow bfloat16 on a CPU"),
+        ("training-dyck", None, "it has no train.py"),
+    ],
+)
+def test_another_loop_is_not_taken_for_nanogpt(name, script, why, run, peers):
+    folder = peers()
+    path = folder / "nanoGPT/train.py"
+    path.unlink() if script is None else path.write_text(script)
+    status, out, err = run(*SMALL, "--peers", folder, "--only", name)
+    assert (status, out) == (2, "")
+    assert re.search(why, err), err
+
+
+@pytest.mark.skipif(not os.environ.get("PEERS"), reason="needs checkouts of other projects, in the folder that PEERS names")
+@pytest.mark.parametrize("peer", ["nanoGPT", "structural-grokking", "TransformerLens"])
+def test_ours_is_compared_with_the_projects_themselves(peer, run):
+    status, out, err = run(*SMALL, "--only", peer, "--peers", os.environ["PEERS"])
+    assert status == 0, err
+    assert out.count("times as fast") == {"nanoGPT": 4, "structural-grokking": 1, "TransformerLens": 2}[peer]
+
+
+def test_the_command_is_a_script():
+    done = subprocess.run(
+        [sys.executable, "benchmarks/bench.py", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(option in done.stdout for option in ("--peers", "--only", "--threads", "--rounds", "--publish"))
+
+
+# The page
+
+
+def test_the_page_of_the_book_is_what_the_published_run_makes_of_it(bench):
+    run = json.loads((ROOT / "benchmarks/published.json").read_text(encoding="utf-8"))
+    assert (ROOT / "book/speed.md").read_text(encoding="utf-8") == bench.page(run), (
+        "it is not edited by hand: see benchmarks/page.py"
+    )
+
+
+def test_the_published_run_is_whole_and_what_it_compares_agrees(bench):
+    run = json.loads((ROOT / "benchmarks/published.json").read_text(encoding="utf-8"))
+    assert list(run["rows"]) == list(bench.ROWS)
+    assert not run["left_out"]
+    for name, row in run["rows"].items():
+        assert len(row["seconds"]) == run["rounds"] >= 5
+        assert row["differences"]
+        assert all(d["largest"] <= d["allowed"] for d in row["differences"])
+        assert (row["what"], row["against"]) == (bench.ROWS[name].what, bench.ROWS[name].against)
+
+
+def test_publishing_writes_the_run_and_its_page(bench, run, monkeypatch):
+    harness = importlib.import_module("harness")
+    found = iter([0.2, 0.1, 0.6, 0.1, 0.5, 0.2])
+    contest = harness.Contest(lambda: next(found), lambda: next(found), [harness.Difference("results", 1e-7, 1e-5)], "a note")
+    row = harness.Benchmark("some work", "another way", lambda *_: contest)
+    monkeypatch.setattr(bench, "ROWS", {"row": row, "lens": bench.ROWS["sweep-start"]})
+    status, out, _ = run("--rounds", 3, "--publish")
+    assert status == 0
+    assert out.startswith("row: 2.5 times as fast (2 to 6 over 3 rounds) on 1 thread\n")
+    assert json.loads(bench.PUBLISHED.read_text())["rows"]["row"]["seconds"][1] == {"theirs": 0.6, "ours": 0.1}
+    page = bench.PAGE.read_text()
+    assert "| `row` | some work | another way | 2.5 | 2 | 6 | 1 |" in page
+    assert "| `row` | results | 1e-07 | 1e-05 |" in page
+    assert "- `row`: a note." in page
+    assert "Left out: `lens`, as TransformerLens is not there: name the folder of peers." in page

@@ -20,6 +20,7 @@ from lib.studies import Study
 from lib.tasks.code.completion import CompletionChapter
 from lib.tasks.code.heads import BASELINE, copying_heads, scores, single_heads
 from lib.tasks.code.languages import CLASSES, NEW, REPEATED
+from lib.tasks.code.ngram import NGram
 
 NEW_PROXY = "rounded off, 16 steps"  # as figures and tables call it
 UNSEEN = ("c", "javascript")
@@ -128,7 +129,9 @@ def test_sentences_have_the_numbers_that_were_measured(chapter, study):
     repeated, new = (gap(study, svd, kind=kind) for kind in (REPEATED, NEW))
     found = re.findall(r"([−+\d.]+) \[", chapter.words())
     assert [number.lstrip("+") for number in found] == [percent(repeated), percent(new), percent(repeated - new)]
-    blocks = [{block.split: block for block in scores(run)} for run in study.runs]
+    blocks = [
+        {block.split: block for block in scores(run, NGram(run.data.training, len(run.data.vocabulary)))} for run in study.runs
+    ]
     model, other = (
         [np.mean([of[x].sums[who, "accuracy"].sum() / of[x].columns["n"].sum() for of in blocks]) for x in ("id", *UNSEEN)]
         for who in (MODEL, BASELINE)

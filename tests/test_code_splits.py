@@ -411,6 +411,23 @@ def test_positions_beyond_a_window_are_not_scored_but_have_a_class():
     assert (split.covariates["character"][0][5:] == WHITESPACE).all()
 
 
+def test_at_most_so_many_characters_of_a_window_are_scored_and_chance_draws_which():
+    functions = ["x = 1", "def f(a, b):\n    return a + b * 2"]
+    every, some, same, other = (
+        code_split("x", "python", functions, 40, np.random.default_rng(seed), most)
+        for seed, most in ((0, 40), (0, 7), (0, 7), (1, 7))
+    )
+    assert every.scored.sum(1).tolist() == [5, len(functions[1])]
+    assert some.scored.sum(1).tolist() == [5, 7]
+    assert (some.scored <= every.scored).all()
+    assert np.array_equal(some.tokens, every.tokens)
+    assert np.array_equal(some.scored, same.scored)
+    assert not np.array_equal(some.scored, other.scored)
+    drawn = sum(code_split("x", "python", functions[1:], 40, np.random.default_rng(s), 7).scored[0] for s in range(400))
+    assert drawn[: len(functions[1])].min() > 50, "every character can be drawn"
+    assert drawn[len(functions[1]) :].max() == 0
+
+
 def test_kinds_of_characters_have_their_names_with_them(data):
     split = data.splits["id"].first(2)
     assert split.covariates["character"].shape == split.tokens.shape

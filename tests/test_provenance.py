@@ -253,9 +253,9 @@ def test_training_depends_on_what_trains_and_what_makes_the_data_and_on_nothing_
 
 def test_measuring_depends_on_what_measures_and_on_the_proxies_that_are_measured(small_experiment):
     assert set(small_experiment.measuring_code()) == {
-        "lib.measuring.faithfulness", "lib.measuring.measures", "lib.measuring.table", "lib.models.base", "lib.split",
-        "lib.proxies.base", "lib.proxies.divergence", "lib.proxies.svd", "lib.proxies.kmeans", "lib.proxies.one_hot",
-        "lib.runs",
+        "lib.measuring.faithfulness", "lib.measuring.measures", "lib.measuring.table", "lib.models.base", "lib.models.machine",
+        "lib.split", "lib.proxies.base", "lib.proxies.divergence", "lib.proxies.svd", "lib.proxies.kmeans",
+        "lib.proxies.one_hot", "lib.runs",
     }  # fmt: skip
 
 

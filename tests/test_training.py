@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 from lib.config import checked
 from lib.errors import ArtifactError, InputError
 from lib.experiment import Experiment
-from lib.models.machine import faster_precision, resolve_device
+from lib.models.machine import check_precision, faster_precision, resolve_device
 from lib.models.training import CHECKPOINT, Trainer, TrainingConfig, evaluation_steps, learning_rate, length_batches
 from lib.models.transformer import ModelConfig, Transformer
 from lib.runs import Run
@@ -231,9 +231,10 @@ def test_a_resumed_training_keeps_the_precision_that_it_was_begun_in(small_datas
         monkeypatch.setattr("lib.models.training.faster_precision", lambda step, precision=precision: precision)
         run = run_of(experiment, tmp_path / name, data=small_dataset)
         if name == "resumed":
-            with monkeypatch.context() as cut, pytest.raises(KeyboardInterrupt):
+            with monkeypatch.context() as cut:
                 cut.setattr(Trainer, "log", cut_off_at(21))
-                run.train()
+                with pytest.raises(KeyboardInterrupt):
+                    run.train()
             monkeypatch.setattr("lib.models.training.faster_precision", lambda step: "float32")
         run.train()
     assert contents(tmp_path / "resumed") == contents(tmp_path / "whole")
@@ -502,6 +503,21 @@ def test_a_batch_may_be_all_there_is_but_no_more():
 
 
 # Arguments
+
+
+def test_a_precision_that_a_device_lacks_is_refused(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: False)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "a card of old")
+    with pytest.raises(InputError, match="precision is 'bfloat16', which a card of old does not have: use float32 or auto"):
+        check_precision("bfloat16", torch.device("cuda"))
+    for name, device in (("float32", "cuda"), ("auto", "cuda"), ("bfloat16", "cpu")):
+        check_precision(name, torch.device(device))
+
+
+def test_more_threads_than_processors_are_refused(small_dataset, small_experiment, tmp_path):
+    with pytest.raises(InputError, match=r"threads is 1000, but this process may use \d+ processors: ask for at most"):
+        run_of(other(small_experiment, threads=1_000), tmp_path, data=small_dataset).train()
+    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", ""])

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -502,6 +503,16 @@ def test_names_that_no_page_could_write_are_refused(here, refused):
 def test_a_project_in_a_folder_that_python_takes_for_two_is_refused(here, refused, monkeypatch):
     monkeypatch.setattr(workflow, "ROOT", here.base / "a:b")
     refused(f"{here.base / 'a:b'} holds ':'", "move the project")
+
+
+def test_too_little_memory_for_a_step_is_refused(here, refused, monkeypatch):
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=700 * 2**20))
+    refused("700 MB of memory are free", f"a step takes up to {workflow.MEMORY:,}", "close what else runs")
+
+
+def test_more_threads_than_processors_are_refused(here, refused):
+    here.preset.write_text(here.preset.read_text().replace('"threads" = 1', '"threads" = 1024'))
+    refused("dyck: threads is 1024", "this process may use", "ask for at most")
 
 
 @pytest.mark.parametrize("name", ["..", ".", "corpora"])

@@ -14,11 +14,13 @@ Each is computed seed by seed. They are judged by their error over many cells in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 from lib.errors import InputError
 from lib.measuring.table import Block
@@ -51,14 +53,10 @@ class Cell:
         if (self.simplification, "same_prediction") not in self.inside.sums:
             raise InputError(f"{self.simplification.label} was not measured on split {self.inside.split!r}")
 
-    @property
+    @cached_property
     def agreed(self) -> np.ndarray:
         """[row] at how many positions the proxy agreed with the model, in distribution."""
-        return self.inside.sums[self.simplification, "same_prediction"].astype(float)
-
-    def outside(self, block: Block) -> np.ndarray:
-        """[row] the share of query and key that the proxy drops, mean over the row's positions."""
-        return block.sums[self.simplification, "outside"] / block.columns["n"]
+        return _agreed(self.inside, self.simplification)
 
     def reweighted(self, inside: np.ndarray, target: np.ndarray, ordered: bool) -> float:
         """Agreement by value (whole numbers, [row]), weighted as in the target.
@@ -77,15 +75,6 @@ class Cell:
         if not ordered:
             found = np.where(nearest == target, found, agreed.sum() / n.sum())
         return float(np.average(found, weights=self.target.columns["n"]))
-
-    def features(self, block: Block) -> np.ndarray:
-        """[row, feature] what the regression sees: a column a number, a column each category of a covariate with names."""
-        columns = []
-        for name in (*self.covariates, "margin"):
-            values = block.columns[name]
-            named = range(len(self.inside.labels.get(name, ())))
-            columns += [values == code for code in named] or [values]
-        return np.stack([*columns, self.outside(block)], 1).astype(float)
 
 
 def unchanged(cell: Cell) -> float:
@@ -106,26 +95,59 @@ def margin(cell: Cell) -> float:
 
 def outside(cell: Cell) -> float:
     """Agreement by the share of query and key that is dropped, weighted as in the target."""
-    inside, target = cell.outside(cell.inside), cell.outside(cell.target)
+    inside, target = (_dropped(block, cell.simplification) for block in (cell.inside, cell.target))
     edges = np.unique(np.quantile(inside, np.linspace(0, 1, _BINS + 1)[1:-1]))
     return cell.reweighted(np.digitize(inside, edges), np.digitize(target, edges), True)
 
 
 def regression(cell: Cell) -> float:
     """A logistic regression of agreement on everything that is known of a row."""
+    columns = (*cell.covariates, "margin")
+    fitted = _fitted(cell.inside, cell.simplification, columns)
+    if fitted is None:
+        return unchanged(cell)
+    scores = _features(cell.target, cell.simplification, columns, cell.inside.labels) @ fitted[:-1] + fitted[-1]
+    return float(np.average(special.expit(scores), weights=cell.target.columns["n"]))
+
+
+@lru_cache(maxsize=256)
+def _fitted(inside: Block, simplification: Simplification, columns: tuple[str, ...]) -> np.ndarray | None:
+    """[feature + 1] coefficients and constant of the regression, the same for all targets; None where all rows are alike."""
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
-    agreed, n = cell.agreed, cell.inside.columns["n"].astype(float)
+    agreed, n = _agreed(inside, simplification), inside.columns["n"].astype(float)
     if agreed.sum() in (0, n.sum()):  # one outcome only: nothing to fit
-        return unchanged(cell)
-    inside, target = cell.features(cell.inside), cell.features(cell.target)
-    mean, spread = inside.mean(0), inside.std(0)
-    inside, target = ((of - mean) / np.where(spread > 0, spread, 1) for of in (inside, target))
+        return None
+    features = _features(inside, simplification, columns, inside.labels)
+    mean, spread = features.mean(0), features.std(0)
+    spread[spread == 0] = 1
+    features = (features - mean) / spread
     outcome, weights = np.repeat([1, 0], len(n)), np.concatenate([agreed, n - agreed])
     with threadpool_limits(1):  # sums in one order
-        fitted = LogisticRegression(max_iter=300).fit(np.concatenate([inside, inside]), outcome, weights)
-        return float(np.average(fitted.predict_proba(target)[:, 1], weights=cell.target.columns["n"]))
+        fitted = LogisticRegression(max_iter=300).fit(np.concatenate([features, features]), outcome, weights)
+    coefficients = fitted.coef_[0] / spread
+    return np.append(coefficients, fitted.intercept_ - mean @ coefficients)
+
+
+def _agreed(block: Block, simplification: Simplification) -> np.ndarray:
+    """[row] at how many positions a proxy agreed with the model."""
+    return block.sums[simplification, "same_prediction"].astype(float)
+
+
+def _dropped(block: Block, simplification: Simplification) -> np.ndarray:
+    """[row] the share of query and key that a proxy drops, mean over the row's positions."""
+    return block.sums[simplification, "outside"] / block.columns["n"]
+
+
+def _features(block: Block, simplification: Simplification, columns: Sequence[str], labels: Mapping) -> np.ndarray:
+    """[row, feature] what the regression sees: a column a number, a column each category of a covariate with `labels`."""
+    found = []
+    for name in columns:
+        values = block.columns[name]
+        named = range(len(labels.get(name, ())))
+        found += [values == code for code in named] or [values]
+    return np.stack([*found, _dropped(block, simplification)], 1).astype(float)
 
 
 DIAGNOSTICS: dict[str, Callable[[Cell], float]] = {of.__name__: of for of in (unchanged, mix, margin, outside, regression)}

@@ -24,6 +24,7 @@ from scipy import special  # `scipy.stats` has the same by other names, and take
 from lib.errors import InputError
 
 CONFIDENCE = 0.95  # of intervals, where nothing else is asked for
+UNBOUNDED = ("output_kl", "bits")  # measures that may exceed 1
 _ANY = (-np.inf, np.inf)
 
 
@@ -122,6 +123,11 @@ class Estimate:
 @lru_cache
 def _t_quantile(degrees: int, confidence: float) -> float:
     return float(special.stdtrit(degrees, (1 + confidence) / 2))
+
+
+def limits_of(measure: str) -> tuple[float, float]:
+    """What values of a measure are possible."""
+    return 0.0, np.inf if measure in UNBOUNDED else 1.0
 
 
 def nothing() -> Estimate:

@@ -52,7 +52,9 @@ class AttentionRows:
     @cached_property
     def entropy(self) -> Tensor:
         """(...) in nats."""
-        smallest = torch.finfo(self.weights.dtype).tiny  # 0 log 0 is 0; `xlogy` says so as well, but takes several times as long
+        smallest = torch.finfo(
+            self.weights.dtype
+        ).tiny  # 0 log 0 is 0; `xlogy` says so as well, but takes several times as long
         return log_(self.weights.clamp_min(smallest)).mul_(self.weights).sum(-1).neg_()
 
     @cached_property
@@ -68,7 +70,9 @@ class Comparison:
     original: Output
     simplified: Output
     targets: Tensor  # (P,) the true next token
-    attention: Mapping[int, tuple[AttentionRows, AttentionRows]] = field(default_factory=dict)  # by simplified layer: original and simplified,
+    attention: Mapping[int, tuple[AttentionRows, AttentionRows]] = field(
+        default_factory=dict
+    )  # by simplified layer: original and simplified,
     # of the simplified heads
     dropped: Mapping[int, Tensor] = field(default_factory=dict)  # by simplified layer: `dropped_share`, (P, head)
 

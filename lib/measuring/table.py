@@ -61,9 +61,9 @@ class Rows:
         return np.add.reduceat(values[..., self.order], self.starts, axis=-1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Block:
-    """Sums of measures over the rows of one split, for several simplifications of one model."""
+    """Sums of measures over the rows of one split, for several simplifications of one model. No two are equal."""
 
     split: str
     sequences: int  # of the split, also those without a scored position

@@ -29,6 +29,22 @@ def resolve_device(name: str) -> torch.device:
         ) from None
 
 
+def check_precision(name: str, device: torch.device) -> None:
+    """Raise `InputError` for a precision that a device does not have."""
+    if name == "bfloat16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise InputError(
+            f"precision is 'bfloat16', which {torch.cuda.get_device_name(device)} does not have: use float32 or auto"
+        )
+
+
+def use_threads(count: int) -> None:
+    """Compute with so many threads on the CPU; `InputError` if there are not as many processors."""
+    has = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if count > has:
+        raise InputError(f"threads is {count}, but this process may use {has} processors: ask for at most {has}")
+    torch.set_num_threads(count)
+
+
 def faster_precision(step: Callable[[str], Callable[[], object]], rounds: int = 5) -> str:
     """The precision in which a step takes less time here, bfloat16 only if it is clearly faster.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 from lib.artifacts import read_tensors, write_tensors, writing
 from lib.config import Config
 from lib.errors import ArtifactError, InputError
-from lib.models.machine import faster_precision, spare_memory
+from lib.models.machine import check_precision, faster_precision, spare_memory, use_threads
 from lib.models.transformer import ModelConfig, Transformer
 from lib.provenance import digest_of
 from lib.split import Dataset, Sequences, Split
@@ -117,19 +117,22 @@ def train(
 ) -> dict:
     """Train a model; leave `FILES` in `folder`, and return with what they were made (device and precision).
 
-    A checkpoint in `folder` from an interrupted run of the same `identity`, data and kind of device is resumed, in the precision
-    in which it was begun; another one is refused, or with `replace` overwritten. `training.csv` has one row per evaluation: `step`, `learning_rate`, `loss` (mean
-    training loss in nats since the row before) and `accuracy_<split>`. `snapshots.safetensors` has the weights at each of these
-    steps, as `<step>.<name>`.
+    A checkpoint in `folder` from an interrupted run of the same `identity`, data and kind of device is resumed, in the
+    precision in which it was begun; another one is refused, or with `replace` overwritten. `training.csv` has one row per
+    evaluation: `step`, `learning_rate`, `loss` (mean training loss in nats since the row before) and `accuracy_<split>`.
+    `snapshots.safetensors` has the weights at each of these steps, as `<step>.<name>`.
     """
     training = dataset.training
     if len(training) < settings.batch_size:
         raise InputError(f"batch_size is {settings.batch_size}, but there are only {len(training)} training sequences")
     spare_memory()
-    torch.set_num_threads(settings.threads)
+    use_threads(settings.threads)
+    check_precision(settings.precision, device)
 
     def begun(precision: str) -> Trainer:
-        return Trainer(Transformer.seeded(model_config, len(dataset.vocabulary), dataset.context, seed).to(device), settings, precision)
+        return Trainer(
+            Transformer.seeded(model_config, len(dataset.vocabulary), dataset.context, seed).to(device), settings, precision
+        )
 
     belongs_to = digest_of([dict(identity), device.type, dataset.fingerprint])
     checkpoint = _checkpoint(folder / CHECKPOINT, belongs_to, replace)
@@ -140,6 +143,15 @@ def train(
     if checkpoint:
         run.resume(*checkpoint)
 
+    _go_on(run, dataset, seed, title, lambda: run.save(folder / CHECKPOINT, belongs_to))
+    run.save(folder / CHECKPOINT, belongs_to)
+    run.write(folder)
+    return {"device": device.type, "precision": precision}
+
+
+def _go_on(run: Trainer, dataset: Dataset, seed: int, title: str, save: Callable[[], None]) -> None:
+    """The steps that are left, with a progress bar, held-out splits along the way and checkpoints by `save`."""
+    settings, training = run.config, dataset.training
     batches = islice(length_batches(training.lengths, settings.batch_size, seed), run.step, None)
     evaluate_after = evaluation_steps(settings)
     with tqdm(total=settings.steps, initial=run.step, desc=title, unit="step", mininterval=1) as bar:
@@ -155,11 +167,7 @@ def train(
                 rate = tokens_seen / max(bar.format_dict["elapsed"], 1e-9)
                 bar.set_postfix(loss=f"{run.mean_loss():.3f}", tokens_per_s=f"{rate:,.0f}")
             if run.step % settings.checkpoint_every == 0:
-                run.save(folder / CHECKPOINT, belongs_to)
-
-    run.save(folder / CHECKPOINT, belongs_to)
-    run.write(folder)
-    return {"device": device.type, "precision": precision}
+                save()
 
 
 def _step(run: Trainer, training: Sequences) -> float:
@@ -272,7 +280,7 @@ def _checkpoint(path: Path, belongs_to: str, replace: bool) -> tuple[dict[str, T
         if metadata.get("belongs_to") != belongs_to:
             raise ArtifactError(f"{path} is from a run of another configuration, data, code or device; {remedy}")
     except ArtifactError:
-        if replace:
+        if replace or not path.exists():  # gone meanwhile: whoever trained the same at once is done
             return None
         raise
     return tensors, json.loads(metadata["progress"])

@@ -9,7 +9,6 @@ from torch import Tensor
 from lib.errors import InputError
 from lib.proxies.base import Head, Proxy
 
-
 # Vectors a cluster among which starts are looked for, and rounds of Lloyd's algorithm: with all vectors, or till nothing moves,
 # the clusters of Dyck models were as tight to a hundredth, and took up to four times as long to find.
 _STARTED_FROM, _ITERATIONS = 10, 30

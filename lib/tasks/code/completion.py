@@ -27,6 +27,7 @@ from lib.tasks.code.by_kind import ByKind
 from lib.tasks.code.claims import ALL
 from lib.tasks.code.humaneval import PREFIX
 from lib.tasks.code.languages import LANGUAGES
+from lib.tasks.code.ngram import NGram
 
 FEWEST = 20  # predictions that a mean within a category must rest on to be shown
 AGREEMENT = LABELS["same_prediction"]
@@ -82,7 +83,8 @@ class CompletionChapter(ByHead, ByKind):
 
     @cached_property
     def _scores(self) -> Estimates:
-        return self.study.estimates_of({run.seed: heads.scores(run) for run in self.study.runs})
+        baseline = NGram(self.run.data.training, len(self.run.data.vocabulary))  # all seeds have the same training text
+        return self.study.estimates_of({run.seed: heads.scores(run, baseline) for run in self.study.runs})
 
     def baseline(self) -> Figure:
         """Accuracy and bits per character of the model and of an n-gram model."""
@@ -189,7 +191,7 @@ class CompletionChapter(ByHead, ByKind):
         """A window of one function: where model and simplified model part."""
         split = self.unseen[-1] if self.unseen else "id"
         (block,) = [block for block in self.estimates.blocks(0) if block.split == split]
-        row = reading.median_sequence(self.run, block, self.example)
+        row = reading.median_sequence(block, self.example)
         found = reading.read(self.run, split, row, self.example)
         share = 100 * found.agrees.mean()
         said = (

@@ -13,10 +13,10 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
-from filelock import FileLock
 from tqdm.auto import tqdm
 
 from lib.artifacts import root, writing
@@ -57,15 +57,11 @@ def corpus(name: str, location: str, package_functions: int, language_functions:
     key = digest_of([code_of(__name__), identity(name, location), package_functions, language_functions])
     path = root() / "corpora" / f"{name}-{key[:16]}.parquet"
     if path.exists():
-        return _read(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):  # whoever wants the same meanwhile waits
-        if path.exists():
-            return _read(path)
-        made = harvest(name, CORPORA[name](location).packages(), package_functions, language_functions)
-        made.functions.attrs = made.manifest
-        with writing(path) as temporary:
-            made.functions.to_parquet(temporary, index=False, compression="zstd")
+        return _read(path, path.stat().st_mtime_ns)
+    made = harvest(name, CORPORA[name](location).packages(), package_functions, language_functions)
+    made.functions.attrs = made.manifest
+    with writing(path) as temporary:
+        made.functions.to_parquet(temporary, index=False, compression="zstd")
     return made
 
 
@@ -76,7 +72,9 @@ def identity(name: str, location: str) -> dict:
     return {"sources": CORPORA[name](location).identity, "versions": versions(("tree-sitter", "datasketch", *grammars))}
 
 
-def _read(path: Path) -> Corpus:
+@lru_cache(maxsize=2)
+def _read(path: Path, written: int) -> Corpus:
+    """A corpus that was kept, as it was when it was `written`; every seed of a study asks for the same."""
     remedy = "delete it, and it is made again"
     try:
         table = pd.read_parquet(path)

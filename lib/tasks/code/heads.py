@@ -24,12 +24,11 @@ BASELINE = Simplification("6-gram model", fit_on="training text")  # in blocks o
 
 
 @torch.no_grad()
-def scores(run: Run) -> list[Block]:
+def scores(run: Run, baseline: NGram) -> list[Block]:
     """Blocks of `accuracy` and `bits` of the true character (under the distribution over characters) on every split.
 
-    Of the model itself (`MODEL`), and of an n-gram model counted on the same training text (`BASELINE`).
+    Of the model itself (`MODEL`), and of an n-gram model of the same training text (`BASELINE`).
     """
-    baseline = NGram(run.data.training, len(run.data.vocabulary))
     blocks = []
     for split in run.data.splits.values():
         right, bits = (np.empty(int(split.scored.sum()), np.float32) for _ in range(2))

@@ -64,17 +64,19 @@ def _blank(character: str) -> str:
 def read(run: Run, split: str, row: int, simplification: Simplification) -> Reading:
     """One sequence of a split through the model, with and without a proxy."""
     whole = run.data.splits[split]
-    parts = {name: getattr(whole, name)[[row]] for name in ("tokens", "lengths", "scored")}
-    one = replace(whole, **parts, covariates={})
+    tokens, lengths = whole.tokens[[row]], whole.lengths[[row]]
+    every = np.arange(tokens.shape[1])[None] < lengths - 1
+    one = replace(whole, tokens=tokens, lengths=lengths, scored=every, fitted=None, covariates={})
     (batch,) = batches(run.model, one)
-    model, proxy = (o.choices.cpu().numpy() for o in (batch.original, batch.run(run.fitter.rules(simplification))))
+    found = batch.simplified(run.fitter.rules(simplification))
+    model, proxy = (output.choices.cpu().numpy() for output in (found.original, found.simplified))
     vocabulary = run.data.vocabulary
     text = decode(one.targets[0][one.scored[0]])
     return Reading(text, [vocabulary[t] for t in model], [vocabulary[t] for t in proxy], model == proxy)
 
 
-def median_sequence(run: Run, block: Block, simplification: Simplification, among: Sequence[int] = range(100)) -> int:
-    """Of the sequences `among`, the one whose share of disagreements is the median of those at least half a window long.
+def median_sequence(block: Block, simplification: Simplification, among: Sequence[int] = range(100)) -> int:
+    """Of the sequences `among`, the one whose share of disagreements is the median of those with at least half the most scored.
 
     `block` holds what was measured of the simplification on the split.
     """
@@ -82,8 +84,7 @@ def median_sequence(run: Run, block: Block, simplification: Simplification, amon
     agreed = np.bincount(sequence, block.sums[simplification, "same_prediction"])
     n = np.bincount(sequence, block.columns["n"])
     rows = np.array([row for row in among if row < len(n) and n[row]])
-    long = rows[n[rows] >= run.data.context // 2]
-    rows = long if len(long) else rows
+    rows = rows[n[rows] >= n[rows].max() / 2]
     return int(rows[np.argsort(agreed[rows] / n[rows], kind="stable")[len(rows) // 2]])
 
 

@@ -41,7 +41,7 @@ def dataset(task: CodeTask, seed: int) -> Dataset:
     splits = {}
     for name, functions in parts.items():
         known = task.language if name in ("id", "seen_package") else name
-        splits[name] = code_split(name, known, list(functions["code"]), width, rng)
+        splits[name] = code_split(name, known, list(functions["code"]), width, rng, task.scored_characters)
     if not set(splits) - {"id", "seen_package"}:
         raise InputError(
             f"corpus {task.corpus!r} has {task.fewest_sequences} functions of no language but {task.language}: use "
@@ -50,7 +50,8 @@ def dataset(task: CodeTask, seed: int) -> Dataset:
     if folder := humaneval.folder():
         for known, problems in humaneval.functions(folder).items():
             name = humaneval.PREFIX + known  # the same seed for each language, so that none is favoured by its windows
-            splits[name] = code_split(name, known, list(problems.values()), width, np.random.default_rng(seed))
+            drawn_by = np.random.default_rng(seed)
+            splits[name] = code_split(name, known, list(problems.values()), width, drawn_by, task.scored_characters)
     return Dataset(VOCABULARY, width, Sequences.padded(_padded(training, width), PAD), splits)
 
 
@@ -120,10 +121,13 @@ def _padded(windows: Sequence[np.ndarray], width: int) -> np.ndarray:
     return padded
 
 
-def code_split(name: str, known: str, functions: Sequence[str], width: int, rng: np.random.Generator) -> Split:
-    """A `Split` of one window (of at most `width` tokens) of each function, drawn by `rng`: all its characters are scored.
+def code_split(
+    name: str, known: str, functions: Sequence[str], width: int, rng: np.random.Generator, most: int = 10_000
+) -> Split:
+    """A `Split` of one window (of at most `width` tokens) of each function, drawn by `rng`, as are its scored characters.
 
-    The covariate `character` says what kind of character is to be predicted (`CLASSES`).
+    At most `most` are scored of each window: those of one are much alike, and it takes time to score them. The covariate
+    `character` says what kind of character is to be predicted (`CLASSES`).
     """
     chosen, classes = [], np.full((len(functions), width), WHITESPACE, np.int8)
     for row, (code, draw) in enumerate(zip(functions, rng.random(len(functions)), strict=True)):
@@ -135,11 +139,15 @@ def code_split(name: str, known: str, functions: Sequence[str], width: int, rng:
         kinds = repeated(code, *language(known).classify(code), start=max(0, first - 1))
         classes[row, : len(window) - 1] = kinds[first : first + len(window) - 1]
     tokens = _padded(chosen, width)
+    scored = np.pad(tokens[:, 1:] != PAD, ((0, 0), (0, 1)))
+    if most < width - 1:
+        order = np.where(scored, rng.random(scored.shape), 1).argsort(1)
+        np.put_along_axis(scored, order[:, most:], False, 1)
     return Split(
         name=name,
         tokens=tokens,
         lengths=np.array([len(window) for window in chosen]),
-        scored=np.pad(tokens[:, 1:] != PAD, ((0, 0), (0, 1))),
+        scored=scored,
         candidates=np.arange(FIRST_CHARACTER, len(VOCABULARY)),
         covariates={"character": classes},
         labels={"character": CLASSES},

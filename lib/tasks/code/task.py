@@ -56,6 +56,8 @@ class CodeTask(Task):
     """At most so many functions of one language."""
     split_sequences: int = Field(1_000, ge=1)
     """Functions of each split, one window of each; of a language that has fewer, all."""
+    scored_characters: int = Field(10_000, ge=1)
+    """Of each window at most so many are scored, drawn by chance."""
     fewest_sequences: int = Field(100, ge=1)
     """A language with fewer functions is left out."""
     held_out: float = Field(0.15, gt=0, lt=1)
@@ -99,7 +101,8 @@ class CodeTask(Task):
     def size(self, sequences: int | None = None) -> str:
         """How much of a split is measured, in words; at most `sequences` functions, None for all."""
         most = min(self.split_sequences, sequences or self.split_sequences)
-        return f"up to {most:,} functions a split, one window of at most {self.context} characters each"
+        scored = f", {self.scored_characters} of them scored" if self.scored_characters < self.context else ""
+        return f"up to {most:,} functions a split, one window of at most {self.context} characters each{scored}"
 
     def look(self, split: str) -> Look:
         """Language by language; on HumanEval-X as elsewhere."""

@@ -1,0 +1,61 @@
+"""The page of the book on speed, made whole from a run of the benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness import spread
+
+HOMES = {
+    "nanoGPT": "https://github.com/karpathy/nanoGPT",
+    "structural-grokking": "https://github.com/MurtyShikhar/structural-grokking",
+    "TransformerLens": "https://github.com/TransformerLensOrg/TransformerLens",
+}
+PAGE = """# How fast it is
+
+Times depend on the machine, ratios much less. Each row is a piece of work done in two ways, ours and another, and says how many
+times as fast ours is: the median over {rounds} rounds, in each of which both take their turn, and the least and the most. Ours
+is slower where that is below 1.
+
+{speeds}
+
+{notes}Both ways are compared before anything is timed, on the same weights and inputs, and what is random in distribution. A
+row whose ways differ by more than is allowed is not timed at all.
+
+{differences}
+
+Steps of training are timed by the clock, and the shortest of a round counts; all else by processor time on one thread, and by
+the clock on more.
+
+Run on: {machine}. Compared with: {peers}.
+{left_out}
+`make bench PEERS=…` runs it elsewhere ([](running.md)). The run writes this page, so nothing here is edited by hand.
+"""
+
+
+def table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
+    """A table in Markdown."""
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def page(run: Mapping) -> str:
+    """`book/speed.md`."""
+    rows = run["rows"]
+    speeds = [(f"`{name}`", r["what"], r["against"], *spread(r), r["threads"]) for name, r in rows.items()]
+    differences = [
+        (f"`{name}`", d["of"], f"{d['largest']:.2g}", f"{d['allowed']:g}")
+        for name, row in rows.items()
+        for d in row["differences"]
+    ]
+    notes = [f"- `{name}`: {row['note']}.\n" for name, row in rows.items() if row["note"]]
+    left_out = [f"\nLeft out: `{name}`, as {why}.\n" for name, why in run["left_out"].items()]
+    return PAGE.format(
+        rounds=run["rounds"],
+        speeds=table(("row", "work", "against", "times as fast", "least", "most", "threads"), speeds),
+        notes="".join(notes) + "\n" * bool(notes),
+        differences=table(("row", "compared", "largest difference", "allowed"), differences),
+        machine=", ".join(f"{name} {value}" for name, value in run["machine"].items()),
+        peers=", ".join(f"[{name}]({HOMES[name]}) {value}" for name, value in run["peers"].items()) or "nobody else",
+        left_out="".join(left_out),
+    )
