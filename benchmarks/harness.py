@@ -89,7 +89,18 @@ def measured(benchmark: Benchmark, folder: Path | None, threads: int, rounds: in
         "differences": [vars(difference) for difference in contest.differences],
         "note": contest.note,
         "seconds": seconds,
+        "kernels": kernels(contest.ours),
     }
+
+
+def kernels(function: Callable[[], object]) -> dict[str, float]:
+    """The kernels of PyTorch in which a call spends most of its time, with their shares of it; others are left out."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+        function()
+    events = {event.key.removeprefix("aten::").strip("_"): event.self_cpu_time_total for event in found.key_averages()}
+    total = sum(events.values())
+    largest = sorted(events, key=events.get, reverse=True)[:5]
+    return {name: round(events[name] / total, 3) for name in largest if total and events[name] > 0.03 * total}
 
 
 def spread(row: Mapping) -> tuple[str, str, str]:

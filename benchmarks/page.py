@@ -24,13 +24,16 @@ row whose ways differ by more than is allowed is not timed at all.
 
 {differences}
 
-Steps of training are timed by the clock, and the shortest of a round counts; all else by processor time on one thread, and by
-the clock on more.
+{kernels}Steps of training are timed by the clock, and the shortest of a round counts; all else by processor time on one
+thread, and by the clock on more.
 
 Run on: {machine}. Compared with: {peers}.
 {left_out}
 `make bench PEERS=…` runs it elsewhere ([](running.md)). The run writes this page, so nothing here is edited by hand.
 """
+
+WHERE = """What ours spends its time on. Products of matrices (`mm`, `addmm`, `bmm`, `baddbmm`) and fused attention are the same
+library calls in every project here: where they are most of it, only another precision or less work could gain much."""
 
 
 def table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
@@ -49,12 +52,18 @@ def page(run: Mapping) -> str:
         for d in row["differences"]
     ]
     notes = [f"- `{name}`: {row['note']}.\n" for name, row in rows.items() if row["note"]]
+    spent = [
+        (f"`{name}`", ", ".join(f"{kernel} {100 * share:.0f} %" for kernel, share in row["kernels"].items()))
+        for name, row in rows.items()
+        if row["kernels"]
+    ]
     left_out = [f"\nLeft out: `{name}`, as {why}.\n" for name, why in run["left_out"].items()]
     return PAGE.format(
         rounds=run["rounds"],
         speeds=table(("row", "work", "against", "times as fast", "least", "most", "threads"), speeds),
         notes="".join(notes) + "\n" * bool(notes),
         differences=table(("row", "compared", "largest difference", "allowed"), differences),
+        kernels=f"{WHERE}\n\n{table(('row', 'kernels of PyTorch'), spent)}\n\n" if spent else "",
         machine=", ".join(f"{name} {value}" for name, value in run["machine"].items()),
         peers=", ".join(f"[{name}]({HOMES[name]}) {value}" for name, value in run["peers"].items()) or "nobody else",
         left_out="".join(left_out),

@@ -331,9 +331,18 @@ def test_the_published_run_is_whole_and_what_it_compares_agrees(bench):
         assert (row["what"], row["against"]) == (bench.ROWS[name].what, bench.ROWS[name].against)
 
 
+def test_kernels_are_those_that_take_the_time():
+    harness = importlib.import_module("harness")
+    a = torch.ones(400, 400)
+    found = harness.kernels(lambda: [a @ a for _ in range(20)])
+    assert next(iter(found)) == "mm"
+    assert 0.5 < found["mm"] <= 1
+    assert harness.kernels(lambda: sum(range(1_000))) == {}
+
+
 def test_publishing_writes_the_run_and_its_page(bench, run, monkeypatch):
     harness = importlib.import_module("harness")
-    found = iter([0.2, 0.1, 0.6, 0.1, 0.5, 0.2])
+    found = iter([0.2, 0.1, 0.6, 0.1, 0.5, 0.2, 0.3])
     contest = harness.Contest(lambda: next(found), lambda: next(found), [harness.Difference("results", 1e-7, 1e-5)], "a note")
     row = harness.Benchmark("some work", "another way", lambda *_: contest)
     monkeypatch.setattr(bench, "ROWS", {"row": row, "lens": bench.ROWS["sweep-start"]})
