@@ -27,7 +27,7 @@ paper: .venv/installed  ## the same at full size, which takes hours; an interrup
 test: .venv/installed-test  ## the whole test suite (tests that need a browser are skipped where Chromium is missing)
 	$(PYTEST) --no-loadscope-reorder tests/test_book.py tests/test_workflow.py tests  # longest first
 
-test-fast: .venv/installed-test  ## all but what is slow or needs a browser, in a minute or two, for the work in between
+test-fast: .venv/installed-test  ## all but what is slow or needs a browser, in a minute, for the work in between
 	$(PYTEST) -m "not slow and not browser"
 
 bench: .venv/installed  ## how fast it is, as ratios: make bench PEERS=FOLDER, which holds checkouts of other projects (book/running.md)

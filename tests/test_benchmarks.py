@@ -23,6 +23,7 @@ from lib.proxies import Simplification
 from lib.tasks.dyck.language import Automaton, sample_structures, with_types
 from lib.tasks.dyck.task import DyckTask
 
+pytestmark = pytest.mark.slow  # as a whole
 ROOT = Path(__file__).resolve().parent.parent
 NUMBER = r"[\d.,e+-]+"
 ROW = rf": {NUMBER} times as fast \({NUMBER} to {NUMBER} over 1 rounds\) on 1 thread\n  .*; against .*\n  .*: at most {NUMBER} "

@@ -25,7 +25,7 @@ NEW = "rounded off, 16 steps"  # as figures and tables call it
 UNSEEN = ("unseen_structure", "unseen_structure_long", "unseen_length", "unseen_depth")
 
 
-pytestmark = pytest.mark.usefixtures("style")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("style")]
 
 
 # Everything runs and reads well

@@ -221,7 +221,7 @@ def test_heads_that_change_nothing_in_distribution_have_no_equal(planted):
 @pytest.mark.parametrize(
     ("heads", "says"),
     [
-        ((to_previous, to_previous), "in one the highest score is 0.000"),
+        ((to_previous, to_previous), "no head of any model does induction: the highest score is 0.000"),
         ((induction(10), induction(10)), "every head does induction"),
     ],
 )
@@ -229,6 +229,14 @@ def test_where_there_is_nothing_to_compare_induction_heads_with_a_cell_says_so(p
     (found,) = contrast(planted(heads=heads), HEADS)
     assert (found.effect, found.verdict) == (None, NOT_APPLICABLE)
     assert says in found.reason
+
+
+def test_induction_heads_are_needed_in_every_model(planted):
+    made = planted(heads=(induction(10), to_previous))
+    made.runs[0].model = Known(to_previous, to_previous)
+    (found,) = contrast(made, HEADS)
+    assert found.verdict == NOT_APPLICABLE
+    assert "not in every model does a head do induction: in one the highest score is 0.000" in found.reason
 
 
 def test_every_proxy_on_data_joins_and_no_other(planted):

@@ -310,7 +310,7 @@ def test_whether_a_finding_is_the_same_follows_from_the_verdicts(verdicts):
 def test_one_cell_of_many_is_not_the_same_unless_it_holds_corrected_for_their_number(others):
     cells = [cell(3, GAP, effect=HARDLY), *(cell(3, verdict) for verdict in others)]
     total = 1 + len(others)
-    assert compared(cells) == f"not shown beyond chance (1 of {total} cells, none once corrected for their number)"
+    assert compared(cells) == f"not shown once corrected for the number of cells (without, in 1 of {total} cells)"
     assert compared([*cells, cell(3, GAP)]) == f"the same in 2 of {total + 1} cells (1 once corrected for their number)"
     assert compared([cells[0], cell(3, NOT_APPLICABLE)]) == "the same in 1 of 1 cell (1 once corrected for their number)"
 

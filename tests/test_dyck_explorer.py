@@ -13,6 +13,7 @@ from lib.proxies import PROXIES, Simplification
 from lib.runs import Run
 from lib.tasks.dyck.explorer import DyckExplorer
 
+pytestmark = pytest.mark.slow  # as a whole
 TYPED = "(a (b b) (c (a a) c) a)"  # with closing brackets, START first, at 3, 6, 7 and 8
 
 

@@ -412,8 +412,8 @@ def test_parts_of_a_gap():
 
 UNDIVIDED = {
     (True, True): "",
-    (True, False): ", of which only the first can be told from none",
-    (False, True): ", of which only the second can be told from none",
+    (True, False): ", of which only the mix can be told from none",
+    (False, True): ", of which only the change on the same levels can be told from none",
     (False, False): ", neither of which can be told from none",
 }
 
@@ -496,7 +496,9 @@ def test_what_helps():
         said, found, resolution = said.partition(" (Half of the intervals reach at least ")
         halves = [(high - low) / 2 for low, high in (gain.interval for gain in pair) if not np.isnan(low)]
         half = f"{100 * np.median(halves):.1f}" if halves else "0.0"
-        assert resolution == (f"{half} points to either side: smaller differences cannot be told.)" if half != "0.0" else "")
+        assert resolution == (
+            f"{half} points to either side: there, smaller differences cannot be told.)" if half != "0.0" else ""
+        )
         assert bool(found) == bool(resolution)
         higher = re.search(r"is higher by so many points with (.*?)\.( It| No|$)", said)
         lower, unclear = re.search(r"It is lower with (.*?)\.( No|$)", said), re.search(r"No clear difference: (.*)\.$", said)
@@ -516,9 +518,9 @@ def test_several_finer_pictures_are_named_but_for_those_that_were_not_measured()
     assert flaw(said) is None
     assert said == (
         "No other picture of the same size agrees clearly more often than SVD of rank 4 at unseen depth. No clear difference: "
-        "joint SVD of rank 4 (−10.0 [−30.0, +10.0]). (Half of the intervals reach at least 20.0 points to either side: smaller "
-        "differences cannot be told.) Finer pictures gain, in points, +15.0 [+5.0, +25.0] with SVD of rank 8 and −20.0 [−30.0, "
-        "−10.0] with SVD of rank 16."
+        "joint SVD of rank 4 (−10.0 [−30.0, +10.0]). (Half of the intervals reach at least 20.0 points to either side: there, "
+        "smaller differences cannot be told.) Finer pictures gain, in points, +15.0 [+5.0, +25.0] with SVD of rank 8 and −20.0 "
+        "[−30.0, −10.0] with SVD of rank 16."
     )
 
 
@@ -599,7 +601,7 @@ def test_words_at_equal_agreement():
     [
         ("above", ""),
         ("below", "less often than a 6-gram model that was counted on all training text (−20.0 [−30.0, −10.0] points; the "
-         "model made 2.5 passes over it): a demonstration."),
+         "model made 2.5 passes over it): read its gaps as a demonstration."),
         ("around zero", "(−10.0 [−30.0, +10.0] points)."),
         ("zero", "(0.0 [0.0, 0.0] points)."),
         ("one seed", ""),

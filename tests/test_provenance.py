@@ -33,6 +33,8 @@ from lib.proxies import PROXIES, Proxy
 from lib.runs import Run
 from lib.studies import Study
 
+pytestmark = pytest.mark.slow  # as a whole
+
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
@@ -345,7 +347,6 @@ def save_twice_at_once(experiment: Experiment, folder: Path) -> None:
     assert [exit_code(copy) for copy in [fork(save, experiment, folder) for _ in range(2)]] == [0, 0]
 
 
-@pytest.mark.slow
 def test_two_that_train_and_measure_at_once_leave_one_whole_study(small_experiment, tiny_artifacts, tmp_path):
     """Of one seed, which is enough to be in each other's way."""
     folder, alone = tmp_path / "both" / "dyck", tmp_path / "alone" / "dyck"
@@ -395,7 +396,6 @@ def edited(tiny, tiny_study, tmp_path) -> Callable[[Mapping[str, tuple[str, str]
     return look
 
 
-@pytest.mark.slow
 def test_a_changed_proxy_is_measured_again_and_nothing_is_retrained(tiny, tiny_study, edited):
     whole = contents(tiny_study)
     before = load(tiny).study("dyck").runs[0].blocks()
@@ -414,7 +414,6 @@ def test_a_changed_proxy_is_measured_again_and_nothing_is_retrained(tiny, tiny_s
                 assert not same, simplification
 
 
-@pytest.mark.slow
 def test_comments_docstrings_layout_and_what_only_shows_change_nothing(tiny_study, edited):
     whole = contents(tiny_study)
     said = edited(
@@ -437,7 +436,6 @@ def test_comments_docstrings_layout_and_what_only_shows_change_nothing(tiny_stud
     assert contents(tiny_study) == whole
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "before", "after"),
     [

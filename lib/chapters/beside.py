@@ -135,7 +135,7 @@ def compared(cells: Sequence[Cell]) -> str:
     if sure:
         return f"the same in {there} of {_cells(len(apply))} ({sure} once corrected for their number)"
     if there:
-        return f"not shown beyond chance ({there} of {_cells(len(apply))}, none once corrected for their number)"
+        return f"not shown once corrected for the number of cells (without, in {there} of {_cells(len(apply))})"
     return "not decided" if UNDECIDED in verdicts else "different"
 
 

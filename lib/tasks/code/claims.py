@@ -93,7 +93,9 @@ def _heads(study: Study, seeds: Sequence[int], decides: bool) -> Iterator[Cell]:
     scores = heads.groupby("seed")["induction"]
     best, least = float(scores.max().min()), float(scores.min().max())
     reason = ""
-    if best < INDUCTION:
+    if scores.max().max() < INDUCTION:
+        reason = f"no head of any model does induction: the highest score is {scores.max().max():.3f}, {INDUCTION} is asked for"
+    elif best < INDUCTION:
         reason = (
             f"not in every model does a head do induction: in one the highest score is {best:.3f}, {INDUCTION} is asked for"
         )

@@ -32,7 +32,7 @@ def faithful_sentence(label: str, inside: Estimate, gap: Estimate) -> str:
         gap,
         above=f"{points(gap)} percentage points less in other languages",
         below=f"{points(gap.scaled(-1))} percentage points more in other languages",
-        unclear=f"and in other languages no more and no less that could be told ({points(gap)} points)",
+        unclear=f"with no clear difference in other languages ({points(gap)} points)",
         missing="and was not measured elsewhere",
     )
     return (
@@ -98,7 +98,7 @@ def weak_sentence(better: Estimate, passes: float) -> str:
         better,
         above="",
         below=f"This model is right less often than a 6-gram model that was counted on all training text ({points(better)} "
-        f"points; the model made {made} passes over it): a demonstration.",
+        f"points; the model made {made} passes over it): read its gaps as a demonstration.",
         unclear=f"That this model is right more often than a 6-gram model is not clear ({points(better, sign=True)} points).",
         missing="",
     )

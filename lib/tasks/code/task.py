@@ -101,7 +101,8 @@ class CodeTask(Task):
     def size(self, sequences: int | None = None) -> str:
         """How much of a split is measured, in words; at most `sequences` functions, None for all."""
         most = min(self.split_sequences, sequences or self.split_sequences)
-        scored = f", {self.scored_characters} of them scored" if self.scored_characters < self.context else ""
+        some = f", of which {self.scored_characters}, drawn by chance, are scored"
+        scored = some if self.scored_characters < self.context else ""
         return f"up to {most:,} functions a split, one window of at most {self.context} characters each{scored}"
 
     def look(self, split: str) -> Look:

@@ -159,14 +159,13 @@ class DepthChapter(Causes):
     def learned(self) -> str:
         """How well the model closes brackets."""
         deepest = range(self.study.task.max_depth + 1, self.study.task.unseen_depth + 1)
-        by_split = {
-            split: self.estimates.estimate(MODEL, split, "accuracy") for split in ("iid", "unseen_depth", "unseen_length")
-        }
+        by_split = {s: self.estimates.estimate(MODEL, s, "accuracy") for s in ("iid", "unseen_depth", "unseen_length")}
         deep = self.estimates.estimate(MODEL, "unseen_depth", "accuracy", depth=list(deepest))
+        settings, sentences = self.study.experiment.training, self.study.task.training_sentences
+        trained = f"{min(settings.steps * settings.batch_size, sentences):,} of {sentences:,} sentences"
         return prose.paragraph(
             say.learned(by_split["iid"], by_split["unseen_depth"], deep, by_split["unseen_length"]),
-            f"(Measured on {self.measured_on}, trained on {self.study.task.training_sentences:,}; in square brackets "
-            f"{figures.interval_note(self.study)}.)",
+            f"(Measured on {self.measured_on}, trained on {trained}; in square brackets {figures.interval_note(self.study)}.)",
         )
 
     def along_training(self) -> Figure:

@@ -214,8 +214,8 @@ def decomposition_sentence(label: str, parts: Decomposition) -> str:
     decided = [bool(tell(part, above="above", below="below", unclear="")) for part in (parts.mix, parts.within)]
     caveat = {
         (True, True): "",
-        (True, False): ", of which only the first can be told from none",
-        (False, True): ", of which only the second can be told from none",
+        (True, False): ", of which only the mix can be told from none",
+        (False, True): ", of which only the change on the same levels can be told from none",
         (False, False): ", neither of which can be told from none",
     }[tuple(decided)]
     return paragraph(
@@ -291,4 +291,4 @@ def _resolution(gains: Iterable[Estimate]) -> str:
     half = f"{100 * median(widths) / 2:.1f}" if widths else "0.0"
     if half == "0.0":
         return ""
-    return f"(Half of the intervals reach at least {half} points to either side: smaller differences cannot be told.)"
+    return f"(Half of the intervals reach at least {half} points to either side: there, smaller differences cannot be told.)"
