@@ -327,7 +327,7 @@ def test_what_an_oracle_gains(count):
         assert all(f"{prose.points(other, sign=True)} with {name}" in said for name, other in known.items())
         more = [name for name, other in known.items() if (other - oracle).interval[0] > 0]
         assert ("Not one of them gains clearly more than the oracle." in said) == bool(known and not more)
-        assert ("is not lost to every picture of that size." in said) == bool(more)
+        assert (": so much is not lost to every picture of that size." in said) == bool(more)
         assert not more or f"as with {prose.names(more)}, is not lost" in said
 
 

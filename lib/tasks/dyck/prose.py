@@ -149,7 +149,7 @@ def oracle_sentence(label: str, oracle: Estimate, others: Mapping[str, Estimate]
     beside = names(f"{points(other, sign=True)} with {name}" for name, other in known.items())
     more = [name for name, other in known.items() if tell(other - oracle, above="more", below="", unclear="")]
     told = (
-        f"What is more than the oracle gains, as with {names(more)}, is not lost to every picture of that size"
+        f"More than the oracle is gained with {names(more)}: so much is not lost to every picture of that size"
         if more
         else "Not one of them gains clearly more than the oracle"
     )
