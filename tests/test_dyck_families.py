@@ -240,9 +240,9 @@ def test_the_oracle_stands_beside_other_pictures_of_its_rank(planted):
     chapter = planted(agreement)
     assert chapter.oracle_gains() == (
         "SVD of rank 4 fitted on `unseen_depth` itself gains 10.0 [10.0, 10.0] points there. Other pictures of that size that "
-        "never saw it gain, in points, +30.0 [+30.0, +30.0] with joint SVD of rank 4. More than the oracle is gained with joint "
-        "SVD of rank 4: so much is not lost to every picture of that size. K-means with 8 clusters fitted on `unseen_depth` "
-        "itself loses 15.0 [15.0, 15.0] points there."
+        "never saw it gain, in points, +30.0 [+30.0, +30.0] with joint SVD of rank 4. More than the oracle is gained with "
+        "joint SVD of rank 4: so much is not lost to every picture of that size. K-means with 8 clusters fitted on "
+        "`unseen_depth` itself loses 15.0 [15.0, 15.0] points there."
     )
     ax = panel(chapter.oracle(), "unseen_depth")
     assert [label.get_text() for label in ax.get_yticklabels()] == ["SVD, rank 4", "k-means, 8 clusters"]
