@@ -54,7 +54,7 @@ def plain_chapter(tmp_path_factory) -> CompletionChapter:
     return chapter_of(small_study(tmp_path_factory.getbasetemp()))
 
 
-pytestmark = pytest.mark.usefixtures("style")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("style")]
 
 
 def gap(study: Study, s: Simplification, splits=UNSEEN, reference: str = "id", kind: int | None = None) -> float:
