@@ -19,7 +19,7 @@ from lib.book import OWN, ROOT
 from lib.errors import ArtifactError, InputError, naming
 from lib.models.machine import check_precision, resolve_device, use_threads
 
-MEMORY = 1_500  # megabytes that a job takes at most
+MEMORY = 2_000  # megabytes that a job takes at most
 
 
 @contextmanager
