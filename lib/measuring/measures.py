@@ -52,9 +52,8 @@ class AttentionRows:
     @cached_property
     def entropy(self) -> Tensor:
         """(...) in nats."""
-        smallest = torch.finfo(
-            self.weights.dtype
-        ).tiny  # 0 log 0 is 0; `xlogy` says so as well, but takes several times as long
+        # 0 log 0 is 0; `xlogy` says so as well, but takes several times as long
+        smallest = torch.finfo(self.weights.dtype).tiny
         return log_(self.weights.clamp_min(smallest)).mul_(self.weights).sum(-1).neg_()
 
     @cached_property
@@ -70,10 +69,8 @@ class Comparison:
     original: Output
     simplified: Output
     targets: Tensor  # (P,) the true next token
-    attention: Mapping[int, tuple[AttentionRows, AttentionRows]] = field(
-        default_factory=dict
-    )  # by simplified layer: original and simplified,
-    # of the simplified heads
+    # by simplified layer, rows of the simplified heads: of the original and of the simplified model
+    attention: Mapping[int, tuple[AttentionRows, AttentionRows]] = field(default_factory=dict)
     dropped: Mapping[int, Tensor] = field(default_factory=dict)  # by simplified layer: `dropped_share`, (P, head)
 
     def over_heads(self, measure: Callable[[AttentionRows, AttentionRows], Tensor]) -> Tensor:
