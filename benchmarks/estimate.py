@@ -21,7 +21,7 @@ from lib.models.transformer import Transformer
 from lib.presets import load
 from lib.runs import Run
 
-PART = 20  # of the sequences of a split, one in so many is measured
+PART, FEWEST = 20, 50  # of the sequences of a split, one in so many is measured, but at least so many
 STEPS = 12
 
 
@@ -67,7 +67,7 @@ def measuring(run: Run) -> float:
         fits = seconds(lambda found=rules, of=simplifications: found.update({s: run.fitter.rules(s) for s in of}))
         for name, split in run.data.splits.items():
             sequences = len(split) if times == 1 else min(len(split), run.experiment.training.heldout_sequences)
-            few = split.first(max(1, sequences // PART))
+            few = split.first(max(FEWEST, sequences // PART))
             on_split = {s: rule for s, rule in rules.items() if run.fitter.measures_on(s, name)}
             fits += seconds(lambda few=few, of=on_split: compare(run.model, few, of)) * sequences / len(few)
         total += times * fits

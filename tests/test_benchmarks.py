@@ -311,6 +311,20 @@ def test_the_command_is_a_script():
     assert all(option in done.stdout for option in ("--peers", "--only", "--threads", "--rounds", "--publish"))
 
 
+def test_how_long_a_preset_takes_is_estimated_from_every_experiment_of_it(bench, tiny, monkeypatch, capsys):
+    estimate = importlib.import_module("estimate")
+    monkeypatch.setattr("sys.argv", ["estimate.py", str(tiny)])
+    assert estimate.main() == 0
+    said = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"dyck: \d+ seeds, each [\d.]+ minutes of training and [\d.]+ of measuring", said[0])
+    assert re.match(r"in all [\d.]+ hours of one core, [\d.]+ on two", said[-2])
+    monkeypatch.setattr("sys.argv", ["estimate.py", "nonsense"])
+    with pytest.raises(SystemExit) as refused:
+        estimate.main()
+    assert refused.value.code == 2
+    assert "nonsense" in capsys.readouterr().err
+
+
 # The page
 
 
@@ -332,7 +346,7 @@ def test_the_published_run_is_whole_and_what_it_compares_agrees(bench):
         assert (row["what"], row["against"]) == (bench.ROWS[name].what, bench.ROWS[name].against)
 
 
-def test_kernels_are_those_that_take_the_time():
+def test_kernels_are_those_that_take_the_time(bench):
     harness = importlib.import_module("harness")
     a = torch.ones(400, 400)
     found = harness.kernels(lambda: [a @ a for _ in range(20)])
