@@ -137,18 +137,14 @@ class Comparisons:
         return self._found_cells[key]
 
     def matched_gap(
-        self,
-        simplification: Simplification,
-        split: str,
-        reference: str,
-        covariates: Sequence[str],
-        measure: str = "same_prediction",
-        **options,
+        self, simplification: Simplification, split: str, reference: str, covariates: Sequence[str], **options
     ) -> Estimate:
-        """The gap where both splits have the same values of covariates; see `matched`. Without covariates, the gap."""
+        """The gap where both splits have the same values of covariates; `options` are those of `matched`. Without covariates,
+        the gap.
+        """
         if not covariates:
-            return self.gap(simplification, split, reference, measure)
-        return self.matched(simplification, split, reference, covariates, measure, **options).gap
+            return self.gap(simplification, split, reference, options.get("measure", "same_prediction"))
+        return self.matched(simplification, split, reference, covariates, **options).gap
 
     def decomposition(
         self, simplification: Simplification, split: str, reference: str, covariate: str, **options
