@@ -106,7 +106,7 @@ def kernels(function: Callable[[], object]) -> dict[str, float]:
 def spread(row: Mapping) -> tuple[str, str, str]:
     """How many times as fast ours is: median over rounds, least and most, in words."""
     found = [turn["theirs"] / turn["ours"] for turn in row["seconds"]]
-    return tuple(f"{x:,.0f}" if x >= 100 else f"{x:.3g}" for x in (statistics.median(found), min(found), max(found)))
+    return tuple(f"{x:,.0f}" if x >= 100 else f"{x:#.3g}" for x in (statistics.median(found), min(found), max(found)))
 
 
 def cores() -> int:

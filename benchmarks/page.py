@@ -11,11 +11,12 @@ HOMES = {
     "structural-grokking": "https://github.com/MurtyShikhar/structural-grokking",
     "TransformerLens": "https://github.com/TransformerLensOrg/TransformerLens",
 }
+FUSED = "scaled_dot_product_flash_attention_for_cpu", "fused attention"
 PAGE = """# How fast it is
 
 Times depend on the machine, ratios much less. Each row is a piece of work done in two ways, ours and another, and says how many
-times as fast ours is: the median over {rounds} rounds, in each of which both take their turn, and the least and the most. Ours
-is slower where that is below 1.
+times as fast ours is: the median over {rounds} rounds, in each of which both take their turn, and the least and the most.
+Ours is slower where that is below 1. Where nothing else is said, both run on one thread.
 
 {speeds}
 
@@ -45,22 +46,23 @@ def table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
 def page(run: Mapping) -> str:
     """`book/speed.md`."""
     rows = run["rows"]
-    speeds = [(f"`{name}`", r["what"], r["against"], *spread(r), r["threads"]) for name, r in rows.items()]
+    speeds = []
+    for name, row in rows.items():
+        (median, least, most), threads = spread(row), "" if row["threads"] == 1 else f", on {row['threads']} threads"
+        speeds.append((name, f"{row['what']}; against {row['against']}{threads}", f"{median} ({least} to {most})"))
     differences = [
-        (f"`{name}`", d["of"], f"{d['largest']:.2g}", f"{d['allowed']:g}")
-        for name, row in rows.items()
-        for d in row["differences"]
+        (name, d["of"], f"{d['largest']:.2g}", f"{d['allowed']:g}") for name, row in rows.items() for d in row["differences"]
     ]
-    notes = [f"- `{name}`: {row['note']}.\n" for name, row in rows.items() if row["note"]]
+    notes = [f"- {name}: {row['note']}.\n" for name, row in rows.items() if row["note"]]
     spent = [
-        (f"`{name}`", ", ".join(f"{kernel} {100 * share:.0f} %" for kernel, share in row["kernels"].items()))
+        (name, ", ".join(f"{kernel.replace(*FUSED)} {100 * share:.0f} %" for kernel, share in row["kernels"].items()))
         for name, row in rows.items()
         if row["kernels"]
     ]
-    left_out = [f"\nLeft out: `{name}`, as {why}.\n" for name, why in run["left_out"].items()]
+    left_out = [f"\nLeft out: {name}, as {why}.\n" for name, why in run["left_out"].items()]
     return PAGE.format(
         rounds=run["rounds"],
-        speeds=table(("row", "work", "against", "times as fast", "least", "most", "threads"), speeds),
+        speeds=table(("row", "work, and against what", "times as fast"), speeds),
         notes="".join(notes) + "\n" * bool(notes),
         differences=table(("row", "compared", "largest difference", "allowed"), differences),
         kernels=f"{WHERE}\n\n{table(('row', 'kernels of PyTorch'), spent)}\n\n" if spent else "",

@@ -363,10 +363,10 @@ def test_publishing_writes_the_run_and_its_page(bench, run, monkeypatch):
     monkeypatch.setattr(bench, "ROWS", {"row": row, "lens": bench.ROWS["sweep-start"]})
     status, out, _ = run("--rounds", 3, "--publish")
     assert status == 0
-    assert out.startswith("row: 2.5 times as fast (2 to 6 over 3 rounds) on 1 thread\n")
+    assert out.startswith("row: 2.50 times as fast (2.00 to 6.00 over 3 rounds) on 1 thread\n")
     assert json.loads(bench.PUBLISHED.read_text())["rows"]["row"]["seconds"][1] == {"theirs": 0.6, "ours": 0.1}
     page = bench.PAGE.read_text()
-    assert "| `row` | some work | another way | 2.5 | 2 | 6 | 1 |" in page
-    assert "| `row` | results | 1e-07 | 1e-05 |" in page
-    assert "- `row`: a note." in page
-    assert "Left out: `lens`, as TransformerLens is not there: name the folder of peers." in page
+    assert "| row | some work; against another way | 2.50 (2.00 to 6.00) |" in page
+    assert "| row | results | 1e-07 | 1e-05 |" in page
+    assert "- row: a note." in page
+    assert "Left out: lens, as TransformerLens is not there: name the folder of peers." in page

@@ -97,10 +97,11 @@ def comparison_in_short(differences: Mapping[float, Estimate]) -> str:
             "keeps more elsewhere cannot be told."
         )
     sides = [tell(difference, above="SVD", below="k-means", unclear="") for difference in known.values()]
+    kept = f"the SVD keeps clearly more at {sides.count('SVD')} of {len(sides)} levels, and k-means at {sides.count('k-means')}"
     return (
         f"Where the SVD and k-means agree with the model equally often in distribution ({100 * min(known):.0f} to "
-        f"{100 * max(known):.0f} %; at other levels they cannot be compared), at unseen depth the SVD keeps clearly more at "
-        f"{sides.count('SVD')} of {len(sides)} levels, and k-means at {sides.count('k-means')}."
+        f"{100 * max(known):.0f} %; at other levels they cannot be compared), at unseen depth "
+        f"{kept if any(sides) else 'neither of the two keeps clearly more'}."
     )
 
 
