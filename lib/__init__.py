@@ -10,6 +10,7 @@ The package reads bottom up. What stands in a row uses what stands above it, or 
     proxies/                            how it is simplified
     measuring/                          how alike two predictions are; over splits; means with intervals
     experiment, runs, studies           what is done; one seed of it; several
+    live/                               models and proxies as arrays, and what runs them in a reader's browser
     presets/                            the sizes
     prose, figures/                     sentences and plots from estimates
     rules, foreseeing                   how claims are judged; what could have been known

@@ -1,7 +1,8 @@
 """Where results are kept, and how they get there: whole or not at all.
 
     artifacts/<preset>/<task>/seed-<n>/     config.json, model.safetensors, snapshots.safetensors, training.csv,
-                                            measurements.json, measurements.parquet, along_training.parquet
+                                            measurements.json, measurements.parquet, along_training.parquet,
+                                            proxies.json, proxies.safetensors
     artifacts/<preset>/<task>/faithfulness.parquet, and faithfulness.json that vouches for it
     artifacts/corpora/<corpus>-<key>.parquet    functions that tasks on source code are made of
 

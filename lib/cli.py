@@ -111,8 +111,11 @@ def evaluate(
         raise InputError("--replace is about one model: say which, with --seed")
     study = _study(task, preset, corpus, location, device)
     if seed is not None:
+        from lib.live.kept import arrays_of
+
         run = study.run(seed)
         print(f"{'measured' if run.measure(replace) else 'already measured'}: {run.measured.path.with_suffix('.parquet')}")
+        arrays_of(run)  # for pages; now, as all is fitted
         return
     if sentences:
         study = study.with_split(sentences)

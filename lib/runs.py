@@ -169,15 +169,19 @@ class Run:
         """What the measurements depend on, the weights that were measured among them."""
         return {**self.experiment.measuring_identity(self.seed), "trained": self.trained.read().get("files", {})}
 
+    def is_measured(self) -> bool:
+        """Whether the measurements are there, and of the model and the code as they now are."""
+        return self.measured.is_current(self.measuring_identity()) and not self.measured.missing()
+
     def measure(self, replace: bool = False) -> bool:
         """Measure all that the experiment asks for, unless that was done before. True if there was work to do.
 
         Trains first what is not trained, as `train` does.
         """
         self.train(replace)
-        identity = self.measuring_identity()
-        if self.measured.is_current(identity) and not self.measured.missing():
+        if self.is_measured():
             return False
+        identity = self.measuring_identity()
         spare_memory()
         use_threads(self.experiment.training.threads)
         blocks = self.compare(list(self.data.splits.values()), self.experiment.simplifications())

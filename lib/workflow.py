@@ -156,6 +156,9 @@ def _snakemake(arguments: Sequence[str]) -> int:
     return 0
 
 
+_FOLDERS = ("notebooks", "figures", "live", ".snakemake")  # of a preset, beside those of its experiments
+
+
 def clean(preset: presets.Preset) -> None:
     """Remove the results of a preset, and what else is its own; files that somebody else put there stay."""
     if not preset.folder.exists():
@@ -163,7 +166,7 @@ def clean(preset: presets.Preset) -> None:
     with _alone(preset.folder):
         folders = [path for path in preset.folder.iterdir() if path.is_dir() and not path.is_symlink()]
         for path in folders:
-            if path.name in ("notebooks", "figures", ".snakemake") or (path / OWN).exists() or _is_of(preset, path.name):
+            if path.name in _FOLDERS or (path / OWN).exists() or _is_of(preset, path.name):
                 shutil.rmtree(path)
         (preset.folder / "book.json").unlink(missing_ok=True)
         _clear(preset.folder)

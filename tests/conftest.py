@@ -204,14 +204,18 @@ def clustering(study, dyck_chapters) -> ClusteringChapter:
     return dyck_chapters[2]
 
 
-@pytest.fixture
-def style() -> Iterator[None]:
-    """Figures look as in the book, and none stays open."""
-    import matplotlib.pyplot as plt
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium without a window; skips the tests where there is none, unless REQUIRE_BROWSER is set."""
+    executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if executable is None:
+        (pytest.fail if os.environ.get("REQUIRE_BROWSER") else pytest.skip)("no Chromium was found on the PATH")
+    from playwright.sync_api import sync_playwright
 
-    from lib import figures
-
-    with plt.rc_context():
-        figures.set_style()
-        yield
-    plt.close("all")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=quiet)
+        try:
+            yield browser
+        finally:
+            browser.close()

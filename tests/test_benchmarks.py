@@ -311,6 +311,18 @@ def test_the_command_is_a_script():
     assert all(option in done.stdout for option in ("--peers", "--only", "--threads", "--rounds", "--publish"))
 
 
+@pytest.mark.browser
+def test_a_step_of_a_slider_is_timed_on_a_page(browser):
+    """In a process of its own, as one drives one browser; the fixture says whether there is any."""
+    command = [sys.executable, "benchmarks/live.py", "smoke", "--steps", "5"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"(\w+): a step takes \d+ ms at the median", done.stdout) == ["dyck", "code"]
+    without = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, env={**os.environ, "PATH": ""})
+    assert without.returncode == 2
+    assert "no Chromium was found on the PATH" in without.stderr
+
+
 def test_how_long_a_preset_takes_is_estimated_from_every_experiment_of_it(bench, tiny, monkeypatch, capsys):
     estimate = importlib.import_module("estimate")
     monkeypatch.setattr("sys.argv", ["estimate.py", str(tiny)])

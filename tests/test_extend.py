@@ -22,6 +22,7 @@ import pytest
 import torch
 from conftest import ROOT
 from plugins import plugins_forgotten
+from readable import seen
 from torch import Tensor
 
 from lib import book, presets
@@ -46,7 +47,7 @@ NAME, LABEL, MEASURE = "top_coordinates", "top coordinates", "choice_kept"
 
 
 def test_all_of_the_page_is_tested_here():
-    assert set(BLOCKS) == {*PLUGIN, "a model", "measuring it", "a cell", "mine.toml", "first.toml"}
+    assert set(BLOCKS) == {*PLUGIN, "as arrays", "a model", "measuring it", "a cell", "mine.toml", "first.toml"}
     assert ["evaluate", "dyck", "--preset", "mine.toml"] in COMMANDS
     assert {command[0] for command in COMMANDS} == {"evaluate", "claims", "book"}  # `book`: tests/test_book.py
 
@@ -201,16 +202,16 @@ def test_the_scorecard_shows_the_proxy(dyck):
     assert LABEL in scorecard.numbers()
 
 
-def test_the_explorer_offers_the_proxy_at_every_rank(dyck):
-    from lib.tasks.dyck.explorer import DyckExplorer
+def test_live_figures_offer_the_proxy_at_every_rank_and_python_computes_it(dyck):
+    """How pages show it once it says its arrays, tests/test_live.py tests."""
+    from lib.tasks.dyck.live import LiveBrackets
 
-    explorer = DyckExplorer(dyck.runs[0])
-    assert (LABEL, NAME) in explorer.proxy.options
-    before = explorer.picture.value
-    explorer.proxy.value = NAME
-    assert tuple(explorer.complexity.options) == tuple(range(1, dyck.experiment.model.head_width + 1))
-    assert explorer.message.value == ""
-    assert explorer.picture.value != before
+    live = LiveBrackets(dyck, dyck.simplified("svd", 2, 1))
+    (family,) = [family for family in live.config()["families"] if family["name"] == NAME]
+    assert (family["label"], family["arrays"]) == (LABEL, False)
+    assert family["complexities"] == [list(range(1, dyck.experiment.model.head_width + 1))] * 2
+    answers = [live.answer({"sentence": "(a (b b) a)", "proxy": NAME, "complexity": c, "layer": 1, "seed": 0}) for c in (1, 2)]
+    assert answers[0] != answers[1]
 
 
 # A measure
@@ -274,7 +275,7 @@ def test_the_task_has_a_scorecard_and_training_curves(first):
     from lib.figures.training import training_figure
 
     assert all(label in Scorecard([first]).matrices("A") for label in (LABEL, "SVD", "one-hot"))
-    (curves,) = training_figure(first, first.task.shown(first.splits)).axes
+    (curves,) = training_figure(first, first.task.shown(first.splits)).figure.axes
     assert len(curves.lines) == 2
 
 
@@ -348,11 +349,11 @@ def test_the_attention_of_the_model_is_a_distribution_that_fades(model):
 # A chapter
 
 
-SENTENCE = r"The gap is [−\d.]+ \[[−\d.]+, [−\d.]+\] percentage points\."
+SENTENCE = r"The gap is [−\d.]+ \[[−\d.]+, [−\d.]+\] points\."
 
 
 def test_the_cell_shows_a_sentence(user):
-    assert re.fullmatch(SENTENCE, run_block("a cell", preset="mine.toml", seeds=2)["shown"].data)
+    assert re.fullmatch(SENTENCE, seen(run_block("a cell", preset="mine.toml", seeds=2)["shown"].data))
 
 
 def test_a_notebook_with_that_cell_becomes_a_chapter(user, folder, tmp_path, monkeypatch):
@@ -367,5 +368,5 @@ def test_a_notebook_with_that_cell_becomes_a_chapter(user, folder, tmp_path, mon
     assert book.notebooks(preset) == {"mine": ["dyck"]}
     assert not book.is_executed(preset, "mine")
     executed = nbformat.read(book.execute(preset, "mine"), 4)
-    assert re.fullmatch(SENTENCE, executed.cells[-1].outputs[-1].data["text/markdown"])
+    assert re.fullmatch(SENTENCE, seen(executed.cells[-1].outputs[-1].data["text/markdown"]))
     assert book.is_executed(preset, "mine")

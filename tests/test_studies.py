@@ -32,7 +32,7 @@ SPLITS = [
 ]  # fmt: skip
 OF_A_SEED = [
     "along_training.parquet", "config.json", "measurements.json", "measurements.parquet", "model.safetensors",
-    "snapshots.safetensors", "training.csv",
+    "proxies.json", "proxies.safetensors", "snapshots.safetensors", "training.csv",
 ]  # fmt: skip
 
 

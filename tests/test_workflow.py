@@ -29,6 +29,7 @@ from processes import fresh
 from lib import book, presets, workflow
 from lib.cli import main
 from lib.errors import ArtifactError, InputError
+from lib.live import script
 from lib.provenance import Record
 
 # What a shell, make, Snakemake, papermill, YAML or TOML would make something of, and letters that not every system has.
@@ -293,7 +294,7 @@ def test_a_book_is_built_whatever_things_are_called(built, history):
     assert not [path for path in built.base.rglob("*") if path.name.startswith("PWNED")]
     made = {name for name in history["built"].times if not name.startswith("book/")}
     seed = ["config.json", "model.safetensors", "snapshots.safetensors", "training.csv"]
-    seed += ["measurements.json", "measurements.parquet", "along_training.parquet"]
+    seed += ["measurements.json", "measurements.parquet", "along_training.parquet", "proxies.json", "proxies.safetensors"]
     results = {"dyck/faithfulness.json", "dyck/faithfulness.parquet", "notebooks/chapter.json", "notebooks/chapter.ipynb"}
     assert made == {*results, "book.json", *(f"dyck/seed-0/{name}" for name in seed)}, "no temporary files are left"
     assert "book/_build/html/index.html" in history["built"].times, "what went missing is there again"
@@ -534,6 +535,8 @@ def test_executed_notebooks_and_figures_are_published(here):
     assert main(["publish", "--preset", str(here.preset)]) == 0
     assert (published / "chapter.ipynb").read_bytes() == (here.results / "notebooks/chapter.ipynb").read_bytes()
     assert (published / "_static/dyck-depth.svg").read_text() == "<svg/>"
+    assert (published / "_static/live.js").read_text() == script.script()
+    assert (published / "_static/live.css").read_text() == script.style()
     assert stale(here) == ["book.json"], "for a figure has changed"
 
 
@@ -623,3 +626,17 @@ def test_make_refuses_what_it_would_expand_itself(make, name, value):
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
     assert f"{name} holds a dollar sign" in done.stderr
+
+
+def test_the_output_of_a_finding_becomes_a_heading_before_it():
+    made = nbformat.v4
+    output = made.new_output("execute_result", {"text/markdown": "## It holds", "text/plain": "..."})
+    finding = made.new_code_cell("Markdown(heading)", id="holds", outputs=[output], metadata={"tags": ["finding"]})
+    others = [made.new_markdown_cell("# A chapter"), made.new_code_cell("1", outputs=[output])]
+    first, heading, cell, last = book.with_headings([others[0], finding, others[1]])
+    assert [first, last] == others
+    assert heading.cell_type == "markdown"
+    assert heading.source == '<span id="holds"></span>\n\n## It holds', "with an anchor that does not change with it"
+    assert cell.outputs == []
+    assert cell.metadata.tags == ["finding", "remove-cell"]
+    nbformat.validate(made.new_notebook(cells=[first, heading, cell, last]))

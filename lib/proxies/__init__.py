@@ -3,7 +3,7 @@
 A new proxy is one more class that derives from `Proxy`: give it a name, a label, what its complexity counts, and a `fit`.
 """
 
-from lib.proxies.base import MODEL, PROXIES, TRAINING, Fitter, Head, LayerRule, Proxy, Simplification
+from lib.proxies.base import MODEL, PROXIES, TRAINING, Arrays, Fitter, Head, LayerRule, Proxy, Simplification
 from lib.proxies.kmeans import KMeans, nearest
 from lib.proxies.learned import LearnedSubspace
 from lib.proxies.one_hot import OneHot
@@ -11,6 +11,7 @@ from lib.proxies.svd import SVD, JointSVD, RandomSubspace, Subspace, UncentredSV
 from lib.proxies.weight_svd import WeightSVD
 
 __all__ = [
-    "MODEL", "PROXIES", "SVD", "TRAINING", "Fitter", "Head", "JointSVD", "KMeans", "LayerRule", "LearnedSubspace", "OneHot",
-    "Proxy", "RandomSubspace", "Simplification", "Subspace", "UncentredSVD", "WeightSVD", "nearest",
+    "MODEL", "PROXIES", "SVD", "TRAINING", "Arrays", "Fitter", "Head", "JointSVD", "KMeans", "LayerRule",
+    "LearnedSubspace", "OneHot", "Proxy", "RandomSubspace", "Simplification", "Subspace", "UncentredSVD",
+    "WeightSVD", "nearest",
 ]  # fmt: skip

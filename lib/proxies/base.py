@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
 
@@ -44,6 +44,20 @@ class Head:
         return self.queries.shape[-1]
 
 
+@dataclass(frozen=True)
+class Arrays:
+    """A proxy as arrays: what becomes of queries, what of keys, and whether all attention then goes to its largest weight.
+
+    Of each, nothing (unchanged), the `centroids` (c, d_head) of which the nearest replaces a vector, or an `offset` (d_head,)
+    and `directions` (r, d_head), onto which its deviation from the offset is projected; where the projection is oblique, the
+    coordinates are those on `directions`, and it goes `along` (r, d_head).
+    """
+
+    queries: Mapping[str, Tensor] = field(default_factory=dict)
+    keys: Mapping[str, Tensor] = field(default_factory=dict)
+    one_hot: bool = False
+
+
 class Proxy(ABC):
     """A simplified attention head. `complexity` is what the class calls its `parameter`."""
 
@@ -52,6 +66,7 @@ class Proxy(ABC):
     parameter: ClassVar[str | None]  # what complexity counts ("rank", "clusters"), None where there is none to choose
     fitted: ClassVar[bool]  # whether it is fitted on data
     control: ClassVar[bool]  # whether it is there for comparison, and nothing is claimed about it
+    nested: ClassVar[bool]  # whether the directions of a rank are the first of those of a higher one
     colour: ClassVar[str]
     marker: ClassVar[str]
 
@@ -62,6 +77,7 @@ class Proxy(ABC):
         parameter: str | None = "rank",
         fitted: bool = True,
         control: bool = False,
+        nested: bool = False,
         colour: str = "#8C6D31",
         marker: str = "P",
     ):
@@ -70,7 +86,7 @@ class Proxy(ABC):
         if taken.startswith("lib.") and taken != cls.__module__:
             raise InputError(f"a proxy of this package is called {name!r} already: give yours another name")
         cls.name, cls.label, cls.parameter, cls.fitted, cls.control = name, label or name, parameter, fitted, control
-        cls.colour, cls.marker = colour, marker
+        cls.nested, cls.colour, cls.marker = nested, colour, marker
         PROXIES[name] = cls
 
     @classmethod
@@ -97,6 +113,10 @@ class Proxy(ABC):
     def simplify_pattern(self, pattern: Tensor) -> Tensor:
         """What the attention pattern (..., Q, T) of the simplified queries and keys is replaced by."""
         return pattern
+
+    def arrays(self) -> Arrays | None:
+        """The proxy as arrays, so that it can be shown where there is no Python; None if `simplify` cannot be put so."""
+        return None
 
 
 PROXIES: dict[str, type[Proxy]] = {}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lib.errors import InputError
-from lib.proxies.base import Head, Proxy
+from lib.proxies.base import Arrays, Head, Proxy
 
 # Vectors a cluster among which starts are looked for, and rounds of Lloyd's algorithm: with all vectors, or till nothing moves,
 # the clusters of Dyck models were as tight to a hundredth, and took up to four times as long to find.
@@ -26,6 +26,9 @@ class KMeans(Proxy, name="kmeans", label="k-means", parameter="clusters", colour
 
     def simplify(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
         return tuple(c[nearest(x, c)] for x, c in ((queries, self.query_centroids), (keys, self.key_centroids)))
+
+    def arrays(self) -> Arrays:
+        return Arrays({"centroids": self.query_centroids}, {"centroids": self.key_centroids})
 
 
 def _centroids(vectors: Tensor, clusters: int, seed: int) -> Tensor:

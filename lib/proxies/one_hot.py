@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from lib.models.base import most_attended
-from lib.proxies.base import Head, Proxy
+from lib.proxies.base import Arrays, Head, Proxy
 
 
 class OneHot(Proxy, name="one_hot", label="one-hot", parameter=None, fitted=False, colour="#009E73", marker="D"):
@@ -17,3 +17,6 @@ class OneHot(Proxy, name="one_hot", label="one-hot", parameter=None, fitted=Fals
 
     def simplify_pattern(self, pattern: Tensor) -> Tensor:
         return most_attended(pattern)
+
+    def arrays(self) -> Arrays:
+        return Arrays(one_hot=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lib.errors import InputError
-from lib.proxies.base import Head, Proxy
+from lib.proxies.base import Arrays, Head, Proxy
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,10 @@ class Subspace:
         matrix = self.basis @ self.basis.T
         return matrix, self.mean - self.mean @ matrix
 
+    def arrays(self) -> dict[str, Tensor]:
+        """As a part of `Arrays`."""
+        return {"offset": self.mean, "directions": self.basis.T}
+
     @classmethod
     def principal(cls, vectors: Tensor, rank: int, centred: bool = True) -> Subspace:
         """The r top singular directions of vectors (n, d_head), about their mean or about the origin."""
@@ -41,7 +45,7 @@ class Subspace:
         return cls(mean.to(vectors.dtype), directions.flip(1)[:, :rank].to(vectors.dtype))
 
 
-class SVD(Proxy, name="svd", label="SVD", colour="#0072B2", marker="o"):
+class SVD(Proxy, name="svd", label="SVD", nested=True, colour="#0072B2", marker="o"):
     """Queries and keys are projected onto their own top singular directions, about their mean."""
 
     def __init__(self, queries: Subspace, keys: Subspace):
@@ -54,16 +58,19 @@ class SVD(Proxy, name="svd", label="SVD", colour="#0072B2", marker="o"):
     def simplify(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
         return self.queries.project(queries), self.keys.project(keys)
 
+    def arrays(self) -> Arrays:
+        return Arrays(self.queries.arrays(), self.keys.arrays())
 
-class UncentredSVD(SVD, name="svd_uncentred", label="uncentred SVD", control=True, colour="#56B4E9", marker="v"):
-    """As `svd`, but about the origin: the first direction then is mostly the mean."""
+
+class UncentredSVD(SVD, name="svd_uncentred", label="uncentred SVD", control=True, nested=True, colour="#56B4E9", marker="v"):
+    """As by the SVD, but about the origin: the first direction then is mostly the mean."""
 
     @classmethod
     def fit(cls, head: Head, complexity: int | None) -> UncentredSVD:
         return cls(*(Subspace.principal(vectors, complexity, centred=False) for vectors in (head.queries, head.keys)))
 
 
-class JointSVD(SVD, name="svd_joint", label="joint SVD", colour="#E69F00", marker=">"):
+class JointSVD(SVD, name="svd_joint", label="joint SVD", nested=True, colour="#E69F00", marker=">"):
     """Queries and keys are projected onto the same directions, each about their own mean: the top ones of both together.
 
     One basis for both, as scores are their scalar products: what a basis of the queries keeps, another of the keys may drop.
@@ -77,7 +84,9 @@ class JointSVD(SVD, name="svd_joint", label="joint SVD", colour="#E69F00", marke
         return cls(*(Subspace(mean.to(head.queries), basis.to(head.queries)) for mean in means))
 
 
-class RandomSubspace(SVD, name="random_subspace", label="random subspace", control=True, colour="#6B6B6B", marker="X"):
+class RandomSubspace(
+    SVD, name="random_subspace", label="random subspace", control=True, nested=True, colour="#6B6B6B", marker="X"
+):
     """A control: queries and keys are projected onto the same random directions, each about their own mean.
 
     The directions of a lower rank are among those of a higher one. One basis for both keeps their scalar products meaningful,

@@ -1,0 +1,40 @@
+"""Fitted proxies as arrays, kept beside a run's measurements: learned ones take long to fit."""
+
+from __future__ import annotations
+
+import shlex
+
+from torch import Tensor
+
+from lib import artifacts, provenance
+from lib.live.packs import fitted_arrays, pack
+from lib.runs import Run
+
+_FILE = "proxies.safetensors"
+
+
+def record_of(run: Run) -> provenance.Record:
+    """The record of a run's arrays."""
+    path = run.folder / "proxies.json"
+    return provenance.Record(path, f"delete its record, and it is made again: rm {shlex.quote(str(path))}")
+
+
+def arrays_of(run: Run) -> dict[str, Tensor]:
+    """The proxies of a run that are fitted on training sequences, as arrays; see `fitted_arrays`.
+
+    They are fitted now where they are not there, damaged or of something else, after training what is not trained; nothing is
+    measured.
+    """
+    run.train()
+    record, experiment = record_of(run), run.experiment
+    code = experiment.measuring_code() | provenance.code_of("lib.live.packs")
+    identity = {"trained": run.trained.read()["files"], "measuring": experiment.measuring.plain(), "code": code}
+    if record.damage() or not record.is_current(identity):
+        artifacts.write_tensors(run.folder / _FILE, fitted_arrays(run.fitter, experiment.simplifications()))
+        record.write(identity, [_FILE], {})
+    return artifacts.read_tensors(record.verified(_FILE), record.remedy)[0]
+
+
+def packed(run: Run) -> bytes:
+    """The model of a run with its simplifications, as a page reads them."""
+    return pack(run.model, arrays_of(run))

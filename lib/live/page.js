@@ -1,0 +1,200 @@
+// What all live figures share: elements, controls, state, where packs come from, and what is shown when something is wrong.
+
+const SVG = "http://www.w3.org/2000/svg";
+const ADDRESS = "#live:"; // state in the page's address begins so
+const FIGURES = {}; // by kind: (host, board) => draw once; each file adds its own
+
+/** Something that a reader can put right: shown in place, in words. */
+class Problem extends Error {}
+
+function fill(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name === "value") node.value = value;
+    else if (value === true) node.setAttribute(name, "");
+    else if (value != null && value !== false) node.setAttribute(name, value);
+  }
+  node.append(...children.flat().filter((child) => child != null)); // texts become text, whatever they say
+  return node;
+}
+
+const html = (name, attributes = {}, ...children) => fill(document.createElement(name), attributes, children);
+const svg = (name, attributes = {}, ...children) => fill(document.createElementNS(SVG, name), attributes, children);
+const percent = (share) => (share > 0 && share < 0.005 ? "<1" : Math.round(100 * share)) + "\u00a0%";
+const plural = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+let ids = 0;
+
+/** A control with its label. */
+function labelled(text, control) {
+  control.id ||= `live-${++ids}`;
+  return html("span", { class: "live-control" }, html("label", { for: control.id }, text), control);
+}
+
+/** A choice among [value, label] pairs; `choose` gets the value as it was given. */
+function choice(text, choose) {
+  const select = html("select", { onchange: () => choose(select.options[select.selectedIndex].of) });
+  const offer = (options, chosen) => {
+    select.replaceChildren(...options.map(([of, label, disabled]) => Object.assign(html("option", { disabled }, label), { of })));
+    select.selectedIndex = options.findIndex(([of]) => of === chosen);
+  };
+  return { box: labelled(text, select), offer, select };
+}
+
+/** A slider over a list of values. */
+function slider(text, choose) {
+  const shown = html("output"), input = html("input", { type: "range", min: 0, step: 1 });
+  const box = labelled(text, input);
+  box.append(shown);
+  let values = [];
+  input.addEventListener("input", () => choose(values[input.value]));
+  const offer = (options, chosen, label = String) => {
+    values = options;
+    input.max = Math.max(0, options.length - 1);
+    input.value = options.indexOf(chosen);
+    shown.value = chosen == null ? "" : label(chosen);
+    input.setAttribute("aria-valuetext", shown.value);
+    input.disabled = options.length < 2;
+  };
+  return { box, offer, input, name: (label) => (box.querySelector("label").textContent = label) };
+}
+
+/** Values that several figures share; whoever listens hears of every change. */
+class State {
+  constructor() {
+    this.values = {};
+    this.listeners = [];
+  }
+
+  /** What a figure opens with, where nothing is set yet. */
+  begin(values) {
+    this.values = { ...values, ...this.values };
+  }
+
+  set(changes) {
+    if (Object.entries(changes).every(([name, value]) => this.values[name] === value)) return;
+    Object.assign(this.values, changes);
+    this.listeners.forEach((listener) => listener(changes));
+  }
+}
+
+/** The state in an address such as `#live:proxy=svd&complexity=8`: whole numbers are numbers, and nothing is null. */
+function fromAddress(hash) {
+  if (!hash.startsWith(ADDRESS)) return {};
+  const number = (text) => (text === "" ? null : /^-?\d+$/.test(text) ? Number(text) : text);
+  return Object.fromEntries([...new URLSearchParams(hash.slice(ADDRESS.length))].map(([name, text]) => [name, number(text)]));
+}
+
+const toAddress = (values) => ADDRESS + new URLSearchParams(Object.entries(values).map(([name, value]) => [name, value ?? ""]));
+
+/**
+ * One live figure in an element. `host`: `config` (what Python wrote), `state`, `bytes(name)` -> Promise of a pack's bytes,
+ * `tell(found)` (what the figure shows, for whoever reads it), `ask(question)` -> Promise of Python's answer, or null without.
+ */
+function start(kind, host, root) {
+  const message = html("p", { class: "live-message", role: "alert" }), board = html("div", { class: "live-board" });
+  const packs = {};
+  let drawing = 0;
+  host.pack = (name) => (packs[name] ??= host.bytes(name).then((bytes) => new Pack(bytes)).catch((error) => { delete packs[name]; throw error; }));
+  host.state.begin(host.config.start ?? {});
+  const draw = FIGURES[kind](host, board);
+  const redraw = async () => {
+    const turn = ++drawing;
+    try {
+      const show = await draw(host.state.values);
+      if (turn !== drawing) return; // something newer is under way
+      show?.();
+      message.textContent = "";
+      root.classList.add("live-ready");
+      root.classList.remove("live-stale");
+    } catch (error) {
+      if (turn !== drawing) return;
+      if (!(error instanceof Problem)) console.warn(error);
+      message.textContent = error.message;
+      root.classList.add("live-stale"); // the last good picture stays, faded
+    }
+  };
+  root.append(message, board);
+  host.state.listeners.push(redraw);
+  let width = root.clientWidth;
+  new ResizeObserver(() => {
+    if (root.clientWidth && root.clientWidth !== width) redraw((width = root.clientWidth));
+  }).observe(root);
+  return redraw();
+}
+
+/** All live figures of a page without Python: those marked `data-live`, once they come near the window. */
+function startPage() {
+  const roots = [...document.querySelectorAll("[data-live]")];
+  if (!roots.length) return;
+  const figures = roots.map((root) => ({ root, config: JSON.parse(root.querySelector(".live-config").textContent) }));
+  const states = Object.fromEntries(figures.map(({ config }) => [config.of, new State()])); // figures of the same models share one
+  const loaded = (globalThis.livePacks ??= {}), waiting = {};
+  const bytes = (sources) => (name) =>
+    (waiting[name] ??= new Promise((resolve, reject) => {
+      const script = html("script", { src: sources[name], onload: () => (name in loaded ? resolve() : reject()), onerror: () => reject() });
+      document.head.append(script);
+    }).then(
+      () => Uint8Array.from(atob(loaded[name]), (character) => character.charCodeAt(0)),
+      () => {
+        delete waiting[name];
+        throw new Problem(`The weights in ${sources[name]} are missing or damaged, so nothing can be computed here: build the book again.`);
+      },
+    ));
+  const begin = ({ root, config }) => start(root.dataset.live, { config, state: states[config.of], bytes: bytes(config.packs), tell: () => {}, ask: null }, root);
+  const near = new IntersectionObserver(
+    (entries) => {
+      for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
+        near.unobserve(target);
+        const figure = figures.find(({ root }) => root === target);
+        if (!figure.config.asks) begin(figure);
+        else target.append(html("button", { type: "button", onclick: (event) => { event.target.remove(); begin(figure); } }, `Load the model (${figure.config.asks}\u00a0MB) and try it`));
+      }
+    },
+    { rootMargin: "600px" },
+  );
+  const follow = () => {
+    const { of = figures[0].config.of, ...asked } = fromAddress(location.hash);
+    if (!Object.keys(asked).length || !states[of]) return;
+    states[of].set(asked);
+    figures.find(({ config }) => config.of === of).root.scrollIntoView({ block: "nearest" });
+  };
+  follow();
+  addEventListener("hashchange", follow);
+  for (const [of, state] of Object.entries(states)) state.listeners.push(() => history.replaceState(null, "", toAddress({ of, ...state.values })));
+  roots.forEach((root) => near.observe(root));
+}
+
+/** The front end of lib.live.Explorer in a notebook: the same figure, whose state and findings Python shares. */
+function render({ model, el }) {
+  const questions = new Map(), root = html("div", { class: "live" });
+  const raw = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  const host = {
+    config: model.get("config"),
+    bytes: async (name) => raw(model.get("packs")[name]),
+    tell: (found) => { model.set("found", found); model.save_changes(); },
+    ask: (question) =>
+      new Promise((resolve, reject) => {
+        questions.set(++ids, { resolve, reject });
+        model.send({ number: ids, question });
+      }),
+  };
+  model.on("msg:custom", ({ number, answer, problem }) => {
+    const { resolve, reject } = questions.get(number) ?? {};
+    questions.delete(number);
+    if (problem) reject?.(new Problem(problem));
+    else resolve?.(answer);
+  });
+  const full = html("button", { type: "button", class: "live-full", onclick: () => (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen()) }, "Full screen");
+  const begin = () => {
+    const state = (host.state = new State());
+    state.values = { ...model.get("state") };
+    state.listeners.push(() => { model.set("state", { ...state.values }); model.save_changes(); });
+    root.className = "live";
+    root.replaceChildren(full);
+    start(model.get("kind"), host, root);
+  };
+  model.on("change:state", () => host.state.set(model.get("state")));
+  model.on("change:packs", begin); // other models
+  el.append(root);
+  begin();
+}

@@ -1,0 +1,48 @@
+"""The live figure of source code: all that a page or a notebook needs to let a model run in the reader's browser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lib.experiment import simplifications_of
+from lib.figures.style import measured_on
+from lib.live.explorer import Explorer
+from lib.live.families import families
+from lib.live.kept import arrays_of, packed
+from lib.proxies import Simplification
+from lib.studies import Study
+from lib.tasks.code.splits import decode
+
+
+def live_reading(study: Study, start: Simplification, first: tuple[str, int], still: str = "") -> Explorer:
+    """A function, character by character, of the model of the first seed; it opens on the simplification `start`.
+
+    `first` is the split and row of the function that it opens on; `still` is its first frame. Of every split that figures show
+    a function is offered.
+    """
+    run = study.runs[0]
+    name = f"{study.name}-{run.seed}"
+    rows = {first[0]: first[1]} | {split: 0 for split in study.task.shown(study.splits) if split != first[0]}
+    examples = [{"label": study.task.look(split).label, "text": text_of(study, split, row)} for split, row in rows.items()]
+    state: Mapping[str, Any] = {"proxy": start.proxy, "complexity": start.complexity, "layer": start.layer, "seed": 0}
+    of_run = packed(run)
+    config = {
+        "of": study.name,
+        "vocabulary": list(run.data.vocabulary),
+        "context": run.model.context - 1,
+        "head_width": run.model.head_width,
+        "seeds": [name],
+        "families": families(simplifications_of(study.experiment.measuring.grid), run.model, arrays_of(run)),
+        "measured_on": measured_on(study),
+        "examples": examples,
+        "start": {**state, "text": examples[0]["text"], "character": None},
+        "asks": f"{len(of_run) * 4 / 3e6:.1f}",  # before the weights are loaded: megabytes, in base64
+    }
+    return Explorer("reading", config, {name: of_run}, still)
+
+
+def text_of(study: Study, split: str, row: int) -> str:
+    """A window of source as text."""
+    whole = study.runs[0].data.splits[split]
+    return decode(whole.tokens[row, 1 : whole.lengths[row]])
