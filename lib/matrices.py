@@ -53,6 +53,11 @@ _STYLE = """<style>
 .scorecard .scroll small { display: block; font-weight: 400; font-size: 0.92em; }
 .scorecard .scroll tbody th small { white-space: nowrap; }
 .scorecard .verdict { padding: 0.2em 0.45em; margin-bottom: 2px; border-radius: 3px; min-width: 6.8em; white-space: nowrap; }
+:is([data-theme=dark], [data-jp-theme-light=false]) .scorecard .verdict.quiet { background: none !important;
+  color: inherit !important; }
+.scorecard .fares td, .scorecard .fares th { padding-bottom: 0.6em; }
+.scorecard .scroll:focus-visible { outline: 2px solid; outline-offset: 2px; }
+@media print { .scorecard .scroll { overflow: visible; } .scorecard tr { break-inside: avoid; } }
 .scorecard .legend .verdict { display: inline-block; min-width: 0; margin: 0 0.3em 0.3em 0; font-size: 0.86em; }
 .scorecard .numbers th { padding: 0 0.6em 0 0; min-width: 0; }
 .scorecard .numbers td { padding: 0.1em 0.6em 0.1em 0; white-space: nowrap; }
@@ -72,8 +77,13 @@ def label(study: Study, split: str) -> str:
 
 def legend(words: Mapping[str, str]) -> str:
     """A line that shows what boxes look like, with a word or more for each verdict."""
-    boxes = (f'<span class="verdict" style="{_look(v)}">{_sign(v)} {escape(words[v])}</span>' for v in TINTS)
+    boxes = (badge(v, words[v]) for v in TINTS)
     return f'<div class="legend">{"".join(boxes)}</div>'
+
+
+def badge(verdict: str, word: str) -> str:
+    """A box within a line."""
+    return f'<span class="verdict{_quiet(verdict)}" style="{_look(verdict)}">{_sign(verdict)} {escape(word)}</span>'
 
 
 def matrix(study: Study, cells: Sequence[Cell]) -> str:
@@ -87,7 +97,12 @@ def matrix(study: Study, cells: Sequence[Cell]) -> str:
         row = [cell for cell in cells if cell.proxy == proxy]
         boxes = [_boxes([cell for cell in row if (cell.split, cell.reference) == column]) for column in columns]
         rows.append(f'<tr><th scope="row">{_family(study, row)}</th>{_cells(boxes)}</tr>')
-    return f'<div class="scroll"><table><thead><tr><th></th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    return scrolling(f"<table><thead><tr><td></td>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
+
+
+def scrolling(table: str, kind: str = "") -> str:
+    """A table that scrolls within its own frame where it is too wide, by keys, too."""
+    return f'<div class="{f"scroll {kind}".strip()}" tabindex="0" role="group" aria-label="table">{table}</div>'
 
 
 def _cells(contents: Iterable[str]) -> str:
@@ -115,6 +130,11 @@ def _look(verdict: str) -> str:
     return f"background: {tint.background}; color: {tint.text}; border: 1px {tint.border} #767676"
 
 
+def _quiet(verdict: str) -> str:
+    """What has no colour of its own has none on dark pages either."""
+    return "" if verdict in (GAP, OPPOSITE) else " quiet"
+
+
 def _sign(verdict: str) -> str:
     return f'<span aria-hidden="true">{TINTS[verdict].sign}</span>'
 
@@ -125,7 +145,8 @@ def _verdict(cell: Cell) -> str:
     effect = f"<small>{prose.points(cell.effect, sign=True)}</small>" if counts else ""
     level = "" if cell.level is None else f"{100 * cell.level:g} % "
     says = f"{level}{_sign(cell.verdict)} {escape(cell.word)}{effect}"
-    return f'<div class="verdict" style="{_look(cell.verdict)}" title="{_tooltip(cell)}">{says}</div>'
+    kind = f"verdict{_quiet(cell.verdict)}"
+    return f'<div class="{kind}" style="{_look(cell.verdict)}" title="{_tooltip(cell)}">{says}</div>'
 
 
 def _tooltip(cell: Cell) -> str:
@@ -144,7 +165,7 @@ def table(rows: Sequence[Mapping[str, object]], kind: str = "") -> str:
     """Rows of the same columns; everything is escaped."""
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in (rows[0] if rows else ()))
     body = "".join(f"<tr>{_cells(escape(str(value)) for value in row.values())}</tr>" for row in rows)
-    return f'<div class="scroll numbers {kind}"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return scrolling(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>", f"numbers {kind}")
 
 
 def numbers(cells: Sequence[Cell]) -> str:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from planted import scrambled
 
 from lib.errors import InputError
+from lib.figures import Picture
 from lib.proxies import PROXIES, Proxy, Simplification
 from lib.studies import Experiment, Study
 
@@ -81,9 +82,14 @@ def dyck_study(small_experiment: Experiment, tiny_artifacts: Path, folder: Path)
 
 
 @cache
-def figure_of(chapter: object, name: str) -> Figure:
-    """A figure of a chapter, made once for all tests, which only look at it."""
+def picture_of(chapter: object, name: str) -> Picture:
+    """A picture of a chapter, made once for all tests, which only look at it."""
     return getattr(chapter, name)()
+
+
+def figure_of(chapter: object, name: str) -> Figure:
+    """The figure of a picture of a chapter."""
+    return picture_of(chapter, name).figure
 
 
 def mean(
@@ -107,9 +113,14 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}".replace("-0.0", "0.0").replace("-", "−")
 
 
-def shown_in(figure: Figure) -> str:
-    """Every text of a figure, on one line."""
-    return "; ".join(" ".join(text.get_text().split()) for text in figure.findobj(plt.Text))
+def shown_in(picture: Picture) -> str:
+    """Every text of a picture that is seen, on one line."""
+    texts = [
+        *(text.get_text() for text in picture.figure.findobj(plt.Text)),
+        *(look.label for look in picture.key),
+        picture.note,
+    ]
+    return "; ".join(" ".join(text.split()) for text in texts)
 
 
 def title_of(ax: plt.Axes) -> str:

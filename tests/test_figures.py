@@ -1,21 +1,22 @@
-"""Figures: marks stand where the table says, look as they are said to look, and every figure has a caption."""
+"""Figures: marks stand where the table says, look as they are said to look, and every figure has words and a caption."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from lib import figures
-from lib.figures import FIGURES, crosses, curves, forest, heat, scatter, tabulate
+from lib.figures import FIGURES, Picture, crosses, curves, forest, heat, scatter, tabulate
+from lib.figures.curves import spread
+from lib.figures.style import WIDTHS
 from lib.tasks import Look
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -26,16 +27,9 @@ RED, BLUE, LINE = (
     Look("without marker", "#000000", ""),
 )
 LOOKS = {"red": RED, "blue": BLUE, "line": LINE, "absent": Look("nowhere", "#00ff00", "D")}
-AXES = {"x": "across", "y": "upwards"}
+ALT = {"alt": "What is to be seen."}
+AXES = {"x": "across", "y": "upwards", **ALT}
 NOTE = "what it was measured on"
-
-
-@pytest.fixture(autouse=True)
-def style():
-    with mpl.rc_context():
-        figures.set_style()
-        yield
-    plt.close("all")
 
 
 def marks(ax: Axes, look: Look) -> list[Line2D]:
@@ -53,11 +47,20 @@ def bands(ax: Axes, look: Look) -> set[tuple[float, float]]:
     return {tuple(map(float, corner)) for collection in of for path in collection.get_paths() for corner in path.vertices}
 
 
-def legend(figure: plt.Figure) -> list[str]:
-    return [text.get_text() for of in figure.legends for text in of.texts]
+def legend(picture: Picture) -> list[str]:
+    return [look.label for look in picture.key]
 
 
-def panels(figure: plt.Figure) -> dict[str, Axes]:
+def named(ax: Axes) -> dict[str, str]:
+    """What is written beside a panel, with its colour."""
+    return {text.get_text(): to_hex(text.get_color()) for text in ax.texts}
+
+
+def panels(picture: Picture) -> dict[str, Axes]:
+    return panels_of(picture.figure)
+
+
+def panels_of(figure: Figure) -> dict[str, Axes]:
     return {ax.get_title("left"): ax for ax in figure.axes if ax.get_visible() and ax.get_label() != "<colorbar>"}
 
 
@@ -86,6 +89,7 @@ def test_curves_are_a_line_with_its_band_for_each_series_in_each_panel():
     assert [marks(one, look)[0].get_linestyle() for look in (RED, LINE)] == ["-", "--"], "what has no marker is dashed"
     assert [*one.patches, *two.patches] == [], "nothing is shaded, and there are no bars"
     assert legend(figure) == ["the red one", "without marker"], "in the order of looks, and of those that occur"
+    assert named(one) == {}, "lines that end apart are named in the key"
 
 
 def test_shares_have_an_axis_in_per_cent_from_nothing_to_all():
@@ -148,14 +152,55 @@ def test_a_range_is_shaded_behind_the_curves():
 
 def test_the_edge_of_a_shaded_range_is_marked_and_both_sides_are_named():
     figure = curves(CURVES, LOOKS, **AXES, note=NOTE, shaded=(0.5, 3.5), sides=("in", "out"))
-    figure.canvas.draw()
     for ax in panels(figure).values():
         assert [line.get_xdata() for line in ax.lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
+        figure.figure.canvas.draw()
         within, beyond = (text.get_window_extent() for text in ax.texts)
         assert [text.get_text() for text in ax.texts] == ["in", "out"]
         edge, top = ax.transData.transform((3.5, 1.0))
         assert within.x1 < edge < beyond.x0
         assert top < within.y0 < within.y1 < ax.bbox.y1, "above all that may be drawn"
+
+
+TOGETHER = pd.DataFrame(
+    [(panel, series, x, level + x / 90, 0.1, 0.9) for panel in ("one", "two", "three")
+     for series, level in (("red", 0.5), ("blue", 0.505), ("line", 0.2)) for x in (1, 9)],
+    columns=["panel", "series", "x", "value", "low", "high"],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_lines_that_end_together_are_named_there_in_their_colour(log):
+    names = {look.label: look.colour for look in (RED, BLUE, LINE)}
+    few = curves(TOGETHER[TOGETHER["panel"] != "three"], LOOKS, **AXES, note=NOTE, columns=2, log=log)
+    assert legend(few) == []
+    assert [named(ax) for ax in panels(few).values()] == [names] * 2
+    many = curves(TOGETHER, LOOKS, **AXES, note=NOTE, log=log)
+    assert [named(ax) for ax in panels(many).values()] == [{}, {}, names], "once in a row of three"
+    assert [named(ax) for ax in panels_of(many.drawn(WIDTHS["narrow"])).values()] == [names] * 3
+    many.figure.canvas.draw()
+    ax = panels(many)["three"]
+    boxes = sorted((text.get_window_extent() for text in ax.texts), key=lambda box: box.y0)
+    assert all(below.y1 <= above.y0 + 1 for below, above in pairwise(boxes)), "none on another"
+    assert all(box.x0 > ax.bbox.x1 for box in boxes)
+    assert all(box.x1 <= many.figure.bbox.x1 for box in boxes), "none is cut off"
+    red, blue = (next(t for t in ax.texts if t.get_text() == look.label).get_window_extent().y0 for look in (RED, BLUE))
+    assert blue > red, "in the order in which the lines end"
+
+
+def test_what_occurs_in_the_first_panel_only_is_named_there():
+    table = TOGETHER[(TOGETHER["panel"] == "one") | (TOGETHER["series"] != "line")]
+    first, *_, last = panels(curves(table, LOOKS, **AXES, note=NOTE)).values()
+    assert (list(named(first)), sorted(named(last))) == ([LINE.label], [BLUE.label, RED.label])
+
+
+@pytest.mark.parametrize(
+    ("places", "found"),
+    [([], []), ([50], [50]), ([10, 60], [10, 60]), ([50, 50], [45, 55]), ([50, 52, 20], [46, 56, 20]), ([99, 100], [90, 100]),
+     ([0, 1, 2], [0, 10, 20]), ([5, 5, 50, 49], [0, 10, 54.5, 44.5])],
+)  # fmt: skip
+def test_labels_are_moved_apart_as_little_as_need_be(places, found):
+    assert spread(places, 10, 100) == pytest.approx(found)
 
 
 @pytest.mark.parametrize("shares", [{1: 0.1, 2: 0.4, 3: 0.2}, {1: 0.01, 2: 0.04, 3: 0.02}])
@@ -187,7 +232,7 @@ FOREST = pd.DataFrame(
 
 @pytest.mark.parametrize("percent", [True, False])
 def test_a_forest_has_a_point_and_an_interval_for_each_row_and_series(percent):
-    figure = forest(FOREST, LOOKS, x="across", note=NOTE, percent=percent)
+    figure = forest(FOREST, LOOKS, x="across", **ALT, note=NOTE, percent=percent)
     one, two = panels(figure).values()
     red, blue = -0.7 / 4, 0.7 / 4  # side by side on their row
     assert points(one, RED) == [(0.5, pytest.approx(red))]
@@ -208,7 +253,7 @@ def test_a_forest_has_a_point_and_an_interval_for_each_row_and_series(percent):
 
 
 def test_a_mark_without_a_marker_still_is_a_point():
-    (ax,) = panels(forest(FOREST.assign(series="line").drop(columns="panel"), LOOKS, x="across", note=NOTE)).values()
+    (ax,) = panels(forest(FOREST.assign(series="line").drop(columns="panel"), LOOKS, x="across", **ALT, note=NOTE)).values()
     assert [line.get_marker() for line in ax.lines if len(line.get_xdata()) == 1] == ["o"] * 4
 
 
@@ -294,7 +339,7 @@ def test_points_are_coloured_on_a_scale():
     assert one.collections[0].get_array().tolist() == [0.5, 1]
     assert two.collections[0].get_offsets().tolist() == [[-1, 5]]
     assert {ax.collections[0].get_clim() for ax in (one, two)} == {(0, 2)}
-    assert [ax.get_ylabel() for ax in figure.axes if ax.get_label() == "<colorbar>"] == ["how far"]
+    assert [ax.get_xlabel() for ax in figure.figure.axes if ax.get_label() == "<colorbar>"] == ["how far"]
     upright, level = one.lines
     assert upright.get_xdata() == [0.5, 0.5]
     assert level.get_ydata() == [0, 0]
@@ -314,7 +359,7 @@ def test_or_they_look_as_their_series_does():
     one, two = panels(figure).values()
     assert (points(one, RED), points(one, BLUE)) == ([(1, 2)], [(3, 4)])
     assert (points(two, RED), points(two, BLUE)) == ([(-1, 5)], [])
-    assert len(figure.axes) == 2, "there is no scale to show"
+    assert len(figure.figure.axes) == 2, "there is no scale to show"
 
 
 def test_a_diagonal_is_where_shares_are_equal():
@@ -330,7 +375,7 @@ def test_a_diagonal_is_where_shares_are_equal():
     assert not any(of.get_linestyle() == ":" for ax in panels(plain).values() for of in ax.lines)
     coloured = scatter(shares, **AXES, note=NOTE, colour="how far", diagonal=True)
     assert legend(coloured) == []
-    assert [ax.get_ylabel() for ax in coloured.axes if ax.get_label() == "<colorbar>"] == ["how far"]
+    assert [ax.get_xlabel() for ax in coloured.figure.axes if ax.get_label() == "<colorbar>"] == ["how far"]
 
 
 # All of them
@@ -339,7 +384,7 @@ def test_a_diagonal_is_where_shares_are_equal():
 TABLES: dict[str, tuple[Callable, pd.DataFrame]] = {
     "curves": (lambda table: curves(table, LOOKS, **AXES, note=NOTE), CURVES),
     "curves, logarithmic": (lambda table: curves(table, LOOKS, **AXES, note=NOTE, log=True, whole=False), CURVES),
-    "forest": (lambda table: forest(table, LOOKS, x="across", note=NOTE), FOREST),
+    "forest": (lambda table: forest(table, LOOKS, x="across", **ALT, note=NOTE), FOREST),
     "crosses": (lambda table: crosses(table, LOOKS, **AXES, note=NOTE), CROSSES),
     "heat": (lambda table: heat(table, **AXES, note=NOTE), HEAT),
     "scatter": (lambda table: scatter(table, **AXES, note=NOTE, colour="how far"), SCATTER),
@@ -355,12 +400,23 @@ def test_every_figure_is_tested_here():
 
 @pytest.mark.parametrize(("plot", "table"), TABLES.values(), ids=list(TABLES))
 def test_a_figure_has_a_caption_and_names_its_axes(plot, table):
-    figure = plot(table)
-    assert figure.texts[-1].get_text() == NOTE
-    assert figure.get_supxlabel() == "across"
-    assert figure.get_supylabel() in ("upwards", "")
-    assert list(panels(figure)) == list(dict.fromkeys(table["panel"]))
-    assert figure.get_size_inches()[0] == figures.PAGE_WIDTH
+    picture = plot(table)
+    assert (picture.note, picture.alt) == (NOTE, ALT["alt"])
+    for width in WIDTHS.values():
+        figure = picture.drawn(width)
+        assert figure.get_supxlabel() == "across"
+        assert figure.get_supylabel() in ("upwards", "")
+        assert list(panels_of(figure)) == list(dict.fromkeys(table["panel"]))
+        assert figure.get_size_inches()[0] == width
+
+
+@pytest.mark.parametrize(("plot", "table"), TABLES.values(), ids=list(TABLES))
+def test_on_a_phone_panels_stand_below_one_another_or_in_twos(plot, table):
+    picture = plot(pd.concat([table.assign(panel=name) for name in ("one", "two", "three")]))
+    for ax in panels_of(picture.drawn(WIDTHS["narrow"])).values():
+        assert ax.get_gridspec().ncols <= 2
+        assert ax.xaxis.get_tick_params()["labelbottom"], "who scrolls sees the numbers of an axis below each"
+    assert {ax.get_gridspec().ncols for ax in panels(picture).values()} == {3}
 
 
 @pytest.mark.parametrize(
@@ -369,9 +425,8 @@ def test_a_figure_has_a_caption_and_names_its_axes(plot, table):
 )
 def test_an_empty_table_makes_an_empty_figure(plot, table):
     figure = plot(table)
-    figure.canvas.draw()
+    assert "<svg" in figure.to_html()
     assert len(panels(figure)) == 1
-    assert figure.texts[-1].get_text() == NOTE
     assert legend(figure) == []
 
 
@@ -379,7 +434,7 @@ def test_an_empty_table_makes_an_empty_figure(plot, table):
 def test_panels_are_set_in_rows(count, shape):
     table = pd.concat([CURVES.assign(panel=f"panel {i}") for i in range(count)])
     figure = curves(table, LOOKS, **AXES, note=NOTE, columns=3)
-    assert figure.axes[0].get_gridspec().get_geometry() == shape
+    assert figure.figure.axes[0].get_gridspec().get_geometry() == shape
     assert len(panels(figure)) == count
 
 
@@ -403,7 +458,7 @@ DRAWN_POINTS = {
         CURVES.assign(value=CURVES["value"] * 3, high=CURVES["high"] * 3),
     ),
     "forest": (
-        lambda table: forest(table, LOOKS, x="across", note=NOTE, percent=False),
+        lambda table: forest(table, LOOKS, x="across", **ALT, note=NOTE, percent=False),
         FOREST.assign(value=FOREST["value"] * 9, low=FOREST["low"] * 9, high=FOREST["high"] * 9),
     ),
 }
@@ -412,7 +467,7 @@ DRAWN_POINTS = {
 @pytest.mark.parametrize(("plot", "table"), DRAWN_POINTS.values(), ids=list(DRAWN_POINTS))
 def test_every_point_lies_inside_its_axes(plot, table):
     figure = plot(far_apart(table))
-    figure.canvas.draw()
+    figure.figure.canvas.draw()
     assert len(panels(figure)) == 3
     for name, ax in panels(figure).items():
         lines = [ax.transData.transform(line.get_xydata()) for line in ax.lines if line.get_transform() == ax.transData]
@@ -430,7 +485,7 @@ TITLES = ["queries, unseen_depth", "SVD of the weights:\ndivergence of attention
 @pytest.mark.parametrize(("plot", "table"), TABLES.values(), ids=list(TABLES))
 def test_titles_do_not_run_into_each_other(plot, table, times):
     table = pd.concat([table.assign(panel=f"{title}{' ' * again}") for title in TITLES for again in range(times)])
-    figure = plot(table)
+    figure = plot(table).figure
     figure.canvas.draw()
     boxes = [ax._left_title.get_window_extent() for ax in figure.axes if ax.get_title("left")]
     assert len(boxes) == len(set(table["panel"]))
@@ -443,4 +498,4 @@ def test_titles_do_not_run_into_each_other(plot, table, times):
 
 def test_short_titles_stay_as_they_are():
     (one, two) = panels(curves(CURVES, LOOKS, **AXES, note=NOTE)).values()
-    assert [ax._left_title.get_fontsize() for ax in (one, two)] == [10.5, 10.5]
+    assert [ax._left_title.get_fontsize() for ax in (one, two)] == [10, 10]

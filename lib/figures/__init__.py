@@ -1,27 +1,17 @@
-"""Figures: a handful of plots over tidy tables of estimates, used by every chapter.
+"""Figures: a handful of plots over tidy tables of estimates, used by every chapter, and tables to read.
 
 Colours and markers are those that proxies and splits bring with them (`Proxy`, `Task.look`), so each looks the same wherever it
-appears. Every figure that shows a measurement says below it what it was measured on.
+appears. A plot returns a `Picture`: it says in words what it shows (`alt`) and on what that was measured (`note`), is drawn
+for wide and narrow columns, on light and dark pages, and shows itself in a notebook and in the book. So does a `Table`.
 """
 
-from matplotlib.pyplot import close
-
-from lib.figures.plots import FIGURES, crosses, curves, forest, heat, scatter
-from lib.figures.style import (
-    BLACK,
-    GREY,
-    PAGE_WIDTH,
-    interval_note,
-    looks_of,
-    measured_on,
-    save,
-    set_style,
-    split_looks,
-    tabulate,
-)
+from lib.figures.curves import curves
+from lib.figures.picture import Picture, save
+from lib.figures.plots import FIGURES, crosses, forest, heat, scatter
+from lib.figures.style import BLACK, GREY, interval_note, looks_of, measured_on, split_looks, tabulate
+from lib.figures.tables import Table
 
 __all__ = [
-    "BLACK", "FIGURES", "GREY", "PAGE_WIDTH", "close", "crosses", "curves", "forest", "heat", "interval_note", "looks_of",
-    "measured_on",
-    "save", "scatter", "set_style", "split_looks", "tabulate",
+    "BLACK", "FIGURES", "GREY", "Picture", "Table", "crosses", "curves", "forest", "heat", "interval_note", "looks_of",
+    "measured_on", "save", "scatter", "split_looks", "tabulate",
 ]  # fmt: skip

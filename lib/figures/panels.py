@@ -4,34 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib import rcParams
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
-from lib.figures.style import PAGE_WIDTH, footnote
+from lib.figures.style import NARROW
 from lib.tasks import Look
 
-TITLE_SIZES = (10.5, 9.5, 8.5, 7.5)  # the largest at which titles fit
+TITLE_SIZES = (10, 9.5, 8.5, 7.5)  # the largest at which titles fit
 MOST_LINES = 3  # of a title, if that can be
 
 
+def sheet(width: float, height: float) -> Figure:
+    """An empty figure, in inches; it belongs to nobody else, so that no notebook shows it twice."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.08)
+    FigureCanvasAgg(figure)  # which can tell how large a text is
+    return figure
+
+
 def grid_of(
-    names: Sequence[str], columns: int, height: float, sharex: bool = True, sharey: bool | str = True
+    names: Sequence[str], columns: int, height: float, width: float, sharex: bool = True, sharey: bool | str = True
 ) -> tuple[Figure, dict[str, Axes]]:
     """A figure with a titled panel for each name, at most so many in a row, each so many inches high."""
     names = list(names) or [""]
     columns = min(columns, len(names))
     rows = -(-len(names) // columns)
-    size = (PAGE_WIDTH, height * rows + 0.9)
-    figure, grid = plt.subplots(rows, columns, figsize=size, sharex=sharex, sharey=sharey, layout="constrained", squeeze=False)
+    figure = sheet(width, height * rows + 0.5)
+    grid = figure.subplots(rows, columns, sharex=sharex, sharey=sharey, squeeze=False)
     for ax in grid.flat[len(names) :]:
         ax.set_visible(False)
     panels = dict(zip(names, grid.flat, strict=False))
-    for name, ax in panels.items():
+    for at, (name, ax) in enumerate(panels.items()):
         ax.set_title(name, loc="left")
+        if width < NARROW or at + columns >= len(names):  # who scrolls, or has nothing below, wants numbers here
+            ax.tick_params(labelbottom=True)
     return figure, panels
 
 
@@ -52,23 +63,10 @@ def line_style(look: Look) -> str:
     return "-" if look.marker else "--"
 
 
-def legend(figure: Figure, looks: Mapping[str, Look], shown: Sequence[str], lines: bool, columns: int = 6) -> None:
-    """A legend above the panels, of the series that occur."""
-    handles = [
-        plt.Line2D([], [], color=looks[s].colour, marker=looks[s].marker, ms=4.5, ls=line_style(looks[s]) if lines else "")
-        for s in shown
-    ]
-    if len(shown) > 1:
-        labels = [looks[s].label for s in shown]
-        columns = max(1, min(columns, int(95 / (4 + max(map(len, labels))))))
-        figure.legend(handles, labels, loc="outside upper center", ncols=columns, columnspacing=1.2, handletextpad=0.5)
-
-
-def finish(figure: Figure, panels: Mapping[str, Axes], x: str, y: str, note: str) -> Figure:
-    """Label the axes that panels share, make titles fit above them, and say below what was measured on what."""
-    figure.supxlabel(x, fontsize=10)
-    figure.supylabel(y, fontsize=10)
-    footnote(figure, note)
+def finish(figure: Figure, panels: Mapping[str, Axes], x: str, y: str) -> Figure:
+    """Label the axes that panels share, and make titles fit above them."""
+    figure.supxlabel(x, fontsize=9.5)
+    figure.supylabel(y, fontsize=9.5)
     _fit_titles(figure, list(panels.values()))
     return figure
 
@@ -137,6 +135,6 @@ def _wrapped(text: str, size: float, room: float) -> str:
 
 def _width(text: str, size: float) -> float:
     """The width of a text in points, with some room for how a renderer rounds letters."""
-    font = FontProperties(family=plt.rcParams["font.family"], size=size)
+    font = FontProperties(family=rcParams["font.family"], size=size, weight=rcParams["axes.titleweight"])
     widths = [text_to_path.get_text_width_height_descent(line, font, ismath=False)[0] for line in text.split("\n")]
-    return 1.08 * max(widths)
+    return 1.12 * max(widths)

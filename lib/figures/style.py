@@ -1,4 +1,4 @@
-"""How figures look, and what stands below them."""
+"""How figures look, what they are made from, and what their captions say."""
 
 from __future__ import annotations
 
@@ -8,48 +8,42 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.figure import Figure
 
-from lib.artifacts import writing
 from lib.measuring.intervals import Estimate
 from lib.proxies import PROXIES, Simplification
 from lib.studies import Study
 from lib.tasks import Look
 
-BLACK, GREY, ZERO = "#000000", "#6B6B6B", "#444444"
-PAGE_WIDTH = 7.6  # inches; the text column of the book
+BLACK, GREY, ZERO, WHITE = "#000000", "#6B6B6B", "#444444", "#ffffff"
+GRID, SHADE, STRIPE, BAR, EMPTY = "#e4e4e4", "#eeeeee", "#f6f6f6", "#c4c4c4", "#f0f0f0"  # what stays behind the data
+WEIGHTS = tuple(map(mpl.colors.to_hex, sns.color_palette("Blues", 11)[3:]))  # how much attention, from little to all
+QUIET = frozenset((WHITE, GRID, SHADE, STRIPE, BAR, EMPTY, *WEIGHTS))  # need not stand out from the page
+WIDTHS = {"wide": 7.6, "narrow": 3.7}  # inches; in the book's column and on a phone, where print is as large
+NARROW = 5.0  # inches below which panels stand one below the other
 
-
-def set_style() -> None:
-    """Defaults of this project: figures legible at the book's width, on opaque white for dark mode too; tables shown whole."""
-    sns.set_theme(
-        context="paper",
-        style="whitegrid",
-        rc={
-            "figure.dpi": 110,
-            "savefig.bbox": "tight",
-            "savefig.pad_inches": 0.12,
-            "font.size": 10,
-            "axes.labelsize": 10,
-            "axes.titlesize": 10.5,
-            "axes.titlelocation": "left",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.edgecolor": "#444444",
-            "grid.color": "#E6E6E6",
-            "xtick.labelsize": 9.5,
-            "ytick.labelsize": 9.5,
-            "xtick.bottom": True,
-            "ytick.left": True,
-            "legend.frameon": False,
-            "legend.fontsize": 9,
-            "svg.hashsalt": "figures",  # the same figure has the same bytes
-        },
-    )
-    from matplotlib_inline.backend_inline import set_matplotlib_formats
-
-    set_matplotlib_formats("svg", metadata={"Date": None})
-    pd.set_option("display.max_colwidth", None, "display.max_rows", None)  # tables are shown whole, too
+RC = {  # of matplotlib, whatever a reader has set
+    **sns.plotting_context("paper"),
+    **sns.axes_style("whitegrid"),
+    "font.family": ["sans-serif"],
+    "font.sans-serif": ["DejaVu Sans"],  # which comes with matplotlib: the same layout everywhere
+    "font.size": 10,
+    "axes.labelsize": 10,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": ZERO,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "grid.color": GRID,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "xtick.bottom": True,
+    "ytick.left": True,
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "figures",  # the same figure has the same bytes
+}
 
 
 def looks_of(simplifications: Sequence[Simplification], model: bool = False) -> dict[str, Look]:
@@ -92,14 +86,3 @@ def measured_on(study: Study, sequences: int | None = None) -> str:
 def interval_note(study: Study) -> str:
     """What the intervals of a figure are."""
     return f"95 % intervals over {study.estimates.over}"
-
-
-def footnote(figure: Figure, text: str) -> None:
-    """Small print under a figure."""
-    figure.text(0.01, -0.01, text, fontsize=8, color=GREY, va="top", ha="left", wrap=True)
-
-
-def save(figure: Figure, study: Study, name: str) -> None:
-    """Keep a figure beside the study's results as well, in `figures/<name>.svg`, for pages other than the notebook's own."""
-    with writing(study.folder.parent / "figures" / f"{name}.svg") as temporary:
-        figure.savefig(temporary, format="svg", metadata={"Date": None})

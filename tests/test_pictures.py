@@ -1,0 +1,224 @@
+"""Pictures and tables as readers meet them: in words, on light and dark pages, wide and narrow; and each on its own."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+from test_figures import TABLES
+
+from lib.figures import Picture, Table, curves
+from lib.figures.colours import DARK, LIGHT, MARK, TEXT, contrast, on
+from lib.figures.style import GRID, QUIET
+from lib.proxies import PROXIES
+from lib.tasks import Look
+
+EVIL = "<script>alert(1)</script> & \"quotes\" 'more'"
+LOOKS = {"a": Look(EVIL, "#E69F00", "o"), "b": Look("plain", "#000000", "")}
+
+
+def picture(alt: str = "It falls.", note: str = "preset x", last: float = 3.0) -> Picture:
+    rows = [(EVIL, series, x, 0.5, 0.4, 0.6) for series in LOOKS for x in (1.0, last if series == "a" else 9.0)]
+    table = pd.DataFrame(rows, columns=["panel", "series", "x", "value", "low", "high"])
+    return curves(table, LOOKS, x="x", y=EVIL, alt=alt, note=note)
+
+
+class Page(HTMLParser):
+    """Elements of a page with their attributes, its text, and what is open when."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.elements: list[tuple[str, dict]] = []
+        self.text, self._open = [], []
+        self.feed(html)
+        assert self._open == [], "every element is closed"
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag == "wbr":
+            return
+        self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        if self._open[-1:] != ["style"]:
+            self.text.append(data)
+
+    def of(self, tag: str) -> list[dict]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+every_plot = pytest.mark.parametrize(("plot", "table"), TABLES.values(), ids=list(TABLES))
+
+
+def test_a_picture_says_what_it_shows_and_has_a_caption_in_the_page():
+    html = picture(alt="In **half** of `cases` <b>it</b> falls, R&amp;D.", note=f"preset x; {EVIL}").to_html()
+    page = Page(html)
+    (shown,) = [of for _, of in page.elements if of.get("role") == "img"]
+    assert shown["aria-label"] == "In half of cases it falls, R&D.", "plain text, whatever sentences are made of"
+    assert html.endswith("</figcaption></figure>")
+    assert f"Preset x; {EVIL}" in page.text
+    assert page.of("script") == []
+    assert [of["class"] for of in page.of("svg") if "class" in of] == ["wide", "narrow"]
+    assert {of["aria-hidden"] for of in page.of("svg")} == {"true"}, "what is drawn is said once, by the label"
+
+
+def test_a_picture_without_words_is_refused():
+    with pytest.raises(TypeError):
+        curves(pd.DataFrame(), LOOKS, x="", y="", note="")
+    for alt in ("", "  "):
+        with pytest.raises(ValueError, match="alt"):
+            picture(alt=alt)
+
+
+def test_texts_of_a_picture_are_text():
+    html = picture(last=9.0).to_html() + picture(last=3.0).to_html()
+    page = Page(html)
+    assert page.of("script") == []
+    assert "".join(page.text).count("<script>") >= 6, "of titles, axes, labels, the key"
+
+
+@every_plot
+def test_names_in_a_picture_are_its_own(plot, table):
+    """Of two pictures on a page, and of the wide and the narrow drawing of one."""
+    one, other = (plot(part).to_html() for part in (table, table[:1]))
+    ids = [of["id"] for of in (found for html in (one, other) for _, found in Page(html).elements) if "id" in of]
+    assert len(set(ids)) == len(ids)
+    for html in (one, other):
+        used = set(re.findall(r'(?:url\(|href=")#([\w-]+)', html))
+        assert used <= set(re.findall(r' id="([^"]+)"', html))
+    rules = re.findall(r"[^{}]*(?=\{)", "".join(re.findall(r"<style>(.*?)</style>", one)))
+    of_others = [rule for rule in rules if rule and "picture" not in rule and not re.search(r"^@|\.p[0-9a-f]{8}$", rule)]
+    assert of_others == [], "no rule for what is outside"
+
+
+@every_plot
+def test_the_same_picture_is_the_same_to_the_byte(plot, table):
+    assert plot(table).to_html() == plot(table).to_html()
+
+
+@every_plot
+def test_every_colour_is_one_on_light_and_one_on_dark_pages(plot, table):
+    html = plot(table).to_html()
+    style, drawn = re.search(r"<style>(.*?)</style>(.*)", html, re.DOTALL).groups()
+    used = set(re.findall(r"var\((--c\d+)\)", drawn))
+    assert used
+    assert re.findall(r"#[0-9a-f]{6}", re.sub(r'href="data:[^"]*"', "", drawn)) == [], "none is fixed"
+    light, dark = re.findall(r"([^{}]*)\.p[0-9a-f]{8}\{(.*?)\}", style)
+    assert "dark" in dark[0]
+    assert "dark" not in light[0]
+    assert used == set(re.findall(r"(--c\d+):#", light[1])) == set(re.findall(r"(--c\d+):#", dark[1]))
+
+
+@pytest.mark.parametrize(
+    "colour", ["#E69F00", "#56B4E9", "#CC79A7", "#000000", "#6B6B6B", *(p.colour for p in PROXIES.values())]
+)
+def test_what_is_drawn_stands_out_on_every_page(colour):
+    for page in (LIGHT, DARK):
+        assert contrast(on(page, colour, MARK), page) >= MARK - 0.05
+        assert contrast(on(page, colour, TEXT), page) >= TEXT - 0.05
+
+
+def test_what_is_quiet_on_white_is_quiet_on_black():
+    assert GRID in QUIET
+    assert contrast(on(DARK, GRID), DARK) == pytest.approx(contrast(GRID, LIGHT), rel=0.05)
+    assert contrast(on(DARK, "#ffffff"), DARK) == pytest.approx(1, abs=0.03)
+    assert on(LIGHT, "#0072B2", MARK) == "#0072b2", "what stands out is left as it is"
+
+
+def test_the_order_of_contrasts_is_kept():
+    """What is pale on white, for it counts less, is dark on black."""
+    shades = ("#d0e4f1", "#7fb8d8", "#0072b2", "#003a5a")
+    for page in (LIGHT, DARK):
+        found = [contrast(on(page, shade), page) for shade in shades]
+        assert found == sorted(found)
+
+
+def test_a_notebook_shows_a_picture_once():
+    bundle = picture()._repr_mimebundle_()
+    assert set(bundle) == {"text/html", "text/plain"}
+    assert bundle["text/plain"] == "It falls."
+    assert plt.get_fignums() == [], "nothing is left for the inline backend to show again"
+
+
+def test_it_is_kept_as_a_file_of_its_own():
+    text = picture().to_svg()
+    root = ElementTree.fromstring(text.encode())
+    assert root.tag.endswith("}svg")
+    assert "prefers-color-scheme:dark" in text
+    assert set(re.findall(r"var\((--c\d+)\)", text)) <= set(re.findall(r"(--c\d+):#", text))
+
+
+# Tables
+
+
+FRAME = pd.DataFrame(
+    {
+        "gap_here": ["15.0 [13.1, 17.0]", "−2.5 [−3.0, 1.0]", "not measured"],
+        "share": ["15.0 %", "2.0 %", "100.0 %"],
+        "count": ["1,234", "5", "60"],
+        "word": ["below <b> 1.5 [0.1, 2.0] (at rank 8)", "rank 8", "8"],
+    },
+    index=["SVD", EVIL, "k-means"],
+)
+
+
+def rows(table: Table) -> list[list[str]]:
+    found = re.findall(r"<tr>(.*?)</tr>", table.to_html())
+    return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in found]
+
+
+def test_a_table_has_its_units_in_its_head_and_intervals_below_numbers():
+    head, first, second, third = rows(Table(FRAME, "What it is"))
+    assert head == ["", "gap_<wbr>here", "share, %", "count", "word"]
+    assert first[1:4] == ["15.0<small>[13.1, 17.0]</small>", "15.0", "1,234"]
+    assert first[4] == "below &lt;b&gt; 1.5<small>[0.1, 2.0]</small><small>(at rank 8)</small>"
+    assert second[0].startswith("&lt;script&gt;")
+    assert third[1:] == ["not measured", "100.0", "60", "8"]
+
+
+def test_a_table_can_be_read_without_eyes_and_reached_without_a_mouse():
+    page = Page(Table(FRAME, EVIL).to_html())
+    assert page.of("script") == []
+    assert EVIL in page.text
+    assert [of["scope"] for of in page.of("th")] == ["col"] * 4 + ["row"] * 3
+    (scroll,) = page.of("div")
+    assert (scroll["tabindex"], scroll["role"], scroll["aria-label"]) == ("0", "group", EVIL)
+    named = Page(Table(FRAME.rename_axis("family"), "x").to_html())
+    assert len(named.of("th")) == 8, "a corner that says something is a heading"
+
+
+def test_numbers_are_set_in_a_column_of_their_own_and_words_are_not():
+    cells = Page(Table(FRAME, "x").to_html()).of("td")[1:]
+    assert ["number" in of.get("class", "") for of in cells] == [True, True, True, False] * 3
+    assert [of.get("class") for of in cells[8:9]] == ["number none"]
+
+
+def test_heat_is_how_far_a_number_is_from_zero():
+    page = Page(Table(FRAME[["gap_here"]], "x", heat=True).to_html())
+    above, below, missing = page.of("td")[1:]
+    assert (above["class"], above["style"]) == ("number above", "--heat:40")
+    assert (below["class"], below["style"]) == ("number below", "--heat:7")
+    assert "style" not in missing
+    assert not any("style" in of for of in Page(Table(FRAME, "x").to_html()).of("td"))
+
+
+@pytest.mark.parametrize("heat", [False, True])
+def test_an_empty_table_is_a_table(heat):
+    assert "<table" in Table(pd.DataFrame(), "Nothing", heat).to_html()
+    assert "<table" in Table(FRAME[:0], "Nothing", heat).to_html()
+    zeros = pd.DataFrame({"a": ["0.0"]})
+    assert ' style="' not in Table(zeros, "Nothing", heat).to_html()
+
+
+def test_a_notebook_shows_a_table_as_html():
+    assert set(Table(FRAME, "x")._repr_mimebundle_()) == {"text/html", "text/plain"}
