@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from lib import presets, provenance
 from lib.artifacts import read_json, write_json, writing
 from lib.errors import ArtifactError, InputError
+from lib.live import script
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS, PAGES = ROOT / "notebooks", ROOT / "book"
@@ -38,7 +44,8 @@ def notebooks(preset: presets.Preset) -> dict[str, list[str]]:
 
 def pages() -> list[Path]:
     """What the book is made of beside notebooks: pages, settings, references, static files."""
-    files = [path for path in PAGES.rglob("*") if path.is_file() and "_build" not in path.parts and path.suffix != ".ipynb"]
+    apart = {"_build", "__pycache__"}
+    files = [path for path in PAGES.rglob("*") if path.is_file() and not apart & {*path.parts} and path.suffix != ".ipynb"]
     return [*sorted(p for p in files if not p.name.startswith("_")), ROOT / "_config.yml", ROOT / "_toc.yml"]
 
 
@@ -58,6 +65,7 @@ def book_identity(preset: presets.Preset) -> dict:
     sources = {str(path.relative_to(ROOT)): path for path in pages()} | {n: executed(preset, n) for n in notebooks(preset)}
     return {
         "sources": {name: provenance.checksum(path) for name, path in sources.items() if path.exists()},
+        "live": provenance.digest_of([script.script(), script.style()]),
         "versions": provenance.versions(("jupyter-book", "myst-nb", "sphinx")),
     }
 
@@ -87,15 +95,67 @@ def execute(preset: presets.Preset, name: str) -> Path:
         except papermill.PapermillExecutionError as error:
             raise InputError(f"notebook {name} failed\n{error}") from None
         notebook = nbformat.read(made, 4)
-    for cell in notebook.cells:  # the page shows the parameters that were used, not those that were replaced
-        if "parameters" in cell.metadata.get("tags", []):
-            cell.metadata.tags = [*cell.metadata.tags, "remove-cell"]
+    notebook.cells = with_headings(with_values(notebook.cells, parameters))
+    notebook.metadata.pop("widgets", None)  # which no page can use: live figures have their own
     notebook.metadata["papermill"] |= {"input_path": path.name, "output_path": path.name}  # and no folders of this machine
     notebook.metadata["provenance"] = {"fingerprint": provenance.digest_of(identity), **provenance.machine()}
     with writing(path) as temporary:
         nbformat.write(notebook, temporary)
-    _record(path.with_suffix(".json")).write(identity, [path.name], {})
+    _record(path.with_suffix(".json")).write(identity, [path.name, *_write_packs(preset, path)], {})
     return path
+
+
+def with_values(cells: Iterable[NotebookNode], given: Mapping) -> list[NotebookNode]:
+    """The cells of an executed notebook, with the parameters that were given in place of those that they replaced, and without
+    views of widgets where there is something else to show.
+    """
+    kept = []
+    for cell in cells:
+        tags = cell.metadata.get("tags", [])
+        if "parameters" in tags:
+            assigned = re.compile(rf"^({'|'.join(map(re.escape, given))}) = .*?(?=\s*#|$)", re.MULTILINE)
+            cell.source = assigned.sub(lambda found: f"{found[1]} = {given[found[1]]!r}", cell.source)
+            cell.metadata.tags = [*tags, "hide-input"]
+        for output in cell.get("outputs", []):
+            if len(output.get("data", {})) > 1:
+                output.data.pop("application/vnd.jupyter.widget-view+json", None)
+        if "injected-parameters" not in tags:
+            kept.append(cell)
+    return kept
+
+
+def _write_packs(preset: presets.Preset, notebook: Path) -> list[str]:
+    """Write the models that an executed notebook's live figures load; returns the files' names as its record has them."""
+    from lib.live.kept import packed
+
+    names = packs_in(notebook)
+    for name in names:
+        task, _, seed = Path(name).stem.rpartition("-")
+        run = preset.study(task).run(int(seed))
+        with writing(preset.folder / "live" / name) as temporary:
+            temporary.write_text(script.delivering(Path(name).stem, packed(run)), encoding="ascii")
+    return [f"../live/{name}" for name in names]
+
+
+def packs_in(notebook: Path) -> list[str]:
+    """The files of models that the live figures of an executed notebook load."""
+    return sorted(set(re.findall(rf"{script.FOLDER}/([\w.-]+\.mjs)", notebook.read_text(encoding="utf-8"))))
+
+
+def with_headings(cells: Iterable[NotebookNode]) -> list[NotebookNode]:
+    """The cells of an executed notebook; the output of one tagged `finding` is the heading before it, with the cell's id as its
+    anchor, so that it is one in the page's contents, too.
+    """
+    from nbformat.v4 import new_markdown_cell
+
+    found = []
+    for cell in cells:
+        if "finding" in cell.metadata.get("tags", []):
+            (heading,) = (output.data["text/markdown"] for output in cell.outputs)
+            found.append(new_markdown_cell(f'<span id="{cell.id}"></span>\n\n{heading}', id=f"{cell.id}-heading"))
+            cell.metadata.tags, cell.outputs = [*cell.metadata.tags, "remove-cell"], []
+        found.append(cell)
+    return found
 
 
 def is_executed(preset: presets.Preset, name: str) -> bool:
@@ -123,13 +183,14 @@ def assemble(preset: presets.Preset) -> Path:
     check_that_it_may_be_replaced(book)
     identity = book_identity(preset)
     try:
-        shutil.copytree(PAGES, new, ignore=shutil.ignore_patterns("_build", "*.ipynb", "_config.yml", "_toc.yml"))
+        shutil.copytree(
+            PAGES, new, ignore=shutil.ignore_patterns("_build", "__pycache__", "*.ipynb", "_config.yml", "_toc.yml")
+        )
         for name in ("_config.yml", "_toc.yml"):
             shutil.copy(ROOT / name, new)
         for name in notebooks(preset):
             shutil.copy(executed(preset, name), new)
-        for figure in (preset.folder / "figures").glob("*.svg"):
-            shutil.copy(figure, new / "_static")
+        _add_live(preset, new)
         start = "from jupyter_book.cli.main import main; main()"  # not its script: that holds this environment's path
         done = subprocess.run([sys.executable, "-c", start, "build", "-W", "--keep-going", str(new)], cwd=preset.folder)
         if done.returncode:
@@ -143,6 +204,20 @@ def assemble(preset: presets.Preset) -> Path:
     finally:
         shutil.rmtree(new, ignore_errors=True)
     return first_page(preset)
+
+
+def _add_live(preset: presets.Preset, pages: Path) -> None:
+    """Put beside pages what their live figures load: the script, its style, and the models, no others."""
+    static = pages / "_static"
+    for name, text in {"live.js": script.script(), "live.css": script.style()}.items():
+        with writing(static / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    needed = {pack for name in notebooks(preset) for pack in packs_in(executed(preset, name))}
+    for pack in sorted(needed):
+        with writing(pages / script.FOLDER / pack) as temporary:
+            shutil.copy(preset.folder / "live" / pack, temporary)
+    for other in set((pages / script.FOLDER).glob("*.mjs")) - {pages / script.FOLDER / pack for pack in needed}:
+        other.unlink()
 
 
 def check_that_it_may_be_replaced(book: Path) -> None:
@@ -165,6 +240,7 @@ def publish(preset: presets.Preset) -> None:
     for name in names:
         with writing(PAGES / f"{name}.ipynb") as temporary:
             shutil.copy(executed(preset, name), temporary)
-    for figure in (preset.folder / "figures").glob("*.svg"):
+    for figure in (preset.folder / "figures").glob("*.svg"):  # of the README
         with writing(PAGES / "_static" / figure.name) as temporary:
             shutil.copy(figure, temporary)
+    _add_live(preset, PAGES)

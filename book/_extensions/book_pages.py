@@ -1,0 +1,134 @@
+"""What pages of this book say of themselves, and what the theme puts on them that no reader needs.
+
+`_config.yml` names it as a local extension of Sphinx. Pages get a description, cards for links to them, a line on where their
+numbers come from, and icons as drawings of their own; FontAwesome's scripts and those of a service for running code go.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from html import escape
+from pathlib import Path
+
+from docutils import nodes
+
+UNWANTED = ("thebe", "fontawesome")  # in the name or the text of a script or a style
+LONGEST = 300  # characters of a description
+ICONS = {  # by the name that the theme has for it: what is drawn in a square of 24
+    "angle-left": "M15 5l-7 7 7 7",
+    "angle-right": "M9 5l7 7-7 7",
+    "arrow-up": "M12 20V5M5 12l7-7 7 7",
+    "bars": "M4 6h16M4 12h16M4 18h16",
+    "chevron-down": "M5 9l7 7 7-7",
+    "circle-half-stroke": "M12 3a9 9 0 1 0 0 18a9 9 0 0 0 0-18zM12 3v18M15 4v16M18 6v12",
+    "download": "M12 4v11M7 10l5 5 5-5M4 20h16",
+    "file": "M6 3h8l4 4v14H6zM14 3v4h4",
+    "file-pdf": "M7 9V3h10v6M7 17H4V9h16v8h-3M7 14h10v7H7z",
+    "list": "M4 6h1M9 6h11M4 12h1M9 12h11M4 18h1M9 18h11",
+    "magnifying-glass": "M10 4a6 6 0 1 0 0 12a6 6 0 0 0 0-12zM15 15l6 6",
+    "moon": "M20 14.5A8.5 8.5 0 0 1 9.5 4 8.5 8.5 0 1 0 20 14.5z",
+    "sun": "M12 8a4 4 0 1 0 0 8a4 4 0 0 0 0-8zM12 2v2M12 20v2M2 12h2M20 12h2M5 5l1 1M18 18l1 1M5 19l1-1M18 6l1-1",
+    "xmark": "M6 6l12 12M18 6L6 18",
+}
+REPLACED = (  # in every page: (what the theme writes, what stands there instead)
+    (r'<script[^>]*src="[^"]*(?:fontawesome|sphinx-thebe)[^"]*"[^>]*></script>\s*', ""),
+    (r"<script>const THEBE_JS_URL.*?</script>\s*", ""),
+    (r'<link[^>]*href="[^"]*sphinx-thebe[^"]*"[^>]*/?>\s*', ""),
+    (r'(<meta name="viewport"[^>]*>)(?=.*<meta name="viewport")', ""),
+    (r'<div class="sidebar-primary-item">\s*<div id="ethical-ad-placement".*?</div>\s*</div>', ""),
+    (r'<span class="search-button__kbd-shortcut">.*?</span>', ""),
+    (r'placeholder="Search\.\.\."\s*aria-label="Search\.\.\."', 'placeholder="Search" aria-label="Search"'),
+    (r'title="Search" aria-label="Search"', 'aria-label="Search"'),
+    (r'title="(?:Toggle (\w+) sidebar)"', r'aria-label="Toggle \1 sidebar"'),
+    (r'<div id="searchbox"></div>', ""),
+    (r'<div id="pst-primary-sidebar" class="', '<div id="pst-primary-sidebar" role="complementary" aria-label="Book" class="'),
+    (r' role="(?:doc-biblioentry|doc-backlink|list)"', ""),  # of citations, which are no longer right to have
+    (r'<summary aria-label="Toggle hidden content">', "<summary>"),
+    (r"Show code cell source", "Code"),
+    (r"Hide code cell source", "Hide code"),
+    (r"(Show|Hide) code cell (?:output|outputs|content)", r"\1 details"),
+)
+
+
+def setup(app) -> dict:
+    """Called by Sphinx."""
+    app.connect("html-page-context", describe, priority=900)  # after the theme
+    app.connect("build-finished", tidy)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def describe(app, pagename: str, templatename: str, context: dict, doctree: nodes.document | None) -> None:
+    """Add what a page says of itself to its head and foot."""
+    if doctree is not None:
+        title, said = doctree.next_node(nodes.title), description(doctree)
+        values = {
+            "og:title": title.astext() if title else app.config.html_title,
+            "og:description": said,
+            "og:type": "article",
+            "og:site_name": app.config.html_title,
+            "twitter:card": "summary",
+        }
+        tags = "".join(f'<meta property="{name}" content="{escape(value)}" />\n' for name, value in values.items() if value)
+        tags += f'<meta name="description" content="{escape(said)}" />\n' if said else ""
+        context["metatags"] = tags + re.sub(r'<meta name="viewport"[^>]*>', "", context.get("metatags", ""))
+    made = made_of(Path(app.srcdir, f"{pagename}.ipynb"))
+    if made and "body" in context:
+        context["body"] += f'<p class="provenance">{escape(made)}</p>\n'
+
+
+def description(doctree: nodes.document) -> str:
+    """How a page begins: whole sentences of its first paragraph, as many as fit."""
+    for paragraph in doctree.findall(nodes.paragraph):
+        text = " ".join(paragraph.astext().split())
+        sentences = re.findall(r".+?[.?!](?=\s|$)", text)
+        said = ""
+        for sentence in sentences:
+            if said and len(said + sentence) > LONGEST:
+                break
+            said += sentence
+        if len(said) > 40:
+            return said[:LONGEST].strip()
+    return ""
+
+
+def made_of(notebook: Path) -> str:
+    """Where an executed notebook's numbers come from, in a sentence; empty where there is none."""
+    if not notebook.exists():
+        return ""
+    metadata = json.loads(notebook.read_text(encoding="utf-8"))["metadata"]
+    made, given = metadata.get("provenance"), metadata.get("papermill", {}).get("parameters", {})
+    if not made:
+        return ""
+    parts = [f"preset {Path(str(given['preset'])).stem}"] if "preset" in given else []
+    parts += [f"{name} {made[name]}" for name in ("processor", "python", "torch") if name in made]
+    fingerprint = str(made["fingerprint"]).split(":")[-1][:12]
+    return f"Computed by this page's notebook: {', '.join(parts)}; fingerprint {fingerprint}."
+
+
+def tidy(app, exception: Exception | None) -> None:
+    """Take from the built pages what they do not need, and draw the theme's icons."""
+    if exception or app.builder.format != "html":
+        return
+    out = Path(app.outdir)
+    for page in out.rglob("*.html"):
+        if "_static" not in page.relative_to(out).parts:
+            page.write_text(tidied(page.read_text(encoding="utf-8")), encoding="utf-8")
+    for file in (out / "_static").rglob("*"):
+        if file.is_file() and (file.suffix == ".map" or any(name in file.name for name in UNWANTED)):
+            file.unlink()
+
+
+def tidied(html: str) -> str:
+    """A page of the theme's as this book has it."""
+    for pattern, instead in REPLACED:
+        html = re.sub(pattern, instead, html, flags=re.DOTALL)
+    return re.sub(r'<(i|span) class="([^"]*\bfa-[^"]*)"([^>]*)>\s*</\1>', _icon, html)
+
+
+def _icon(found: re.Match) -> str:
+    names = [name.removeprefix("fa-") for name in found[2].split()]
+    (name,) = [name for name in names if name in ICONS] or ["file"]
+    kind = " ".join(["icon", *(of for of in found[2].split() if not of.startswith("fa"))])
+    rest = re.sub(r'\s*title="[^"]*"', "", found[3])
+    return f'<svg class="{kind}"{rest} viewBox="0 0 24 24" aria-hidden="true"><path d="{ICONS[name]}"/></svg>'
