@@ -46,6 +46,23 @@ def answer(claim: Claim, cells: Sequence[Cell], label: Label = str) -> str:
     return "; ".join(said) + (corrected if there and len(apply) > 1 else "") + aside
 
 
+def tally(claim: Claim, cells: Sequence[Cell]) -> tuple[str, str]:
+    """The verdict on a claim that there are such cases, from cells of one reading, and in how many it holds.
+
+    One has to hold with intervals corrected for the number of cells; that there are none takes all cells that apply.
+    """
+    apply = applying(cells)
+    if not apply:
+        return NOT_APPLICABLE, f"nothing to test it on{': ' if (why := shared_reason(cells)) else ''}{why}"
+    verdicts = [cell.verdict for cell in apply]
+    there, sure = verdicts.count(GAP), len(confirmed(cells))
+    found = f"in {there or 'none'} of {len(apply)} cell{'s' * (len(apply) > 1)}"
+    if there:
+        corrected = f", {sure or 'none'} once corrected for their number" if len(apply) > 1 else ""
+        return (GAP if sure else UNDECIDED), f"{RULES.word(claim, GAP)} {found}{corrected}"
+    return next(verdict for verdict in (UNDECIDED, OPPOSITE, EQUAL) if verdict in verdicts), f"{RULES.word(claim, GAP)} {found}"
+
+
 def _counts(claim: Claim, cells: Sequence[Cell]) -> str:
     """`3 of 5 (1 of them small, 2 undecided)`."""
     count = Counter(cell.verdict for cell in cells)

@@ -1,17 +1,21 @@
 """Sentences from estimates. What a chapter says follows from its numbers by these rules, which are fed every outcome in tests.
 
-Numbers stand in plain text with real minus signs; what was not measured is said to be so, never shown as a number.
+Tables have numbers in plain text, sentences set intervals apart as HTML, which the book shows on demand and every other reader
+in brackets. Minus signs are real ones; what was not measured is said to be so, never shown as a number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from html import escape
 from math import isnan
 
 import pandas as pd
 
 from lib.measuring.intervals import Estimate
+from lib.proxies import PROXIES, Simplification
 
+FEW = 6  # with intervals over fewer models or studies, a chapter says that they are wide
 NOT_MEASURED = "not measured"  # in a table, or where a number would be the whole statement
 
 
@@ -30,19 +34,71 @@ def points(estimate: Estimate, digits: int = 1, sign: bool = False, interval: bo
     return _number(estimate.scaled(100), f"{'+' if sign else ''}.{digits}f", "", interval)
 
 
-def in_percent(estimate: Estimate, interval: bool = False) -> str:
-    """A share within a sentence: `95.4 %`, or `an unknown share`."""
-    return percent(estimate, interval=interval) if estimate.measured else "an unknown share"
+def in_percent(estimate: Estimate) -> str:
+    """A share within a sentence, in plain text: `95.4 %`, or `an unknown share`."""
+    return percent(estimate) if estimate.measured else "an unknown share"
 
 
-def in_points(estimate: Estimate, unit: str = "points", sign: bool = False) -> str:
-    """A difference within a sentence: `15.0 [13.1, 17.0] points`, or `an unknown number of points`."""
-    return f"{points(estimate, sign=sign) if estimate.measured else 'an unknown number of'} {unit}"
+def quiet(estimate: Estimate, spec: str, unit: str = "", scale: float = 1) -> str:
+    """A number whose interval is there for those who ask: `95 % [94, 96]` in HTML, where brackets are shown on demand."""
+    if not estimate.measured:
+        return NOT_MEASURED
+    shown = _number(estimate.scaled(scale), spec, unit, True)
+    value, bracket, interval = shown.partition(" [")
+    return f'<span class="estimate" tabindex="0">{value}<span class="interval"> [{interval}</span></span>' if bracket else value
 
 
-def number(estimate: Estimate, spec: str = ".2f") -> str:
-    """A number with its interval."""
-    return _number(estimate, spec, "", True)
+def share(estimate: Estimate) -> str:
+    """A share within a sentence, in whole per cent, its interval set apart; or `an unknown share`."""
+    return quiet(estimate, f".{_digits(estimate)}f", " %", 100) if estimate.measured else "an unknown share"
+
+
+def whole(estimate: Estimate) -> str:
+    """A share for a heading: `95 %`, without its interval; or `an unknown share`."""
+    return percent(estimate, _digits(estimate)).replace(" ", "\N{NO-BREAK SPACE}") if estimate.measured else "an unknown share"
+
+
+def _digits(estimate: Estimate) -> int:
+    """One where whole per cent would say all or none of what is not quite that."""
+    value = 100 * estimate.value
+    return int(round(value) in (0, 100) and value not in (0, 100))
+
+
+def difference(estimate: Estimate, unit: str = "points", sign: bool = False) -> str:
+    """A difference within a sentence, its interval set apart: `15.0 points`; or `an unknown number of points`."""
+    size = quiet(estimate, f"{'+' if sign else ''}.1f", "", 100) if estimate.measured else "an unknown number of"
+    return f"{size} {unit}"
+
+
+def live(text: str, s: Simplification) -> str:
+    """A link that sets the live figure of its page to a simplification."""
+    state = {"proxy": s.proxy, "complexity": s.complexity, "layer": s.layer}
+    where = "&amp;".join(f"{name}={value}" for name, value in state.items() if value is not None)
+    return f'<a class="live" href="#live:{where}">{text}</a>'
+
+
+def finding(heading: str, *sentences: str) -> str:
+    """A finding and what is to be said of it, as a paragraph of HTML."""
+    return f"<p><b>{heading}.</b> {paragraph(*sentences)}</p>"
+
+
+def how_sure(measured_on: str, intervals: str, over: int, *more: str) -> str:
+    """How far the numbers of a chapter can be trusted."""
+    few = "Over so few, intervals are wide: what cannot be told here may be there all the same." if over < FEW else ""
+    shown = "Point at a number, tap it, or reach it with the tab key to see its interval"
+    return paragraph(f"Measured on {measured_on}. {shown}; these are {intervals}.", few, *more)
+
+
+def setup(items: Mapping[str, str], proxies: Iterable[str] = ()) -> str:
+    """A box with what a chapter takes for granted, an item a line, and what each of `proxies` does, as HTML."""
+    lines = items | {PROXIES[name].label: in_a_line(name) for name in proxies}
+    entries = "".join(f"<dt>{escape(begin(name))}</dt><dd>{escape(text)}</dd>" for name, text in lines.items())
+    return f'<div class="setup"><p><b>What is what</b></p><dl>{entries}</dl></div>'
+
+
+def in_a_line(proxy: str) -> str:
+    """What a proxy does: how its docstring begins."""
+    return " ".join((PROXIES[proxy].__doc__ or "A proxy that was added.").split("\n\n")[0].split())
 
 
 def _number(estimate: Estimate, spec: str, unit: str, interval: bool) -> str:

@@ -61,6 +61,7 @@ class Claim(Config):
     number: int
     task: str  # the kind of task that it is about
     text: str
+    short: str = ""  # the same in a few words, for the first page of the book
     proxies: Literal["fitted", "no data", "all"]
     splits: tuple[str, ...] = Field(min_length=1)
     paper: str = ""  # what the paper reports of it, as far as its abstract, its figures and its public reviews say

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import re
+from html import unescape
+
+
+def seen(text: str) -> str:
+    """A sentence without its markup, as plain text has it: intervals in brackets after their numbers."""
+    return unescape(re.sub(r"</?(?:a|aside|b|code|p|span)\b[^>]*>", "", text))
 
 
 def flaw(text: str) -> str | None:
     """What is wrong with a text that people read."""
+    text = seen(text)
     flaws = {
         "nothing there": r"^\s*$",
         "not a number": r"\b(nan|inf|None|NaN)\b|<|>",

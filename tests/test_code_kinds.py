@@ -46,9 +46,6 @@ class Kinds(ByKind):
         return mean_of([self.estimates.gap(s, split, "id") for split in self.unseen])
 
 
-pytestmark = pytest.mark.usefixtures("style")
-
-
 @pytest.fixture(scope="module")
 def experiment() -> Experiment:
     grid = {"svd": (2, 4), "kmeans": (8,), "one_hot": (), "random_subspace": (2, 4)}
@@ -93,14 +90,15 @@ def test_the_gap_is_shown_by_kind_where_there_is_enough_of_it(planted, monkeypat
         (SVD, "java"): by_kind({NUMBER: 0.6, KEYWORD: 0.9}),
     }
     rare = {"c": {**by_kind({}, 4), CLASSES[TEXT]: 1}}  # 120 of it, with the sequences of all seeds
-    (ax,) = planted(rates, n=rare).classes().axes
+    picture = planted(rates, n=rare).classes()
+    (ax,) = picture.figure.axes
     rows = [label.get_text() for label in ax.get_yticklabels()]
     assert rows == [kind for kind in CLASSES if kind != CLASSES[TEXT]]
     shown = dict(zip(rows, marks(ax, PROXIES["svd"].colour), strict=True))
     expected = dict.fromkeys(rows, 0) | {CLASSES[NUMBER]: 25, CLASSES[KEYWORD]: -5}
     assert shown == pytest.approx(expected, abs=1e-4)
     assert not marks(ax, PROXIES["one_hot"].colour), "it is fitted on nothing"
-    assert "kinds with fewer than 200 predictions left out" in ax.figure.texts[-1].get_text()
+    assert "kinds with fewer than 200 predictions left out" in picture.note
 
 
 def test_controls_weight_kinds_as_the_other_language_has_them(planted):
@@ -110,7 +108,7 @@ def test_controls_weight_kinds_as_the_other_language_has_them(planted):
     gap = (0.5 * 9 / 18 - 0.5 / 10) / 2
     found = {name: of.value for name, of in chapter.controlled[SVD.phrase].items()}
     assert found == pytest.approx({"gap": gap, "same kinds of characters": 0, "same margins": 0}, abs=1e-6)
-    table = chapter.controls()
+    table = chapter.controls().frame
     assert list(table.index) == [s.phrase for s in chapter.chosen.values()]
     assert table.loc[SVD.phrase, "gap"].startswith(f"{100 * gap:.1f} [")
     blocks = {
@@ -122,7 +120,7 @@ def test_controls_weight_kinds_as_the_other_language_has_them(planted):
     expected = {"gap": gap, "same kinds of characters": 0, "same margins": gap}
     assert found == pytest.approx(expected, abs=1e-6), "if all margins are the same, they account for nothing"
     apart = planted(n={"c": by_kind({NUMBER: 0, NEW: 0}, 0) | {CLASSES[0]: 4}, "id": by_kind({}, 4) | {CLASSES[0]: 0}})
-    assert apart.controls().loc[SVD.phrase].tolist()[1:] == ["not measured", "not measured"], "they share no kind"
+    assert apart.controls().frame.loc[SVD.phrase].tolist()[1:] == ["not measured", "not measured"], "they share no kind"
 
 
 # Words
@@ -201,7 +199,7 @@ def test_a_gap_from_the_mix_of_kinds_is_foreseen(planted):
     assert gaps["unchanged"] == pytest.approx(0, abs=1e-6)
     assert found[HARD.phrase]["measured"].value == pytest.approx((0.7 - (0.25 * 0.9 + 0.75 * 0.6)) / 2)
     assert found[HARD.phrase]["mix"].value == pytest.approx(0.05), "nobody could know that it is better there"
-    table = chapter.foreseen_table()
+    table = chapter.foreseen_table().frame
     assert list(table.columns) == [*DIAGNOSTICS, "measured"]
     assert table.loc[SVD.phrase, ["unchanged", "mix", "measured"]].str.split().str[0].tolist() == ["0.0", "5.0", "5.0"]
 
@@ -259,7 +257,7 @@ def test_what_cannot_be_foreseen_is_left_out(planted, why):
     few = {split: ONLY_WORDS | {CLASSES[NEW]: 4} for split in SPLITS}  # 160 in a split
     chapter = planted(MIXED, n=few) if why == "too few" else planted(MIXED, outside=None, n=COUNTS)
     assert chapter.foreseen_text() == "Nothing could be foreseen: too few characters were predicted."
-    table = chapter.foreseen_table()
+    table = chapter.foreseen_table().frame
     assert table.loc[SVD.phrase].tolist()[:-1] == ["not measured"] * len(DIAGNOSTICS)
     assert table.loc[SVD.phrase, "measured"] != "not measured"
 
@@ -270,4 +268,4 @@ def test_it_reads_well_with_few_seeds(planted, seeds):
     for said in (chapter.words(), chapter.words_at_equal_effect(), chapter.foreseen_text()):
         assert flaw(said) is None, said
     for table in (chapter.controls(), chapter.foreseen_table()):
-        assert not table.isin(["", "nan"]).any(axis=None)
+        assert not table.frame.isin(["", "nan"]).any(axis=None)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from chapters import panel
 from planted import estimate, study
-from readable import flaw
+from readable import flaw, seen
 from scipy import stats
 
 from lib.chapters.beside import DEVIATIONS, Beside, compared
@@ -30,9 +30,6 @@ from lib.tasks.code.task import CodeTask
 
 NAMED = RULES.foreseeing.diagnostic  # the diagnostic of the rules
 OTHER = next(name for name in DIAGNOSTICS if name not in ("unchanged", NAMED))
-
-
-pytestmark = pytest.mark.usefixtures("style")
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +78,7 @@ def test_errors_are_means_over_the_cells_of_a_study_then_over_studies(two):
     )
     assert {estimate.seeds for estimate in of.values()} == {2}
     assert of[NAMED].interval[0] == 0, "no error is less than none"
-    table = chapter.error_table()
+    table = chapter.error_table().frame
     assert list(table.index) == ["all cells", "SVD", "k-means"]
     assert list(table.columns) == ["cells", *DIAGNOSTICS]
     assert table["cells"].tolist() == ["5", "3", "2"]
@@ -122,22 +119,26 @@ def test_whether_foreseeing_is_better_than_expecting_no_change_is_told(two, own,
         for sign in (1, -1)[: 1 + (i == 0)]  # of the first twice as many cells
     ]
     chapter = chapter_of(two, rows)
-    said = chapter.errors_text()
+    said = seen(chapter.errors_text())
     assert flaw(said) is None
     a, b = (f"{100 * np.mean(of):.1f}" for of in (own, baseline))
     interval = r"(?: \[[^]]*\])?"
     found = re.search(
-        rf"off by {b}{interval} points on average over {len(rows)} cells; the {NAMED} is off by {a}{interval}, (.*?) \(every",
+        rf"off by {b}{interval} points on average over {len(rows)} cells; the {NAMED} is off by {a}{interval} "
+        r"points, (.*?)\. Of",
         said,
     )[1]
     assert found.startswith(verdict)
     assert found.endswith(", so not clearly nearer") == found.startswith("a difference")
-    called = unit if len(own) > 1 else "model"
-    assert f"(every {called} counts the same; cells of one study share models and sentences)" in said
+    called = {"study": "studies", "model": "models"}[unit if len(own) > 1 else "model"]
+    assert f"95 % intervals over {called}, each of which counts the same" in chapter.sure()
+    assert flaw(chapter.sure()) is None
     best = NAMED if np.mean(own) < 0.3 else OTHER
     assert f"Of all but that baseline, `{best}` has the smallest error, but it was picked with these cells in view." in said
-    assert flaw(chapter.headline()) is None
-    assert re.search(rf"with an error of {a}{interval} points on average; .* is off by {b}", chapter.headline())
+    heading = f"Agreement elsewhere can be foreseen with an error of {a} points; expecting no change errs by {b}"
+    assert chapter.heading("errors") == f"## {heading}"
+    assert flaw(chapter.in_short()) is None
+    assert re.sub(r" \[.*?\]", "", seen(chapter.in_short())).startswith(f"{heading}. By a {NAMED}, from measurements")
     if len(own) > 1:
         difference = estimate_of(np.subtract(baseline, own))
         assert f"[{difference[0]}, {difference[1]}]" in found.replace("+", "")
@@ -155,7 +156,7 @@ def test_what_a_diagnostic_is_worth_where_it_was_not_chosen(two):
     rows = [row(family="SVD", split=x, unchanged=0.25, **{OTHER: 0.1, NAMED: 0.3}) for x in ("near", "far", "wide")]
     rows += [row(family="k-means", split=x, unchanged=0.2, **{OTHER: 0.15, NAMED: -0.05}) for x in ("near", "far")]
     chapter = chapter_of(two, rows)
-    table = chapter.left_out_table()
+    table = chapter.left_out_table().frame
     assert list(table.index) == [
         "family of proxies: SVD", "family of proxies: k-means", "split: near", "split: far", "split: wide",
     ]  # fmt: skip
@@ -164,46 +165,42 @@ def test_what_a_diagnostic_is_worth_where_it_was_not_chosen(two):
     said = chapter.left_out_text()
     assert flaw(said) is None
     either = " or ".join(f"`{name}`" for name in sorted((NAMED, OTHER)))
-    assert said == (
-        f"The diagnostic that did best on all others ({either}) has a smaller error than expecting no change in 1 of 2 where a "
-        "whole family of proxies is left out (not so for SVD) and in 3 of 3 where a whole split is left out."
-    ), "there is but one study; on every split either is better"
+    assert said == f"What did best on all others was {either}. It does not beat expecting no change on SVD."
+    heading = "## Chosen elsewhere, it does better than no change on 1 of 2 families and 3 of 3 splits"
+    assert chapter.heading("left_out") == heading, "there is but one study; on every split either is better"
 
 
 @pytest.mark.parametrize(
     ("svd", "kmeans", "says"),
     [
-        (0.1, 0.1, "in 2 of 2 where a whole family of proxies is left out"),
-        (0.1, 0.5, "in 1 of 2 where a whole family of proxies is left out (not so for k-means)"),
-        (0.5, 0.5, "in none of 2 where a whole family of proxies is left out"),
-        (0.2, 0.2, "in none of 2 where a whole family of proxies is left out"),
+        (0.1, 0.1, ("2", "")),
+        (0.1, 0.5, ("1", " It does not beat expecting no change on k-means.")),
+        (0.5, 0.5, ("none", " It does not beat expecting no change on SVD and k-means.")),
+        (0.2, 0.2, ("none", " It does not beat expecting no change on SVD and k-means.")),
     ],
 )
 def test_what_is_as_far_off_as_no_change_or_further_is_no_better(two, svd, kmeans, says):
     """One diagnostic is best everywhere; where it is not better than no change it is told, with the families if others are."""
     wide = dict.fromkeys(DIAGNOSTICS, 0.9)
     rows = [row(family=name, **{**wide, "unchanged": 0.2, NAMED: of}) for name, of in (("SVD", svd), ("k-means", kmeans))]
-    said = chapter_of(two, rows).left_out_text()
+    chapter = chapter_of(two, rows)
+    said = chapter.left_out_text()
     assert flaw(said) is None
-    begins = f"The diagnostic that did best on all others (always `{NAMED}`) has a smaller error than expecting no change "
-    assert said == f"{begins}{says}."
+    assert said == f"What did best on all others was always `{NAMED}`.{says[1]}"
+    assert chapter.heading("left_out") == f"## Chosen elsewhere, it does better than no change on {says[0]} of 2 families"
 
 
 def test_all_that_was_left_out_is_told_in_a_row(two):
     rows = [row(family=f, task=t, split=x, **{NAMED: 0.1}) for f in ("SVD", "k-means") for t in STUDIES[:2] for x in ("a", "b")]
-    assert chapter_of(two, rows).left_out_text() == (
-        f"The diagnostic that did best on all others (always `{NAMED}`) has a smaller error than expecting no change in 2 of 2 "
-        "where a whole family of proxies is left out, in 2 of 2 where a whole split is left out and in 2 of 2 where a whole "
-        "study is left out."
-    )
+    said = "## Chosen elsewhere, it does better than no change on 2 of 2 families, 2 of 2 splits and 2 of 2 studies"
+    assert chapter_of(two, rows).heading("left_out") == said
 
 
 def test_where_nothing_can_be_left_out_nothing_is_said(two):
     chapter = chapter_of(two, [row(), row(seed=1)])
     assert chapter.left_out_text() == ""
-    assert chapter.left_out_table().empty
-    for item in chapter.summary().split("\n"):
-        assert flaw(item.removeprefix("- ")) is None, item
+    assert chapter.left_out_table().frame.empty
+    assert chapter.heading("left_out") == "## Nothing can be left out to see whether that carries over"
 
 
 @pytest.mark.parametrize(("by", "says"), [(0.2, "20.0 points too high"), (-0.2, "20.0 points too low")])
@@ -214,22 +211,25 @@ def test_where_foreseeing_fails_most_is_told_with_the_side(two, by, says):
         row(family="k-means", **{NAMED: 0.19}), row(family="k-means", split="near", **{NAMED: by}),
         row(family="k-means", split="near", task="another", **{NAMED: 0.1}),
     ]  # fmt: skip
-    said = chapter_of(two, rows).fails_text()
+    chapter = chapter_of(two, rows)
+    said = chapter.fails_text()
     assert flaw(said) is None
-    assert (
-        said == f"The {NAMED} is furthest off for k-means on `near` (planted): agreement foreseen there is {says} on average."
+    assert said == (
+        f"The {NAMED} is furthest off for k-means on near (study planted): agreement foreseen there is {says} on average."
     )
+    assert chapter.heading("fails") == f"## The {NAMED} fails most for k-means: {says}"
 
 
 def test_the_figure_has_a_panel_a_diagnostic_with_what_is_foreseen_across(two):
-    figure = chapter_of(two, ROWS).figure()
+    picture = chapter_of(two, ROWS).figure()
+    figure = picture.figure
     for name in DIAGNOSTICS:
         ax = panel(figure, name)
         (svd,) = [of for of in ax.lines if of.get_marker() == PROXIES["svd"].marker and of.get_color() == PROXIES["svd"].colour]
         assert svd.get_xydata().tolist() == [[of[name], 0.5] for of in ROWS if of["family"] == "SVD"]
         assert [of.get_xydata().tolist() for of in ax.lines if of.get_linestyle() == ":"] == [[[0, 0], [1, 1]]]
-    assert {text.get_text() for text in figure.legends[0].texts} == {"SVD", "k-means"}, "and no others"
-    assert figure.texts[-1].get_text().startswith("preset made-up: planted (3 seeds) and another (1 seed); 5 cells; dotted")
+    assert {look.label for look in picture.key} == {"SVD", "k-means"}, "and no others"
+    assert picture.note.startswith("preset made-up: planted (3 seeds) and another (1 seed); 5 cells; dotted")
 
 
 def test_a_study_without_cells_is_not_named(two):
@@ -261,9 +261,9 @@ def test_cells_are_those_of_all_studies(measured, two):
     assert deep["measured"].tolist() == pytest.approx([0.6] * 6)
     assert deep["mix"].tolist() == pytest.approx([0.6] * 6)
     assert deep["unchanged"].tolist() == pytest.approx([0.7] * 6)
-    for item in chapter.summary().split("\n"):
-        assert item.startswith("- ")
-        assert flaw(item.removeprefix("- ")) is None, item
+    for said in (chapter.errors_text(), chapter.left_out_text(), chapter.fails_text(), chapter.in_short(), chapter.sure()):
+        assert flaw(said) is None, said
+    assert "<dt>Regression</dt>" in chapter.setup()
 
 
 def test_without_any_cell_it_is_said_what_to_do(two):
@@ -295,11 +295,10 @@ SETS = list(chain.from_iterable(combinations(VERDICTS, count) for count in range
 def test_whether_a_finding_is_the_same_follows_from_the_verdicts(verdicts):
     said = compared([cell(1, verdict) for verdict in verdicts])
     there = {*verdicts} - {NOT_APPLICABLE}
-    count = f"{len(there)} cell{'s' if len(there) > 1 else ''}"
     if not there:
         expected = "not comparable: nothing here matches the model well enough, or it was not measured"
     elif GAP in there:
-        expected = f"the same in 1 of {count} (1 once corrected for their number)"
+        expected = "the same"
     else:
         expected = "not decided" if UNDECIDED in there else "different"
     assert said == expected
@@ -309,10 +308,9 @@ def test_whether_a_finding_is_the_same_follows_from_the_verdicts(verdicts):
 @pytest.mark.parametrize("others", [[EQUAL], [UNDECIDED], [OPPOSITE] * 11])
 def test_one_cell_of_many_is_not_the_same_unless_it_holds_corrected_for_their_number(others):
     cells = [cell(3, GAP, effect=HARDLY), *(cell(3, verdict) for verdict in others)]
-    total = 1 + len(others)
-    assert compared(cells) == f"not shown once corrected for the number of cells (without, in 1 of {total} cells)"
-    assert compared([*cells, cell(3, GAP)]) == f"the same in 2 of {total + 1} cells (1 once corrected for their number)"
-    assert compared([cells[0], cell(3, NOT_APPLICABLE)]) == "the same in 1 of 1 cell (1 once corrected for their number)"
+    assert compared(cells) == "not shown once corrected for the number of cells"
+    assert compared([*cells, cell(3, GAP)]) == "the same"
+    assert compared([cells[0], cell(3, NOT_APPLICABLE)]) == "the same"
 
 
 def test_where_nothing_applies_for_one_reason_that_is_told():
@@ -343,16 +341,17 @@ def test_findings_stand_beside_those_of_the_paper(beside):
     assert list(rows) == [1, 2, 3, 4], "of other claims there is nothing here"
     assert all(name.endswith(" (planted)") and RULES.claim(n).text in name for n, name in zip(rows, table, strict=True))
     assert all(of["the paper"] == RULES.claim(number).paper for number, of in rows.items())
-    assert rows[1]["here"].startswith("unseen depth: gap in 1 of 1; unseen length: 1 of 1; ")
-    assert rows[1]["here"].endswith(": 0 of 1 (1 within 2 points) [also with intervals corrected for 3 cells: 2 of 2]")
-    assert rows[1]["compared"] == "the same in 2 of 3 cells (2 once corrected for their number)"
-    assert rows[2]["here"].startswith("the model is right on 75.0 % [")
-    assert "of unseen_depth; unseen depth: loses more in 1 of 3 (1 loses less, 1 undecided)" in rows[2]["here"]
+    assert rows[1]["here"] == "gap in 2 of 3 cells, 2 once corrected for their number"
+    assert rows[1]["compared"] == "the same"
+    assert rows[2]["here"] == (
+        "the model is right on 75.0 % of unseen depth; loses more in 1 of 3 cells, 1 once corrected for their number"
+    )
     assert rows[3]["compared"] == "different", "by the seeds that verdicts rest on, and as the paper says it"
-    assert rows[3]["here"].endswith("; unseen depth: better in 0 of 1 (1 within 2 points)")
-    assert rows[4]["here"] == "there is nothing to test it on (1 not applicable)"
+    assert rows[3]["here"].endswith("; better in none of 1 cell")
+    assert rows[4]["here"] == "nothing to test it on"
     assert rows[4]["compared"].startswith("not comparable")
     assert all(text for row in rows.values() for text in row.values())
+    assert beside.heading() == "## Of 4 findings, 2 are the same in some case"
 
 
 def test_the_page_says_what_was_measured(beside):
@@ -372,12 +371,11 @@ def test_each_finding_is_a_card_whose_text_wraps(beside):
     vars(beside)["cells"]["planted"].pop()
 
 
-def test_what_differs_is_shown_as_html(two):
-    html = Beside(two).deviations()
-    assert re.findall(r'<th scope="col">(.*?)</th>', html) == ["", "the paper", "here: planted", "here: another"]
+def test_what_differs_is_shown_as_a_table(two):
+    html = Beside(two).deviations().to_html()
+    assert re.findall(r'<th scope="col"[^>]*>(.*?)</th>', html) == ["the paper", "here: planted", "here: another"]
     assert re.findall(r'<th scope="row">(.*?)</th>', html) == list(DEVIATIONS)
-    assert '<th scope="row">models</th><td>not known to us</td><td>3</td><td>1</td>' in html
-    assert "nowrap" not in html
+    assert re.search(r'<th scope="row">models</th><td[^>]*>not known to us</td><td[^>]*>3</td><td[^>]*>1</td>', html)
 
 
 def test_what_differs_is_read_from_the_configurations(two):

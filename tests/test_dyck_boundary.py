@@ -11,12 +11,13 @@ import pytest
 from chapters import line, marks, panel, titles
 from matplotlib.colors import to_hex
 from planted import study
-from readable import flaw
+from readable import flaw, seen
 from scipy import stats
 
 from lib import figures
 from lib.errors import InputError
 from lib.experiment import Experiment
+from lib.figures.style import BAR
 from lib.measuring.intervals import Estimate, nothing
 from lib.proxies import MODEL, Simplification
 from lib.studies import Study
@@ -36,9 +37,6 @@ USUAL = 0.95  # where nothing else is planted, all agree with the model, and are
 
 Rate = float | Mapping[str, float]
 Planted = Mapping[tuple[Simplification, str], Rate]  # by simplification and split, for all depths or by depth
-
-
-pytestmark = pytest.mark.usefixtures("style")
 
 
 @pytest.fixture(scope="module")
@@ -126,11 +124,12 @@ def test_without_a_depth_nothing_can_be_said_about_the_boundary(planted, depth):
     with pytest.raises(InputError, match=f"sentences of depth {depth}, 20 are needed: nothing can be said about the boundary"):
         boundary.below_trend(made, SVD)
     chapter = chapter_of(made)
+    assert chapter.heading("boundary") == "## What happens at the edge of training could not be measured"
     assert chapter.boundary_text() == (
         "Whether anything changes beyond depth 4 cannot be told for SVD of rank 2, joint SVD of rank 2, k-means with 8 "
         "clusters and one-hot."
     )
-    assert set(chapter.boundaries({"a": made}).iloc[:, 0]) == {
+    assert set(chapter.boundaries({"a": made}).frame.iloc[:, 0]) == {
         "not measured (at rank 2)", "not measured (at 8 clusters)", "not measured",
     }  # fmt: skip
 
@@ -154,17 +153,18 @@ def test_each_verdict_has_its_word(effect, word):
 def test_the_boundary_is_told_setting_by_setting_and_study_by_study(planted):
     falls, flatter = (*STRAIGHT[:4], 0.6, 0.55, 0.5), (*STRAIGHT[:4], 0.75, 0.7, 0.65)
     made = planted({(SVD, "by_depth"): by_depth(*falls), (JOINT, "by_depth"): by_depth(*flatter)})
-    said = chapter_of(made).boundary_text()
+    said = seen(chapter_of(made).boundary_text())
     assert flaw(said) is None
     assert said == (
-        "Beyond depth 4, the deepest of training, agreement is lower than it would be had it gone on as before for SVD of rank "
-        "2 (10.0 [10.0, 10.0] points); agreement is higher than it would be had it gone on as before for joint SVD of "
-        "rank 2 (5.0 [5.0, 5.0] points); agreement goes on as before for k-means with 8 clusters (0.0 [0.0, 0.0] points) and "
-        "one-hot (0.0 [0.0, 0.0] points)."
+        "Beyond depth 4, the deepest of training, agreement is lower than the trend before it says for SVD of rank 2 (by 10.0 "
+        "[10.0, 10.0] points); agreement is higher than the trend before it says for joint SVD of rank 2 (by 5.0 [5.0, 5.0] "
+        "points); agreement goes on as before for k-means with 8 clusters and one-hot."
     )
+    heading = "## At the edge of training, agreement drops in 1 of 4 pictures and rises in 1 of 4 pictures"
+    assert chapter_of(made).heading("boundary") == heading
     one = planted({(SVD, "by_depth"): by_depth(*falls), (KMEANS, "by_depth"): 0.5}, seeds=1)
     one.name = "other"
-    table = chapter_of(made).boundaries({"a": made, "b": one})
+    table = chapter_of(made).boundaries({"a": made, "b": one}).frame
     assert list(table.columns) == ["a (3 seeds)", "b (1 seed)"]
     assert list(table.index) == ["SVD", "joint SVD", "k-means", "one-hot"], "no control"
     assert table.loc["SVD", "a (3 seeds)"] == "below the line 10.0 [10.0, 10.0] (at rank 2)"
@@ -179,10 +179,10 @@ def test_the_boundary_is_told_of_the_example_and_of_what_stands_for_each_family(
     said = chapter_of(made).boundary_text()
     assert flaw(said) is None
     assert said == (
-        "Beyond depth 4, the deepest of training, agreement goes on as before for SVD of rank 2 (0.0 [0.0, 0.0] points), SVD "
-        "of rank 4 (0.0 [0.0, 0.0] points), joint SVD of rank 2 (0.0 [0.0, 0.0] points), k-means with 8 clusters (0.0 [0.0, "
-        "0.0] points) and one-hot (0.0 [0.0, 0.0] points)."
+        "Beyond depth 4, the deepest of training, agreement goes on as before for SVD of rank 2, SVD of rank 4, joint SVD of "
+        "rank 2, k-means with 8 clusters and one-hot."
     )
+    assert chapter_of(made).heading("boundary") == "## At the edge of training, agreement goes on as before"
 
 
 def test_a_family_that_another_study_did_not_measure_is_called_so(planted, small_experiment):
@@ -194,10 +194,10 @@ def test_a_family_that_another_study_did_not_measure_is_called_so(planted, small
     splits = dict.fromkeys(("iid", "seen_structure", "unseen_depth", "by_depth"), rates)
     fewer = study(other, splits, DEPTHS, by=("depth", "sentence_depth"))
     chapter = chapter_of(planted())
-    table = chapter.boundaries({"fewer": fewer})
+    table = chapter.boundaries({"fewer": fewer}).frame
     assert table.loc["k-means", "fewer (3 seeds)"] == "not measured"
     assert table.loc["SVD", "fewer (3 seeds)"].startswith("on the line")
-    assert list(chapter.decompositions({"fewer": fewer}).index) == ["fewer: SVD, rank 2", "fewer: one-hot"]
+    assert list(chapter.decompositions({"fewer": fewer}).frame.index) == ["fewer: SVD, rank 2", "fewer: one-hot"]
 
 
 def test_the_figure_shows_agreement_at_each_depth_and_how_often_it_occurs(planted):
@@ -206,24 +206,25 @@ def test_the_figure_shows_agreement_at_each_depth_and_how_often_it_occurs(plante
     made = planted({(RANK_4, "by_depth"): by_depth(*falls)}, counts)
     chapter = chapter_of(made)
     assert boundary.occurrence(made, range(1, 6)) == pytest.approx({1: 0.6, 2: 0.3, 3: 0.075, 4: 0.025, 5: 0})
-    figure = chapter.boundary()
+    picture = chapter.boundary()
+    figure = picture.figure
     agreement = panel(figure, "same prediction as the model")
     assert line(agreement, figures.looks_of(chapter.by_depth)[RANK_4.label].colour) == pytest.approx(
         dict(zip(range(1, 8), falls, strict=True)), abs=1e-6
     )
     assert line(panel(figure, "accuracy"), figures.BLACK) == pytest.approx(dict.fromkeys(range(1, 8), 1.0))
-    bars = [patch for patch in agreement.patches if to_hex(patch.get_facecolor()) == "#b8c4d0"]
+    bars = [patch for patch in agreement.patches if to_hex(patch.get_facecolor()) == BAR]
     heights = [bar.get_height() for bar in bars]
     assert heights == pytest.approx([share * heights[0] for share in (1, 1 / 2, 1 / 8, 1 / 24)])
     assert heights[0] == pytest.approx(1 / 6, rel=0.05), "the tallest is a sixth of the panel"
     (shaded,) = [patch for patch in agreement.patches if patch not in bars]
     assert shaded.get_x() == 0.5
     assert shaded.get_width() == 4, "the depths of training are 1 to 4"
-    note = figure.texts[-1].get_text()
+    note = picture.note
     assert "sentences of 1 to 7 brackets; shaded: depths of training" in note
     assert note.endswith("the tallest being 60 %")
     said = chapter.occurrence_text()
-    assert said.endswith("10.0 % lie at depth 3 or more; at unseen depth, 71.4 %.")
+    assert said.endswith("10.0 % lie at depth 3 or more; in deeper sentences, 71.4 %.")
 
 
 # What the gap is made of
@@ -244,28 +245,30 @@ def test_a_gap_is_taken_apart(planted):
     )
     assert parts.gap.value == pytest.approx(made.estimates.gap(SVD, "unseen_depth", "iid").value)
     assert parts.gap.value == pytest.approx(0.45)
-    said = chapter_of(made).decomposition_text()
+    said = seen(chapter_of(made).decomposition_text())
     assert flaw(said) is None
     number = r"([\d.]+) \[.*?\]"
-    assert re.fullmatch(
-        rf"The gap of SVD of rank 2 at unseen depth is {number} points\. Levels that .*? make {number} of them, the levels of "
-        rf"training {number}: {number} from the mix of depths .*? and {number} from agreement on the same levels\.",
+    assert re.match(
+        rf"Of the gap of SVD of rank 2, {number} points, {number} come from the mix of depths, {number} from a change of "
+        rf"agreement at the same depth, and {number} from depths",
         said,
-    ).groups() == ("45.0", "25.0", "20.0", "10.0", "10.0")
-    (ax,) = chapter_of(made).decomposition().axes
+    ).groups() == ("45.0", "10.0", "10.0", "25.0")
+    first_page = seen(chapter_of(made).in_short()["finding-depth"])
+    assert re.search(rf"Of the gap of {number} points, {number} come", first_page).groups() == ("45.0", "10.0")
+    (ax,) = chapter_of(made).decomposition().figure.axes
     assert marks(ax)[:3] == pytest.approx([10, 10, 25], abs=1e-4)
 
 
 def test_the_parts_stand_in_a_table_and_a_figure(planted):
     made = planted(PLANTED, COUNTS)
     chapter = chapter_of(made)
-    table = chapter.decompositions({"a": made, "b": made})
+    table = chapter.decompositions({"a": made, "b": made}).frame
     assert list(table.columns) == ["gap", "mix of depths", "change at the same depth", "depths hardly there in distribution"]
     assert [row for row in table.index if row.startswith("a: ")] == [
         "a: SVD, rank 2", "a: joint SVD, rank 2", "a: k-means, 8 clusters", "a: one-hot",
     ]  # fmt: skip
     assert [cell.split()[0] for cell in table.loc["b: SVD, rank 2"]] == ["45.0", "10.0", "10.0", "25.0"]
-    (ax,) = chapter.decomposition().axes
+    (ax,) = chapter.decomposition().figure.axes
     drawn = [marks(ax, look.colour)[0] for look in PARTS.values()]
     assert drawn == pytest.approx([10, 10, 25], abs=1e-4)
 
@@ -274,9 +277,9 @@ def test_a_gap_of_depths_that_are_not_shared_cannot_be_taken_apart(planted):
     made = planted(n={"iid": {"": 0, "1": 4}, "unseen_depth": {"": 0, "5": 4}})
     chapter = chapter_of(made)
     assert not boundary.decomposition(made, SVD).gap.measured
-    assert chapter.decomposition_text() == "The gap of SVD of rank 2 at unseen depth could not be taken apart."
-    assert chapter.decompositions({"a": made}).loc["a: SVD, rank 2"].tolist() == ["0.0 [0.0, 0.0]", *["not measured"] * 3]
-    chapter.decomposition().canvas.draw()
+    assert chapter.decomposition_text().startswith("The gap of SVD of rank 2 in deeper sentences could not be taken apart.")
+    assert chapter.decompositions({"a": made}).frame.loc["a: SVD, rank 2"].tolist() == ["0.0 [0.0, 0.0]", *["not measured"] * 3]
+    assert "<svg" in chapter.decomposition().to_html()
 
 
 # Where attention goes
@@ -361,20 +364,22 @@ def test_chance_is_at_the_depths_at_which_a_picture_errs(planted, weights, even,
 def test_errors_are_told_against_chance(planted, case, verdict):
     level = [(2, 1, False, 10.0), (2, 4, False, 10.0)]
     of = {(ANYWHERE, "unseen_depth"): [[*EITHER, *level]], (SVD, "unseen_depth"): [CASES[case][0]]}
-    said = with_attention(planted(), of).misses_text()
+    chapter = with_attention(planted(), of)
+    said, expected = seen(chapter.misses_text()), CASES[case][1]
     assert flaw(said) is None
-    expected = CASES[case][1]
-    assert said.startswith("At unseen depth SVD of rank 2 gives most attention to something other than the opener in 40.0 % of")
-    assert f"in {100 * expected['level']:.1f} % of these it is another bracket of the right depth." in said
-    assert f"an even number of levels away, {verdict} (any earlier bracket, at the same depths: 50.0 %)" in said
-    assert re.search(rf"and {100 * expected['deeper']:.1f} % \[.*?\] are deeper", said)
-    assert said.endswith("(any earlier bracket: 50.0 %).")
+    opener = "In deeper sentences, SVD of rank 2 gives most attention to something other than the opener in 40 % ["
+    assert said.startswith(opener)
+    assert f"an even number of levels away, {verdict} (50 % [" in said
+    assert re.search(rf"and {100 * expected['deeper']:.0f} % \[.*?\] are deeper than the opener \(by chance 50 % \[", said)
+    even = f"{100 * expected['even']:.0f}\N{NO-BREAK SPACE}%"
+    assert chapter.heading("misses") == f"## Of the wrong depths that attention finds, {even} are an even number of levels away"
 
 
 @pytest.mark.parametrize("case", ["nothing missed", "the right level", "START"])
 def test_where_no_depth_is_wrong_nothing_is_said(planted, case):
     of = {(ANYWHERE, "unseen_depth"): [EITHER], (SVD, "unseen_depth"): [CASES[case][0]]}
     assert with_attention(planted(), of).misses_text() == ""
+    assert with_attention(planted(), of).heading("misses") == "## Where attention goes instead"
 
 
 @pytest.mark.parametrize(("n", "says"), [(FEWEST / 3 - 1, False), (FEWEST, True)])
@@ -391,12 +396,12 @@ def test_the_table_of_errors_has_a_row_for_each_picture_and_split(planted):
     assert chapter.compared == list(shown[2:]), "of each other proxy that is fitted one of its size, and no control"
     finer = DepthChapter(chapter.study, layer=1, ranks=[2], example=6)
     assert finer.compared == [RANK_6, FINE_JOINT, KMEANS, ONE_HOT], "or the finest, if there is none"
-    table = chapter.misses_table()
+    table = chapter.misses_table().frame
     assert list(table.index) == [f"{split}: {s.label}" for split in PAIR for s in shown]
     assert table.loc["unseen_depth: SVD, rank 2"].str.split(" %").str[0].tolist() == ["40.0", "25.0", "75.0", "75.0"]
     assert table.loc["iid: model"].tolist() == ["0.0 % [0.0, 0.0]", *["too few"] * 3]
     assert not table.isin(["", "nan"]).any(axis=None)
-    figure = chapter.attended_depth()
+    figure = chapter.attended_depth().figure
     apart = [s for s in shown[1:] if s != JOINT]  # whose parameter is a rank, as the example's
     assert titles(figure) == [f"{split}: {s.label}" for split in PAIR for s in apart]
 
@@ -411,7 +416,7 @@ def test_other_ways_to_make_a_picture_are_those_of_its_rank_and_the_next_two(pla
         "joint SVD, rank 2": JOINT,
         "random subspace, rank 2": RANDOM,
         "SVD, rank 2, fitted on more sentences": MORE,
-        "SVD, rank 2, fitted on unseen depth itself": ORACLE,
+        "SVD, rank 2, fitted on deeper sentences themselves": ORACLE,
         "SVD, rank 4": RANK_4,
         "SVD, rank 6": RANK_6,
     }
@@ -427,16 +432,17 @@ def test_what_helps_is_told_with_what_it_gains(planted):
     assert {label: gain.value for label, gain in chapter.gains.items()} == pytest.approx(
         {label: at[s] - 0.5 for label, s in chapter.remedies.items() if s != SVD}, abs=1e-6
     )
-    said = chapter.helps_text()
+    said = seen(chapter.helps_text())
     assert flaw(said) is None
     assert said == (
-        "Against SVD of rank 2, agreement at unseen depth is higher by so many points with joint SVD of rank 2 "
-        "(+10.0 [+10.0, +10.0]) and SVD of rank 2 fitted on unseen depth itself (+5.0 [+5.0, +5.0], which has seen such "
-        "sentences). It is lower with random subspace of rank 2 (−20.0 [−20.0, −20.0]). No clear difference: SVD of rank 2 "
-        "fitted on more sentences (0.0 [0.0, 0.0]). Finer pictures gain, in points, +40.0 [+40.0, +40.0] with SVD of rank 4 "
-        "and +42.0 [+42.0, +42.0] with SVD of rank 6."
+        "In deeper sentences, agreement is higher than with SVD of rank 2 for joint SVD of rank 2 (by 10.0 [10.0, 10.0] "
+        "points) and SVD of rank 2 fitted on deeper sentences themselves (by 5.0 [5.0, 5.0] points, which has seen such "
+        "sentences). It is lower for random subspace of rank 2. No clear difference can be told for SVD of rank 2 fitted on "
+        "more sentences. More directions change it by +40.0 [+40.0, +40.0] points with SVD of rank 4 and +42.0 [+42.0, +42.0] "
+        "points with SVD of rank 6."
     )
-    (ax,) = chapter.helps().axes
+    assert chapter.heading("helps") == "## More directions help, and so do other ones"
+    (ax,) = chapter.helps().figure.axes
     assert [label.get_text() for label in ax.get_yticklabels()] == list(chapter.remedies)
     deep = marks(ax, chapter.study.task.look("unseen_depth").colour)
     assert deep == pytest.approx([at[s] for s in chapter.remedies.values()], abs=1e-6)
@@ -445,8 +451,11 @@ def test_what_helps_is_told_with_what_it_gains(planted):
 
 def test_nothing_that_helps_is_said_to_help(planted):
     said = chapter_of(planted()).helps_text()
-    assert said.startswith("No other picture of the same size agrees clearly more often than SVD of rank 2 at unseen depth. No")
+    assert said.startswith(
+        "In deeper sentences, no other picture of the same size agrees clearly more often than SVD of rank 2."
+    )
     assert flaw(said) is None
+    assert chapter_of(planted()).heading("helps") == "## Neither more nor other directions clearly help"
 
 
 def test_how_large_a_difference_can_be_told_is_half_of_what_intervals_are_wide(planted):
@@ -461,42 +470,46 @@ def test_how_large_a_difference_can_be_told_is_half_of_what_intervals_are_wide(p
         halves.append(stats.t.ppf(0.975, 2) * difference.std(ddof=1) / np.sqrt(3))
     said = chapter.helps_text()
     assert flaw(said) is None
-    assert f"(Half of the intervals reach at least {100 * np.median(halves):.1f} points to either side:" in said
+    assert f"Typically, differences of less than {100 * np.median(halves):.1f} points cannot be told here." in said
 
 
 @pytest.mark.parametrize(
     ("inside", "says"),
-    [(0.9, "a gap of 20.0 [...] points is left."), (0.6, "it agrees more often, by 10.0 [...] points."), (None, "")],
+    [
+        (0.9, "a gap of 20.0 points is left"),
+        (0.6, "the picture agrees more often, by 10.0 points"),
+        (None, "What the gap is made of"),
+    ],
 )
-def test_the_headline_has_the_gap_at_equal_length_and_depth(planted, inside, says):
+def test_the_first_page_has_the_gap_at_equal_length_and_depth(planted, inside, says):
     """Depths that only one of the splits has do not count, nor does how often each occurs in distribution."""
     agreement = {(SVD, "unseen_depth"): {"": 0.0, "1": 0.7, "2": 0.75, "5": 0.1}}
     counts = {"iid_matched": {"": 0, "3": 10}, "unseen_depth": {"": 0, "1": 10, "2": 10, "5": 30}}
     if inside is not None:
         agreement[SVD, "iid_matched"] = by_depth(inside, inside + 0.05, 0.1)
         counts["iid_matched"] |= {"1": 30, "2": 10}
-    said = chapter_of(planted(agreement, counts)).headline()
-    assert flaw(said) is None
-    assert re.findall(r"([\d.]+) % \[", said) == ["95.0", "35.0"]
-    alike = (
-        " Against sentences in distribution that are as long, and brackets that are as deep (so none deeper than training), "
-    )
-    assert re.sub(r"\[.*?\]", "[...]", said.partition(alike)[2]) == says
+    chapter = chapter_of(planted(agreement, counts))
+    deeper, depth = chapter.in_short().values()
+    assert flaw(deeper) is flaw(depth) is None
+    assert re.search(r"agreement falls from 95 % \[[^]]*\] to 35 % \[", seen(deeper))
+    assert re.sub(r" \[.*?\]", "", seen(depth.partition(".</b>")[0])).endswith(says)
+    text = seen(chapter.decomposition_text())
+    assert flaw(text) is None
+    assert ("that are as deep, a gap of 20.0 [" in text, "by 10.0 [" in text) == (inside == 0.9, inside == 0.6)
 
 
 def test_the_gap_is_told_with_those_of_the_next_ranks(planted):
     at = {(SVD, "unseen_depth"): 0.5, (RANK_4, "unseen_depth"): 0.8, (RANK_6, "unseen_depth"): 0.9}
-    said = chapter_of(planted(at)).gap()
-    assert re.findall(r"([\d.]+) \[[^]]*\] with (SVD of rank \d)", said) == [("15.0", RANK_4.phrase), ("5.0", RANK_6.phrase)]
+    said = seen(chapter_of(planted(at)).gap())
+    assert re.findall(r"([\d.]+) \[[^]]*\] points \((rank \d)\)", said) == [("15.0", "rank 4"), ("5.0", "rank 6")]
     assert re.search(r"That is a gap of 45\.0 \[", said)
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 3])
-def test_summary_and_headline_read_well_with_any_number_of_seeds(planted, seeds):
+def test_the_chapter_reads_well_with_any_number_of_seeds(planted, seeds):
     made = planted(PLANTED, COUNTS, seeds=seeds)
     of = {(ANYWHERE, "unseen_depth"): [EITHER], (SVD, "unseen_depth"): [[RIGHT, *EITHER]]}
     chapter = with_attention(made, of)
-    for item in chapter.summary().split("\n"):
-        assert item.startswith("- ")
-        assert flaw(item.removeprefix("- ")) is None, item
-    assert flaw(chapter.headline()) is None
+    said = (chapter.gap(), chapter.boundary_text(), chapter.decomposition_text(), chapter.misses_text(), chapter.helps_text())
+    for text in (*said, chapter.sure(), *chapter.in_short().values()):
+        assert flaw(text) is None, text

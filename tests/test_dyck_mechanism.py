@@ -183,21 +183,28 @@ def test_matching_a_split_with_itself_changes_nothing(study, covariates):
 def test_a_drawn_sentence_has_an_arc_for_each_pair_of_brackets():
     words, depth, opener = list("(a(bb)a)"), [1, 2, 3, 3, 2, 1], [-1, -1, -1, 2, 1, 0]
     words = ["(a", "(b", "(c", "c)", "b)", "a)"]
-    figure = sentence_figure(words, depth, opener, "where it is from")
-    top, bottom = figure.axes
+    picture = sentence_figure(words, depth, opener, "where it is from")
+    top, bottom = picture.figure.axes
     arcs = {(arc.center[0], arc.width) for arc in top.patches if isinstance(arc, Arc)}
     assert arcs == {(2.5, 1), (2.5, 3), (2.5, 5)}
     assert [text.get_text() for text in top.texts] == words
     assert [bar.get_height() for bar in bottom.patches] == depth
-    assert figure.texts[-1].get_text() == "where it is from"
+    assert picture.note.startswith("where it is from; ")
+    assert picture.alt.startswith(
+        "A sentence of 6 brackets, 3 deep, with an arc from every bracket to the one that closes it; 0 of"
+    )
 
 
 @pytest.mark.parametrize(("weights", "arrows"), [([0, 0.1, 0.7, 0.2], [VERMILION]), ([0, 0.4, 0.4, 0.2], [GREEN, VERMILION])])
 def test_drawn_attention_is_as_large_as_its_weight_and_points_where_most_of_it_is(weights, arrows):
     """The bracket to be closed is at position 1; where two tie there is an arrow to each."""
     words = ["^", "(a", "(b", "b)", "a)", "$"]
-    figure = attention_figure(words, [0, 1, 2, 2, 1, 0], 1, 3, {"model": np.array(weights)}, {"model": "predicts a)"})
-    (ax,) = figure.axes
+    depth, rows = [0, 1, 2, 2, 1, 0], {"model": np.array(weights)}
+    picture = attention_figure(words, depth, 1, 3, rows, {"model": "predicts a)"}, "which model")
+    assert picture.note == "which model"
+    most = "2, at depth 2" if len(arrows) == 1 else "1, at depth 1, the bracket to be closed"
+    assert picture.alt.endswith(f"Model predicts a); it attends most to position {most}.")
+    (ax,) = picture.figure.axes
     drawn, ring = ax.collections
     assert drawn.get_offsets().tolist() == [[0, 0], [1, 1], [2, 2], [3, 2]]
     np.testing.assert_allclose(drawn.get_array(), weights)
@@ -224,14 +231,15 @@ def test_a_sentence_is_compared_with_and_without_the_proxy(run):
     assert max(np.ptp(row) for row in rows["proxy"]) < 1e-6, "all on one key, or in equal parts on those that tie"
     assert max(np.ptp(row) for row in rows["model"]) > 1e-6
     vocabulary = run.data.vocabulary
-    figure = sentence_comparison_figure(compared, position := compared.hardest(), vocabulary)
-    for ax, (name, label) in zip(figure.axes, (("model", "model"), ("proxy", "one-hot")), strict=True):
+    picture = sentence_comparison_figure(compared, position := compared.hardest(), vocabulary)
+    for ax, (name, label) in zip(picture.figure.axes, (("model", "model"), ("proxy", "one-hot")), strict=True):
         chances = compared.probabilities[name][position - 1]
         chosen = int(chances.argmax()) + FIRST_BRACKET + 3
         verdict = "right" if chosen == sentence.tokens[0, position] else "wrong"
         title = ax.get_title() or ax.get_title("left")
         assert title.startswith(f"{label}: predicts {vocabulary[chosen]} ({chances.max():.0%}), {verdict}")
-    assert figure.texts[-1].get_text() == "tiny: model of seed 0, one sentence; layer 1 simplified"
+        assert f"{verdict}" in picture.alt
+    assert picture.note == "preset tiny: model of seed 0, one sentence; layer 1 simplified"
 
 
 def test_the_deepest_sentences_are_found_within_the_length_that_is_asked_for(run):

@@ -293,7 +293,8 @@ def test_nobody_imports_a_domain_but_itself(of):
 IDENTIFIERS = {
     ast.Name: "id", ast.Attribute: "attr", ast.FunctionDef: "name", ast.ClassDef: "name", ast.arg: "arg", ast.keyword: "arg"
 }  # fmt: skip
-# Of domains and their splits these are words like others: they may be the key of a table, or stand in a sentence.
+# Of domains and their splits these are words like others: they may be the key of a table, an attribute of an element, or stand
+# in a sentence.
 ORDINARY = {"code", "id", "c", "go", "python", "java", "javascript", "php", "ruby", "cpp"}
 
 
@@ -309,6 +310,8 @@ def named_in(tree: ast.Module, names: set[str], help_texts: bool = False) -> Ite
     """Which of `names` occur in identifiers and texts; in docstrings, or with `help_texts` in any text of words, they may."""
     docstrings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     keys = {key for node in ast.walk(tree) if isinstance(node, ast.Dict) for key in node.keys}
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+    keys |= {node.args[0] for node in calls if node.func.attr in ("pop", "set") and node.args}  # of an element's attributes
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in docstrings:
             if not (help_texts and " " in node.value):
@@ -329,6 +332,7 @@ def named_in(tree: ast.Module, names: set[str], help_texts: bool = False) -> Ite
         ("plot_unseen_depth = 1", ["unseen_depth"]),
         ("label = f'{split} or unseen_depth'", ["unseen_depth"]),
         ("{'code': code_of(module)}", []),
+        ("element.set('id', 'id')", ["id"]),
         ("def f():\n    'Such as iid.'", []),
     ],
 )

@@ -9,13 +9,15 @@ from itertools import product
 import numpy as np
 import pytest
 from planted import estimate
-from readable import flaw
+from readable import flaw, seen
 
 from lib import prose
 from lib.measuring.intervals import Estimate, nothing
 from lib.measuring.matching import Decomposition
+from lib.proxies import PROXIES, Simplification
 from lib.rules import EQUAL, GAP, NOT_APPLICABLE, OPPOSITE, RULES, UNDECIDED
 from lib.tasks.code import prose as code
+from lib.tasks.dyck import headings
 from lib.tasks.dyck import prose as dyck
 
 ABOVE, BELOW, AROUND = estimate(0.05, 0.25), estimate(-0.3, -0.1), estimate(-0.3, 0.1)
@@ -100,15 +102,68 @@ def test_a_difference_is_shown_in_points(of, plain, signed, short):
 def test_digits_are_as_many_as_asked_for():
     of = estimate(-0.5, -0.1)
     assert prose.percent(of, 0, interval=True) == "−30 % [−50, −10]"
-    assert prose.number(of) == "−0.30 [−0.50, −0.10]"
-    assert prose.number(of, ".3f") == "−0.300 [−0.500, −0.100]"
+    assert seen(prose.quiet(of, ".2f")) == "−0.30 [−0.50, −0.10]"
+    assert seen(prose.quiet(of, ".3f", " m", 10)) == "−3.000 m [−5.000, −1.000]"
 
 
 def test_within_a_sentence_what_is_unknown_is_called_so():
-    assert [prose.in_percent(ABOVE), prose.in_percent(ABOVE, True)] == ["15.0 %", "15.0 % [5.0, 25.0]"]
-    assert prose.in_points(BELOW, "percentage points") == "−20.0 [−30.0, −10.0] percentage points"
-    assert prose.in_points(ABOVE, sign=True) == "+15.0 [+5.0, +25.0] points"
-    assert [prose.in_percent(nothing()), prose.in_points(nothing())] == ["an unknown share", "an unknown number of points"]
+    assert prose.in_percent(ABOVE) == "15.0 %"
+    assert seen(prose.share(ABOVE)) == "15 % [5, 25]"
+    assert prose.whole(ABOVE) == "15\N{NO-BREAK SPACE}%", "a heading does not break there"
+    assert seen(prose.difference(BELOW, "percentage points")) == "−20.0 [−30.0, −10.0] percentage points"
+    assert seen(prose.difference(ABOVE, sign=True)) == "+15.0 [+5.0, +25.0] points"
+    missing = [prose.in_percent(nothing()), prose.share(nothing()), prose.whole(nothing()), prose.difference(nothing())]
+    assert missing == [*["an unknown share"] * 3, "an unknown number of points"]
+    assert prose.quiet(nothing(), ".1f") == "not measured"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.0, "0 %"), (0.004, "0.4 %"), (0.006, "1 %"), (0.994, "99 %"), (0.996, "99.6 %"), (1.0, "100 %")]
+)
+def test_whole_per_cent_never_say_all_or_none_of_what_is_not_quite_that(value, shown):
+    of = Estimate(np.array([value]))
+    assert prose.share(of) == prose.whole(of).replace("\N{NO-BREAK SPACE}", " ") == shown
+
+
+def test_an_interval_can_be_reached_without_a_mouse_and_reads_well_without_a_style_sheet():
+    shown = prose.share(ABOVE)
+    assert shown == '<span class="estimate" tabindex="0">15 %<span class="interval"> [5, 25]</span></span>'
+    assert "span" not in prose.share(Estimate(np.array([0.5]))), "without an interval there is nothing to show"
+
+
+def test_a_link_sets_the_live_figure_to_a_simplification():
+    link = prose.live("rank 2", Simplification("svd", 2, 1))
+    assert link == '<a class="live" href="#live:proxy=svd&amp;complexity=2&amp;layer=1">rank 2</a>'
+    assert "complexity" not in prose.live("one-hot", Simplification("one_hot", None, 1))
+    assert seen(dyck.settings_sentence([Simplification("svd", 2, 1), Simplification("one_hot", None, 1)])) == (
+        "Set the figure to SVD of rank 2 and one-hot."
+    )
+
+
+def test_a_box_has_every_item_and_what_every_proxy_does_and_escapes_both():
+    box = prose.setup({"rank <2>": "Two & no more."}, ["kmeans"])
+    assert "<dt>Rank &lt;2&gt;</dt><dd>Two &amp; no more.</dd>" in box
+    assert f"<dt>K-means</dt><dd>{prose.in_a_line('kmeans')}</dd>" in box
+
+
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_what_a_proxy_does_is_said_in_a_line(proxy):
+    said = prose.in_a_line(proxy)
+    assert flaw(said.replace("`", "")) is None
+    assert len(said) < 150
+
+
+def test_a_finding_is_its_heading_in_bold_and_what_there_is_to_say_of_it():
+    assert prose.finding("It holds", "So often.", "", "And so on.") == "<p><b>It holds.</b> So often. And so on.</p>"
+
+
+@pytest.mark.parametrize(("over", "wide"), [(3, True), (10, False)])
+def test_how_sure_one_can_be_is_said_with_how_few_models_there_are(over, wide):
+    said = prose.how_sure("preset quick, 3 seeds", "95 % intervals over 3 seeds", over, "One thing more.")
+    assert flaw(said) is None
+    assert ("so few" in said) == wide
+    assert said.startswith("Measured on preset quick, 3 seeds. ")
+    assert said.endswith(" One thing more.")
 
 
 @pytest.mark.parametrize(
@@ -154,11 +209,20 @@ def test_a_table_has_a_row_for_each_key_and_nothing_for_what_is_missing():
 # Dyck
 
 
+def side(of: Estimate) -> str:
+    """Where an interval lies."""
+    low, high = of.interval
+    return "above" if low > 0 else "below" if high < 0 else "around zero" if of.measured else "not measured"
+
+
 def test_how_well_a_dyck_model_learned():
     for of in every(SHARES, SHARES, SHARES, SHARES):
         said = dyck.learned(*of)
         assert flaw(said) is None, said
-        assert re.findall(r"[\d.]+ % \[.*?]|an unknown share", said) == [prose.in_percent(e, True) for e in of]
+        inside, deep, deepest, long = map(prose.share, of)
+        assert f"closes {inside} of the scored brackets correctly in distribution, {deep} in deeper" in said
+        assert f"{long} in longer ones" in said
+        assert f"than any in training it closes {deepest}" in said
 
 
 @pytest.mark.parametrize("finer", [0, 1, 2])
@@ -169,113 +233,90 @@ def test_a_gap(finer):
             "SVD of rank 2 in layer 1", inside, outside, gap, dict(zip("ab"[:finer], (other, gap), strict=False))
         )
         assert flaw(said) is None, said
-        assert ("At higher ranks" in said) == bool(finer)
+        assert ("With more directions" in said) == bool(finer)
 
 
 @pytest.mark.parametrize(
     ("outcome", "says"),
     [
-        ("above", "That is a gap of 15.0 [5.0, 25.0] percentage points."),
-        ("below", "So it agrees with the model more often there, by 20.0 [10.0, 30.0] percentage points."),
-        ("around zero", "The gap, −10.0 [−30.0, 10.0] percentage points, cannot be told from none."),
-        ("zero", "The gap, 0.0 [0.0, 0.0] percentage points, cannot be told from none."),
-        ("not measured", "So there is no gap to tell of."),
+        ("above", "That is a gap of 15.0 [5.0, 25.0] points."),
+        ("below", "So it agrees with the model more often there, by 20.0 [10.0, 30.0] points."),
+        ("around zero", "The gap, −10.0 [−30.0, 10.0] points, cannot be told from none."),
+        ("zero", "The gap, 0.0 [0.0, 0.0] points, cannot be told from none."),
+        ("not measured", "So there is no gap to tell."),
     ],
 )
 def test_a_gap_is_one_only_above_zero(outcome, says):
-    assert dyck.gap_sentence("It", SHARES["most"], SHARES["most"], OUTCOMES[outcome], {}).endswith(says)
+    assert seen(dyck.gap_sentence("It", SHARES["most"], SHARES["most"], OUTCOMES[outcome], {})).endswith(says)
+
+
+def test_an_interval_stands_where_it_decides_and_is_quiet_where_it_does_not():
+    clear, unclear = (dyck.gap_sentence("It", *[SHARES["all"]] * 2, of, {}) for of in (ABOVE, AROUND))
+    assert "a gap of 15.0 points." in re.sub(r'<span class="interval">.*?</span>', "", clear).replace("</span>", "").replace(
+        '<span class="estimate" tabindex="0">', ""
+    )
+    assert "The gap, −10.0 [−30.0, 10.0] points" in unclear
 
 
 def test_whether_one_hot_attention_is_better():
     for of in every(SHARES, OUTCOMES):
-        said = dyck.better_sentence(*of)
+        said = seen(dyck.better_sentence(*of))
         assert flaw(said) is None, said
-        words = {"better than the model itself": of[1].interval[0] > 0, "worse than the model": of[1].interval[1] < 0}
-        assert {word: word in said.replace("nor clearly worse than the model", "") for word in words} == words
+        words = {"points more than the model": "above", "points less than the model": "below", "neither": "around zero"}
+        assert [word in said for word in words] == [side(of[1]) == where for where in words.values()]
 
 
 def test_attention_on_the_right_bracket():
     for of in every(SHARES, SHARES, SHARES, SHARES):
         said = dyck.attention_sentence("SVD of rank 2", of[:2], of[2:])
         assert flaw(said) is None, said
-        assert re.findall(r"\d+\.\d %|an unknown share", said) == [prose.in_percent(e) for e in of]
-
-
-SAID = {
-    "above": "the SVD keeps more at ", "below": "k-means keeps more at ", "around zero": "neither keeps clearly more at ",
-    "not measured": "they cannot be compared (not every seed has settings of both on either side of that level) at ",
-}  # fmt: skip
-BEGINS = (
-    "Where the SVD and k-means agree with the model equally often in distribution, at unseen depth (differences: SVD less "
-    "k-means, in points) "
-)
-
-
-@pytest.mark.parametrize("outcome", ["above", "below", "around zero"])
-def test_svd_against_clustering_at_one_level(outcome):
-    size = {"above": "+15.0 [+5.0, +25.0]", "below": "−20.0 [−30.0, −10.0]", "around zero": "−10.0 [−30.0, +10.0]"}
-    said = dyck.comparison_sentence({0.55: OUTCOMES[outcome]})
-    assert said == f"{BEGINS}{SAID[outcome]}55 % ({size[outcome]})."
+        a, b, c, d = map(prose.share, of)
+        assert f"from {a} to {b} in the model, and from {c} to {d} with SVD" in said
 
 
 @pytest.mark.parametrize(
-    ("levels", "where"),
-    [((0.5,), "that level: 50 %"), ((0.5, 0.55), "that level: 50 % and 55 %"), ((), "any level")],
+    ("outcome", "says"),
+    [
+        ("above", "at 55 %. In deeper sentences the SVD keeps clearly more at 1 of 1 levels, and k-means at 0."),
+        ("below", "at 55 %. In deeper sentences the SVD keeps clearly more at 0 of 1 levels, and k-means at 1."),
+        ("around zero", "at 55 %. In deeper sentences neither of them keeps clearly more there."),
+        ("not measured", "cannot be told."),
+    ],
 )
-def test_where_the_two_can_be_compared_nowhere_there_are_no_differences(levels, where):
-    said = dyck.comparison_sentence(dict.fromkeys(levels, nothing()))
-    assert flaw(said) is None
-    assert said == (
-        "The SVD and k-means cannot be compared where they agree with the model equally often (not every seed has settings of "
-        f"both on either side of {where})."
-    )
+def test_svd_against_clustering_at_one_level(outcome, says):
+    assert says in dyck.comparison_sentence({0.55: OUTCOMES[outcome]})
 
 
 def test_svd_against_clustering_level_by_level():
     for of in every(OUTCOMES, FEW, FEW):
-        differences = dict(zip((0.5, 0.95, 0.99), of, strict=True))
-        said = dyck.comparison_sentence(differences)
-        assert flaw(said) is None, said
-        assert ("differences" in said) == any(difference.measured for difference in of)
-        if "differences" not in said:
-            continue
-        assert said.startswith(BEGINS)
-        where = {name: " ".join(re.findall(rf"{re.escape(says)}([^;]*)", said)) for name, says in SAID.items()}
-        for level, difference in differences.items():
-            low, high = difference.interval
-            side = "above" if low > 0 else "below" if high < 0 else "around zero" if difference.measured else "not measured"
-            shown = f"{100 * level:.0f} %" + f" ({prose.points(difference, sign=True)})" * difference.measured
-            assert [name for name, levels in where.items() if shown in levels] == [side]
-
-
-def test_svd_against_clustering_in_short():
-    for of in every(OUTCOMES, FEW, FEW):
-        said = dyck.comparison_in_short(dict(zip((0.5, 0.95, 0.99), of, strict=True)))
+        said = dyck.comparison_sentence(dict(zip((0.5, 0.95, 0.99), of, strict=True)))
         assert flaw(said) is None, said
         known = [(level, e) for level, e in zip((50, 95, 99), of, strict=True) if e.measured]
         if not known:
             assert said.endswith("cannot be told.")
             continue
         levels = [level for level, _ in known]
-        assert f"({min(levels)} to {max(levels)} %" in said
-        svd, kmeans = sum(e.interval[0] > 0 for _, e in known), sum(e.interval[1] < 0 for _, e in known)
+        assert (f"at levels from {min(levels)} % to {max(levels)} %." if len(levels) > 1 else f"at {levels[0]} %.") in said
+        svd, kmeans = (sum(side(e) == where for _, e in known) for where in ("above", "below"))
         counted = f"the SVD keeps clearly more at {svd} of {len(known)} levels, and k-means at {kmeans}."
-        assert said.endswith(counted if svd or kmeans else "at unseen depth neither of the two keeps clearly more.")
+        assert (counted if svd or kmeans else "neither of them keeps clearly more there.") in said
 
 
 def test_families_off_the_line():
     for of in every(OUTCOMES, OUTCOMES):
-        said = dyck.line_sentence(dict(zip(("SVD", "k-means"), of, strict=True)))
+        said = seen(dyck.line_sentence(dict(zip(("SVD", "k-means"), of, strict=True))))
         assert flaw(said) is None, said
         if not any(residual.measured for residual in of):
             assert said.startswith("Too few settings")
             continue
-        above, below, on = re.fullmatch(r".* line says: (.*); less: (.*); not clearly either: (.*)\.", said).groups()
-        for family, residual in zip(("SVD", "k-means"), of, strict=True):
-            low, high = residual.interval
-            sides = [low > 0, high < 0, residual.measured and not (low > 0 or high < 0)]
-            assert [family in listed for listed in (above, below, on)] == sides
-            assert not residual.measured or f"{family} ({prose.points(residual, sign=True)} points)" in said
+        sides = {family: side(residual) for family, residual in zip(("SVD", "k-means"), of, strict=True)}
+        above, found, rest = said.rpartition(" above the line")
+        above, rest = (above, rest) if found else ("", said)
+        below = rest.partition(" below the line")[0] if " below the line" in rest else ""
+        for family, where in sides.items():
+            assert [family in part for part in (above, below)] == [where == "above", where == "below"]
+        assert ("no family lies clearly off the line" in said) == (not {"above", "below"} & {*sides.values()})
+        assert "(by −" not in said, "how much less is above zero"
     assert dyck.line_sentence({}).startswith("Too few settings")
 
 
@@ -289,9 +330,8 @@ def test_one_basis_or_two():
             assert said == ""
             continue
         assert flaw(said) is None, said
-        assert said.startswith("One basis for both agrees with the model, against one for each (points), ")
-        told = said.removesuffix(".").partition("(points), ")[2]
-        before, found, deep = told.partition("at unseen depth ")
+        told = said.removesuffix(".").partition("one for each, ")[2]
+        before, found, deep = told.partition("in deeper sentences ")
         parts = (before.removesuffix("; and ").removeprefix("in distribution "), deep)
         for i, part in enumerate(parts):
             pair = {rank: gain[i] for rank, gain in gains.items() if gain[i].measured}
@@ -299,10 +339,8 @@ def test_one_basis_or_two():
             sides = dict(piece.split(" at rank", 1) for piece in part.split("; ") if piece)
             listed = {"above": [], "below": [], "around zero": []}
             for rank, gain in pair.items():
-                low, high = gain.interval
-                side = "above" if low > 0 else "below" if high < 0 else "around zero"
-                listed[side].append(f"{rank} ({prose.points(gain, sign=True)})")
-            expected = {side: f"{'s' * (len(of) > 1)} {' and '.join(of)}" for side, of in listed.items() if of}
+                listed[side(gain)].append(f"{rank}")
+            expected = {where: f"{'s' * (len(of) > 1)} {' and '.join(of)}" for where, of in listed.items() if of}
             assert {words[word]: of for word, of in sides.items()} == expected
         assert bool(found) == bool(parts[1])
     assert dyck.bases_sentence({}) == ""
@@ -312,24 +350,18 @@ def test_one_basis_or_two():
 def test_what_an_oracle_gains(count):
     for oracle, *of in every(OUTCOMES, OUTCOMES, FEW):
         others = dict(zip(("joint SVD of rank 4", "learned subspace of rank 4"), of[:count], strict=False))
-        said = dyck.oracle_sentence("k-means with 4 clusters", oracle, others)
+        said = seen(dyck.oracle_sentence("k-means with 4 clusters", oracle, others))
         if not oracle.measured:
             assert said == ""
             continue
         assert flaw(said) is None, said
-        low, high = oracle.interval
-        assert ("itself gains" in said, "itself loses" in said, "not clearly" in said) == (
-            low > 0,
-            high < 0,
-            not (low > 0 or high < 0),
-        )
+        words = {"themselves gains": "above", "themselves loses": "below", "not clearly": "around zero"}
+        assert [word in said for word in words] == [side(oracle) == where for where in words.values()]
         assert "loses −" not in said, "points lost are above zero"
         known = {name: other for name, other in others.items() if other.measured}
-        assert all(f"{prose.points(other, sign=True)} with {name}" in said for name, other in known.items())
         more = [name for name, other in known.items() if (other - oracle).interval[0] > 0]
-        assert ("Not one of them gains clearly more than the oracle." in said) == bool(known and not more)
-        assert (": so much is not lost to every picture of that size." in said) == bool(more)
-        assert not more or f"More than the oracle is gained with {prose.names(more)}: so much" in said
+        assert ("No other picture of that size, none of which saw" in said) == bool(known and not more)
+        assert not more or said.endswith(f"More than that is gained with {prose.names(more)}, which never saw such sentences.")
 
 
 @pytest.mark.parametrize("shares", [(0.1234, 1.5), (0.0, np.nan)])
@@ -337,14 +369,20 @@ def test_what_is_dropped(shares):
     for of in every(OUTCOMES, OUTCOMES):
         said = dyck.dropped_sentence("k-means with 4 clusters", shares, of)
         assert flaw(said) is None, said
-        assert ("12.3 % of the variance in distribution and 150.0 % at" in said) == (shares[0] > 0)
+        assert ("12.3 % of the variance in distribution and 150.0 % in" in said) == (shares[0] > 0)
 
 
-def test_a_gap_with_controls():
-    for of in every(OUTCOMES, OUTCOMES, FEW):
-        said = dyck.controls_sentence("SVD of rank 2", dict(zip(("gap", "length matched", "depth matched"), of, strict=True)))
+def test_the_svd_against_random_directions():
+    for of in every(OUTCOMES, FEW, FEW):
+        said = dyck.random_sentence(dict(zip((2, 4, 8), of, strict=True)))
+        known = [e for e in of if e.measured]
+        if not known:
+            assert said == ""
+            continue
         assert flaw(said) is None, said
-        assert said.endswith(f"; it is {prose.points(of[1])} with length matched and {prose.points(of[2])} with depth matched.")
+        more, less = (sum(side(e) == where for e in known) for where in ("above", "below"))
+        assert f"at {more or 'none'} of {len(known)} rank" in said
+        assert (f"and less often at {less}." in said) == bool(less)
 
 
 VERDICTS = {
@@ -361,19 +399,17 @@ def test_outcomes_have_every_verdict():
 @pytest.mark.parametrize(
     ("outcome", "says"),
     [
-        ("above", "agreement is lower than it would be had it gone on as before for SVD (15.0 [5.0, 25.0] points)."),
-        ("below", "agreement is higher than it would be had it gone on as before for SVD (20.0 [10.0, 30.0] points)."),
-        ("zero", "agreement goes on as before for SVD (0.0 [0.0, 0.0] points)."),
-        ("around zero", "cannot be told for SVD (−10.0 [−30.0, 10.0] points)."),
-        ("one seed", "cannot be told for SVD (15.0 [5.0, 25.0] points)."),
-        ("two of three seeds", "cannot be told for SVD (15.0 [13.7, 16.3] points)."),
-        ("one of three seeds", "cannot be told for SVD (20.0 points)."),
+        ("above", "agreement is lower than the trend before it says for SVD (by 15.0 [5.0, 25.0] points)."),
+        ("below", "agreement is higher than the trend before it says for SVD (by 20.0 [10.0, 30.0] points)."),
+        ("zero", "agreement goes on as before for SVD."),
+        ("around zero", "cannot be told for SVD."),
+        ("one seed", "cannot be told for SVD."),
         ("not measured", "cannot be told for SVD."),
     ],
 )
 def test_the_boundary_of_one_setting(outcome, says):
     told = "Beyond depth 10, the deepest of training, " if "agreement" in says else "Whether anything changes beyond depth 10 "
-    assert dyck.boundary_sentence(10, {"SVD": OUTCOMES[outcome]}) == told + says
+    assert seen(dyck.boundary_sentence(10, {"SVD": OUTCOMES[outcome]})) == told + says
 
 
 def test_the_boundary_of_several_settings():
@@ -395,27 +431,29 @@ def test_the_boundary_of_several_settings():
 def test_parts_of_a_gap():
     for of in every(OUTCOMES, OUTCOMES, FEW):
         parts = Decomposition(*of)
-        said = dyck.decomposition_sentence("SVD of rank 4", parts)
-        assert flaw(said) is None, said
+        said, short = (seen(text) for text in (dyck.decomposition_sentence("SVD of rank 4", parts), dyck.mix_sentence(parts)))
+        assert flaw(said) is flaw(short) is None, said + short
         if not all(part.measured for part in of):
-            assert said == "The gap of SVD of rank 4 at unseen depth could not be taken apart."
+            assert "could not be taken apart" in said
+            assert "could not be taken apart" in short
             continue
         found = re.fullmatch(
-            r"The gap of SVD of rank 4 at unseen depth is (.*?) points\. Levels that .*? make (.*?) of them, the levels of "
-            r"training (.*?): (.*?) from the mix of depths \(.*?\) and (.*?) from agreement on the same levels(.*)\.",
+            r"Of the gap of SVD of rank 4, (.*?) points, (.*?) come from the mix of depths, (.*?) from a change of agreement "
+            r"at the same depth, and (.*?) from depths that brackets in distribution hardly reach\. ?(.*)",
             said,
         ).groups()
         mix, within, beyond = of
-        assert found[:5] == tuple(map(prose.points, (mix + within + beyond, beyond, mix + within, mix, within)))
-        decided = tuple(part.interval[0] > 0 or part.interval[1] < 0 for part in (mix, within))
-        assert found[5] == UNDIVIDED[decided]
+        assert found[:4] == tuple(map(prose.points, (mix + within + beyond, mix, within, beyond)))
+        assert found[4] == UNDIVIDED[tuple(part.interval[0] > 0 or part.interval[1] < 0 for part in (mix, within))]
+        called = "gap" if parts.gap.interval[0] > 0 else "difference"
+        assert short.startswith(f"Of the {called} of {found[0]} points, {found[1]} come from the mix of depths")
 
 
 UNDIVIDED = {
     (True, True): "",
-    (True, False): ", of which only the mix can be told from none",
-    (False, True): ", of which only the change on the same levels can be told from none",
-    (False, False): ", neither of which can be told from none",
+    (True, False): "Of the first two, only the mix can be told from none.",
+    (False, True): "Of the first two, only the change at the same depth can be told from none.",
+    (False, False): "Neither of the first two can be told from none.",
 }
 
 
@@ -423,10 +461,10 @@ UNDIVIDED = {
     ("outcome", "says"),
     [
         ("above", "a gap of 15.0 [5.0, 25.0] points is left."),
-        ("below", "it agrees more often, by 20.0 [10.0, 30.0] points."),
+        ("below", "the picture agrees more often in deeper sentences, by 20.0 [10.0, 30.0] points."),
         ("around zero", "no gap can be told (−10.0 [−30.0, 10.0] points)."),
         ("zero", "no gap can be told (0.0 [0.0, 0.0] points)."),
-        ("rounds to zero", "it agrees more often, by 0.0 [0.0, 0.0] points."),
+        ("rounds to zero", "the picture agrees more often in deeper sentences, by 0.0 [0.0, 0.0] points."),
         ("one seed", "a gap of 15.0 [5.0, 25.0] points is left."),
         ("two of three seeds", "a gap of 15.0 [13.7, 16.3] points is left."),
         ("one of three seeds", "no gap can be told (20.0 points)."),
@@ -435,9 +473,9 @@ UNDIVIDED = {
     ],
 )
 def test_what_is_left_of_a_gap_at_equal_length_and_depth(outcome, says):
-    said = dyck.matched_sentence(OUTCOMES[outcome])
+    said = seen(dyck.matched_sentence(OUTCOMES[outcome]))
     assert said == "" or flaw(said) is None
-    alike = "Against sentences in distribution that are as long, and brackets that are as deep (so none deeper than training), "
+    alike = "Against sentences in distribution that are as long, and brackets that are as deep, "
     assert said == (alike + says if says else "")
 
 
@@ -450,7 +488,7 @@ def test_every_outcome_of_a_gap_at_equal_depth_is_told():
 
 def test_how_rare_deep_brackets_are():
     said = dyck.occurrence_sentence(8, 0.0134, 0.33)
-    assert said.endswith("1.3 % lie at depth 8 or more; at unseen depth, 33.0 %.")
+    assert said.endswith("1.3 % lie at depth 8 or more; in deeper sentences, 33.0 %.")
     assert flaw(said) is flaw(dyck.occurrence_sentence(8, 0, 1)) is None
 
 
@@ -474,10 +512,10 @@ def test_where_attention_goes_wrong():
         verdict = "more often" if low > 0 else "less often" if high < 0 else "not clearly more or less often"
         expected = f"{verdict} than by chance" if chance.measured else "which cannot be compared with chance"
         assert f"an even number of levels away, {expected} (" in said
-        assert f"than the opener in {prose.percent(missed)} of cases; in 0.0 % of these" in said
-        assert f"wrong depth, {prose.percent(even, interval=True)} are an even" in said
-        assert f"at the same depths: {prose.in_percent(chance)}), and 20.0 % [10.0, 30.0] are deeper" in said
-        assert said.endswith("(any earlier bracket: 100.0 %).")
+        assert f"than the opener in {prose.share(missed)} of cases." in said
+        assert f"it then finds, {prose.share(even)} are an even" in said
+        assert f"({prose.share(chance)}), and {prose.share(MISSED['some'])} are deeper than the opener" in said
+        assert seen(said).endswith("(by chance 100 % [100, 100]).")
     missing = dict.fromkeys(("missed", "level", "even", "deeper"), nothing())
     assert dyck.misses_sentence("SVD of rank 4", missing, missing) == ""
 
@@ -485,81 +523,212 @@ def test_where_attention_goes_wrong():
 def test_what_helps():
     for *pair, rank in every(OUTCOMES, OUTCOMES, OUTCOMES):
         gains = dict(zip(("joint SVD of rank 4", "SVD of rank 4 fitted on more"), pair, strict=True))
-        said = dyck.helps_sentence("SVD of rank 4", gains, {"SVD of rank 8": rank}, {"joint SVD of rank 4"})
-        finer = f", in points, {prose.points(rank, sign=True)} with SVD of rank 8."
+        said = seen(dyck.helps_sentence("SVD of rank 4", gains, {"SVD of rank 8": rank}, {"joint SVD of rank 4"}))
+        finer = f"More directions change it by {prose.points(rank, sign=True)} points with SVD of rank 8."
         if not any(gain.measured for gain in pair):
-            expected = f"Finer pictures gain at unseen depth against SVD of rank 4{finer}" if rank.measured else ""
-            assert said == expected
+            assert said == (finer if rank.measured else "")
             continue
         assert flaw(said) is None, said
-        said, found, more = said.partition(" Finer pictures gain")
-        assert (bool(found), more) == (rank.measured, finer if rank.measured else "")
-        said, found, resolution = said.partition(" (Half of the intervals reach at least ")
+        assert said.endswith(finer) == rank.measured
+        said = said.removesuffix(finer).strip()
+        said, _, resolution = said.partition(" Typically, differences of less than ")
         halves = [(high - low) / 2 for low, high in (gain.interval for gain in pair) if not np.isnan(low)]
         half = f"{100 * np.median(halves):.1f}" if halves else "0.0"
-        assert resolution == (
-            f"{half} points to either side: there, smaller differences cannot be told.)" if half != "0.0" else ""
-        )
-        assert bool(found) == bool(resolution)
-        higher = re.search(r"is higher by so many points with (.*?)\.( It| No|$)", said)
-        lower, unclear = re.search(r"It is lower with (.*?)\.( No|$)", said), re.search(r"No clear difference: (.*)\.$", said)
+        assert resolution == (f"{half} points cannot be told here." if half != "0.0" else "")
+        higher = re.search(r"is higher than with SVD of rank 4 for (.*?)\.( It| No|$)", said)
+        lower, unclear = (re.search(rf"{text} (.*?)\.( No|$)", said) for text in ("It is lower for", "can be told for"))
         for label, gain in gains.items():
-            low, high = gain.interval
-            sides = [low > 0, high < 0, gain.measured and not (low > 0 or high < 0)]
-            assert [bool(part) and f"{label} (" in part[1] for part in (higher, lower, unclear)] == sides
-            seen = ", which has seen such sentences" if label.startswith("joint") else ""
-            assert not gain.measured or f"{label} ({prose.points(gain, sign=True)}{seen})" in said
-        assert said.startswith("No other picture of the same size agrees clearly more often than SVD") == (higher is None)
+            sides = [side(gain) == where for where in ("above", "below", "around zero")]
+            assert [bool(part) and label in part[1] for part in (higher, lower, unclear)] == sides
+            remark = ", which has seen such sentences" if label.startswith("joint") else ""
+            assert side(gain) != "above" or f"{label} (by {prose.points(gain)} points{remark})" in said
+        assert ("no other picture of the same size agrees clearly more often than SVD" in said) == (higher is None)
     assert dyck.helps_sentence("SVD of rank 4", {}, {}, set()) == ""
+
+
+def test_a_share_on_the_first_page_is_told_of_what():
+    assert flaw(dyck.picture_sentence()) is None
 
 
 def test_several_finer_pictures_are_named_but_for_those_that_were_not_measured():
     finer = {"SVD of rank 8": ABOVE, "SVD of rank 12": nothing(), "SVD of rank 16": BELOW}
-    said = dyck.helps_sentence("SVD of rank 4", {"joint SVD of rank 4": AROUND}, finer, set())
+    said = seen(dyck.helps_sentence("SVD of rank 4", {"joint SVD of rank 4": AROUND}, finer, set()))
     assert flaw(said) is None
-    assert said == (
-        "No other picture of the same size agrees clearly more often than SVD of rank 4 at unseen depth. No clear difference: "
-        "joint SVD of rank 4 (−10.0 [−30.0, +10.0]). (Half of the intervals reach at least 20.0 points to either side: there, "
-        "smaller differences cannot be told.) Finer pictures gain, in points, +15.0 [+5.0, +25.0] with SVD of rank 8 and −20.0 "
-        "[−30.0, −10.0] with SVD of rank 16."
+    assert said.endswith(
+        "More directions change it by +15.0 [+5.0, +25.0] points with SVD of rank 8 and −20.0 [−30.0, −10.0] "
+        "points with SVD of rank 16."
     )
+
+
+# Headings on Dyck
+
+
+def reads_well(heading: str) -> bool:
+    """Whether it is a heading: short, without an interval and without a stop."""
+    plain = "[" not in heading and "<" not in heading and not heading.endswith(".")
+    return plain and len(heading) <= 110 and flaw(f"{heading}." if heading[-1] != "?" else heading[:-1] + ".") is None
+
+
+SEVERAL = list(product(FEW.values(), repeat=2))
+
+
+def test_headings_on_the_model_and_on_deeper_sentences():
+    for inside, outside, gap in every(SHARES, SHARES, OUTCOMES):
+        assert reads_well(headings.learned(inside, outside))
+        said = headings.deeper(inside, outside, gap)
+        assert reads_well(said), said
+        words = {"falls": "above", "rises": "below", "no change of agreement can be told": "around zero"}
+        assert [word in said for word in words] == [side(gap) == where for where in words.values()]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "says"),
+    [
+        ([], "could not be measured"),
+        ([NOT_APPLICABLE] * 2, "could not be measured"),
+        ([EQUAL, EQUAL, NOT_APPLICABLE], "agreement goes on as before"),
+        ([EQUAL, UNDECIDED], "no break can be told"),
+        ([UNDECIDED], "no break can be told"),
+        ([GAP, EQUAL, NOT_APPLICABLE], "agreement drops in 1 of 2 pictures"),
+        ([OPPOSITE, UNDECIDED], "agreement rises in 1 of 2 pictures"),
+        ([GAP, OPPOSITE, GAP], "agreement drops in 2 of 3 pictures and rises in 1 of 3 pictures"),
+    ],
+)
+def test_the_heading_on_the_edge_of_training(verdicts, says):
+    said = headings.boundary(verdicts)
+    assert reads_well(said)
+    assert says in said
+
+
+def test_headings_on_one_gap():
+    for of in OUTCOMES.values():
+        words = {"a gap of": "above", "more often, by": "below", "no gap can be told": "around zero"}
+        said = headings.matched(of)
+        assert reads_well(said)
+        assert [word in said for word in words] == [side(of) == where for where in words.values()]
+        assert "by −" not in said
+    for of in SHARES.values():
+        assert reads_well(headings.misses(of))
+        assert ("even number of levels" in headings.misses(of)) == of.measured
+
+
+def test_the_heading_on_what_helps():
+    known = {"more": ABOVE, "less": AROUND, "none": nothing()}
+    said = {(a, b): headings.helps([known[a]], [known[b]]) for a, b in product(known, repeat=2)}
+    assert all(map(reads_well, said.values()))
+    assert len({*said.values()}) == 9, "every outcome has its own heading"
+    assert said["more", "less"].startswith("Other directions help; more of them do not")
+    assert said["none", "more"] == "More directions help"
+    assert said["less", "none"] == "Other directions do not clearly help"
+    assert headings.helps([], []) == said["none", "none"]
+    assert headings.helps([nothing(), ABOVE], [AROUND, ABOVE]) == said["more", "more"], "one is enough"
+
+
+def test_headings_on_other_models_and_other_sentences():
+    said = headings.elsewhere({"one": [GAP, EQUAL], "another": [UNDECIDED], "third": [OPPOSITE]})
+    assert said == "A drop at the edge of training shows in 1 of 3 kinds of models"
+    assert " in none of 1 kind" in headings.elsewhere({"one": [EQUAL]})
+    for a, b in SEVERAL:
+        said = headings.widest({"longer sentences": a, "deeper sentences": b})
+        assert reads_well(said)
+        clear = [of for of in (a, b) if side(of) == "above"]
+        assert ("The largest gap is that of" in said) == bool(clear)
+    larger = headings.widest({"longer sentences": ABOVE, "deeper sentences": estimate(0.3, 0.4)})
+    assert larger == "The largest gap is that of deeper sentences: 35.0 points"
+
+
+def test_headings_on_families():
+    for of in SEVERAL:
+        named = dict(zip(("SVD", "k-means"), of, strict=True))
+        sides, measured = [side(e) for e in of], any(e.measured for e in of)
+        said = headings.compared(of)
+        assert reads_well(said), said
+        assert ("the SVD keeps more at" in said, "k-means keeps more at" in said) == ("above" in sides, "below" in sides)
+        assert ("cannot be compared" in said) == (not measured)
+        said = headings.line(named)
+        assert reads_well(said), said
+        assert ("more than promised" in said or "keeps more, and" in said) == ("above" in sides)
+        assert ("No family clearly keeps" in said) == (measured and not {"above", "below"} & {*sides})
+        said = headings.bases(dict(zip((2, 4), of, strict=True)))
+        assert reads_well(said), said
+        assert ("agrees more often at rank" in said) == ("above" in sides)
+        said = headings.dropped(named)
+        assert reads_well(said), said
+        assert ("is dropped fail more often, with" in said) == ("above" in sides)
+        for heading, word in ((headings.oracle, "no picture clearly gains"), (headings.controls, "no gap can be told")):
+            said = heading(named)
+            assert reads_well(said), said
+            assert (word in said) == (measured and "above" not in sides)
+            assert all((name in said) == (side(e) == "above") for name, e in named.items())
 
 
 # Code
 
 
+def against(of: Estimate) -> str:
+    """How often the model is right, in words, against the n-gram model."""
+    return {
+        "above": f"{prose.points(of)} points more than the n-gram model",
+        "below": f"{prose.points(of.scaled(-1))} points less than the n-gram model",
+        "around zero": f"not clearly more or less than the n-gram model ({prose.points(of, sign=True)} points)",
+        "not measured": "which cannot be compared with the n-gram model",
+    }[side(of)]
+
+
 def test_how_well_a_code_model_learned():
     for of in every(SHARES, OUTCOMES, SHARES, FEW):
-        said = code.learned("C and Java", *of)
+        said = seen(code.learned("C and Java", *of))
         assert flaw(said) is None, said
-        share, by = prose.in_percent(of[2], True), prose.in_points(of[3], sign=True)
-        first, against = prose.in_percent(of[0], True), prose.in_points(of[1], "percentage points", sign=True)
-        assert f"the model predicts {first} of characters, {against} against the n-gram model;" in said
-        assert f"(C and Java) {share} on average, {by} against" in said
-        low, high = of[1].interval
-        words = {
-            "more often than local statistics": low > 0,
-            "less often than the n-gram model": high < 0,
-            "not clearly more or less often": of[1].measured and not (low > 0 or high < 0),
-        }
-        assert {word: word in said for word in words} == words
+        inside, outside = (seen(prose.share(e)) for e in (of[0], of[2]))
+        assert f"The model predicts {inside} of characters in its own language, {against(of[1])};" in said
+        assert f"(C and Java) {outside} on average, {against(of[3])}." in said
+        assert ("as a demonstration" in said) == (side(of[1]) == "below")
+        heading = code.learned_heading(of[0], of[1])
+        assert reads_well(heading)
+        words = {", more than an n-gram": "above", ", less than an n-gram": "below", "not clearly more": "around zero"}
+        assert [word in heading for word in words] == [side(of[1]) == where for where in words.values()]
 
 
-def test_how_faithful_a_proxy_is():
+def test_how_faithful_pictures_are():
+    for inside, first, second in every(SHARES, OUTCOMES, FEW):
+        gaps = {"one-hot": first, "SVD": second}
+        said = seen(code.faithful_sentence(dict.fromkeys(gaps, inside), gaps))
+        assert flaw(said) is None, said
+        assert f"agreement is {seen(prose.share(inside))} with one-hot and {seen(prose.share(inside))} with SVD." in said
+        words = {"In other languages it is less with": "above", "In other languages it is more with": "below"}
+        words["No clear difference can be told with"] = "around zero"
+        for label, gap in gaps.items():
+            named = [where for word, where in words.items() if label in (re.search(rf"{word} (.*?)\.( |$)", said) or [""])[0]]
+            assert named == [side(gap) if gap.measured else "around zero"]
+        assert "(by −" not in said, "twenty more, not minus twenty more"
+
+
+def test_one_picture_of_code():
     for of in every(SHARES, OUTCOMES):
-        said = code.faithful_sentence("one-hot", *of)
-        assert flaw(said) is None, said
-        low, high = of[1].interval
-        assert ("points less in other" in said, "points more in other" in said) == (low > 0, high < 0)
-        assert "−20.0" not in said, "twenty more, not minus twenty more"
+        sides = [side(of[1]) == where for where in ("above", "below")]
+        picture = code.picture_sentence("one-hot", "Python", *of)
+        assert flaw(picture) is None, picture
+        assert ["it loses" in picture, "it gains" in picture] == sides
+        heading = code.gap_heading("one-hot", of[1])
+        assert reads_well(heading)
+        assert ["one-hot loses" in heading, "one-hot gains" in heading] == sides
+        assert "−" not in heading
 
 
 def test_language_and_domain():
     for of in every(OUTCOMES, OUTCOMES):
         said = code.domain_sentence("SVD of rank 2", "Python", *of, 140)
         assert flaw(said) is None, said
-        assert f"loses {prose.in_points(of[0])} of agreement" in said
-        assert f"it loses {prose.in_points(of[1])}." in said
+        assert f"loses {prose.difference(of[0])} of agreement" in said
+        assert f"it loses {prose.difference(of[1])}." in said
+        heading = code.domain_heading(*of)
+        assert reads_well(heading), heading
+        told = [side(e) for e in of]
+        if "not measured" in told:
+            assert heading.endswith("Left open here")
+            continue
+        assert heading.lower().count("costs agreement") == told.count("above") + (not {"above", "below"} & {*told})
+        assert heading.count("gains agreement") == told.count("below")
 
 
 def test_words():
@@ -567,18 +736,20 @@ def test_words():
         repeated, new = of
         said = code.words_sentence("SVD of rank 2", repeated, new, difference := repeated - new)
         assert flaw(said) is None, said
-        low, high = difference.interval
-        assert ("larger on repeated" in said, "smaller on repeated" in said) == (low > 0, high < 0)
-        assert ("not comparable" in said) == (not difference.measured)
+        words = {"larger": "above", "smaller": "below", "not clearly": "around zero", "not comparable": "not measured"}
+        assert [word in said for word in words] == [side(difference) == where for where in words.values()]
+        heading = code.words_heading(difference)
+        assert reads_well(heading)
+        words = {"is larger": "above", "is smaller": "below", "can be told": "around zero", "cannot be": "not measured"}
+        assert [word in heading for word in words] == [side(difference) == where for where in words.values()]
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_gaps_where_the_model_is_equally_certain(count):
-    for of in every(OUTCOMES, OUTCOMES):
-        gaps = dict(zip(("SVD of rank 2", "one-hot"), of[:count], strict=False))
-        said = code.margins_sentence(gaps)
+def test_the_gap_where_the_model_is_equally_certain():
+    for of in OUTCOMES.values():
+        said = code.margins_sentence("SVD of rank 2", of)
         assert flaw(said) is None, said
-        assert all(f"{prose.points(gap)} with {label}" in said for label, gap in gaps.items())
+        words = {"still has a gap": "above", "more often": "below", "can be told": "around zero", "too little": "not measured"}
+        assert [word in said for word in words] == [side(of) == where for where in words.values()]
 
 
 def test_words_at_equal_agreement():
@@ -586,14 +757,15 @@ def test_words_at_equal_agreement():
         differences = dict(zip(("SVD", "k-means"), of, strict=True))
         said = code.equal_words_sentence(0.9, differences)
         assert flaw(said) is None, said
-        assert said.startswith("Where a family agrees with the model in 90 % of cases on either kind of word in distribution")
-        texts = {"above": "gap is larger on", "below": "is smaller on", "unclear": "not clearly", "missing": "cannot be told"}
+        assert said.startswith(
+            "Where a family agrees with the model in 90 % of cases on either kind of word in its own language"
+        )
+        texts = {"above": "is larger on", "below": "is smaller on", "around zero": "not clearly", "not measured": "cannot be"}
         parts = {name: "".join(part for part in said.split("; ") if text in part) for name, text in texts.items()}
         for label, difference in differences.items():
-            low, high = difference.interval
-            side = "above" if low > 0 else "below" if high < 0 else "unclear" if difference.measured else "missing"
-            assert [name for name, part in parts.items() if label in part] == [side]
-            assert not difference.measured or f"{label} ({prose.points(difference, sign=True)} points)" in said
+            assert [name for name, part in parts.items() if label in part] == [side(difference)]
+            sized = {"above": difference, "below": difference.scaled(-1)}.get(side(difference))
+            assert sized is None or f"{label} (by {prose.difference(sized)})" in said
     assert code.equal_words_sentence(0.9, {}) == ""
 
 
@@ -601,8 +773,8 @@ def test_words_at_equal_agreement():
     ("outcome", "says"),
     [
         ("above", ""),
-        ("below", "less often than a 6-gram model that was counted on all training text (−20.0 [−30.0, −10.0] points; the "
-         "model made 2.5 passes over it): read its gaps as a demonstration."),
+        ("below", "less often than a 6-gram model that was counted on all training text, by 20.0 [10.0, 30.0] points; it made "
+         "2.5 passes over that text. Read its gaps as a demonstration."),
         ("around zero", "(−10.0 [−30.0, +10.0] points)."),
         ("zero", "(0.0 [0.0, 0.0] points)."),
         ("one seed", ""),
@@ -611,7 +783,7 @@ def test_words_at_equal_agreement():
     ],
 )  # fmt: skip
 def test_a_model_that_is_no_better_than_local_statistics_is_called_weak(outcome, says):
-    said = code.weak_sentence(OUTCOMES[outcome], 2.46)
+    said = seen(code.weak_sentence(OUTCOMES[outcome], 2.46))
     assert said.endswith(says)
     assert bool(said) == bool(says)
     assert said == "" or flaw(said) is None
@@ -623,7 +795,7 @@ def test_a_model_that_is_no_better_than_local_statistics_is_called_weak(outcome,
     ("passes", "says"), [(0.01, "fewer than 0.1"), (0.05, "0.1"), (0.94, "0.9"), (12.0, "12.0"), (123.4, "123.4")]
 )
 def test_passes_over_the_training_text_are_never_none(passes, says):
-    assert f"the model made {says} passes over it" in code.weak_sentence(BELOW, passes)
+    assert f"it made {says} passes over that text" in code.weak_sentence(BELOW, passes)
 
 
 def test_every_outcome_of_a_weak_model_reads_well():
@@ -643,23 +815,49 @@ def test_what_was_foreseen():
             if not known:
                 assert said == "Nothing could be foreseen: too few characters were predicted."
                 continue
-            listed = " and ".join(f"{prose.points(error)} by {name}" for name, error in known.items())
-            assert f"in points, mean over proxies: {listed} (`unchanged` expects no gap)." in said
-            further = {0: "", 1: " The margin is further off than that for SVD of rank 2."}
-            further[2] = " The margin is further off than that for SVD of rank 2 and one-hot."
-            assert said.partition("expects no gap).")[2] == further[len(lost)]
+            listed = " and ".join(f"{prose.difference(error)} by `{name}`" for name, error in known.items())
+            assert f"is foreseen with an error of {listed}." in said
+            further = {0: "", 1: " For SVD of rank 2, the margin errs more than expecting no gap."}
+            further[2] = " For SVD of rank 2 and one-hot, the margin errs more than expecting no gap."
+            assert said.endswith(further[len(lost)])
+            assert ("errs more" in said) == bool(lost)
 
 
-@pytest.mark.parametrize("module", [dyck, code])
+def test_the_heading_on_what_was_foreseen():
+    assert code.foreseen_heading("margin", None, None).startswith("Too little")
+    for error, baseline in every(OUTCOMES, OUTCOMES):
+        said = code.foreseen_heading("margin", error, baseline)
+        assert reads_well(said)
+        words = {"foresees the gap better": "above", "is better than": "below", "cannot be told": "around zero"}
+        assert [word in said for word in words] == [side(baseline - error) == where for where in words.values()]
+
+
+def test_heads_that_copy():
+    said = code.heads_sentence([0.011, 0.5], [0.3, 0.25], 0.0109, 0.2)
+    assert flaw(said) is None
+    assert "of a head is 0.01 to 0.50 (0.01 if attention" in said
+    assert "score 0.25 to 0.30. From 0.2 on" in said
+    assert "of a head is 0.01 (" in code.heads_sentence([0.011, 0.012], [0.3], 0.0109, 0.2)
+    headings_of = {0: "No head of 3 does induction", 1: "1 head of 3 does induction", 2: "2 heads of 3 do induction"}
+    for count, heading in headings_of.items():
+        assert code.heads_heading([0.9] * count + [0.1] * (3 - count), 0.2) == heading
+        assert reads_well(heading)
+
+
+@pytest.mark.parametrize("module", [dyck, headings, code])
 def test_every_sentence_is_tested_here(module):
     tested: list[Callable] = [
         dyck.learned, dyck.gap_sentence, dyck.better_sentence, dyck.attention_sentence, dyck.comparison_sentence,
-        dyck.dropped_sentence, dyck.controls_sentence, dyck.line_sentence, dyck.bases_sentence, dyck.oracle_sentence,
-        dyck.occurrence_sentence, dyck.boundary_sentence, dyck.decomposition_sentence, dyck.misses_sentence,
-        dyck.comparison_in_short, dyck.helps_sentence, dyck.matched_sentence, dyck._resolution,
-        code.learned, code.faithful_sentence,
-        code.domain_sentence, code.words_sentence, code.margins_sentence, code.equal_words_sentence, code.weak_sentence,
-        code.foreseen_sentence,
+        dyck.dropped_sentence, dyck.random_sentence, dyck.line_sentence, dyck.bases_sentence, dyck.oracle_sentence,
+        dyck.occurrence_sentence, dyck.boundary_sentence, dyck.decomposition_sentence, dyck.mix_sentence, dyck.misses_sentence,
+        dyck.helps_sentence, dyck.matched_sentence, dyck.settings_sentence, dyck.picture_sentence, dyck._resolution,
+        headings.size, headings.learned, headings.deeper, headings.boundary, headings.matched, headings.misses, headings.helps,
+        headings._gained, headings.elsewhere, headings.widest, headings.compared, headings.line, headings.bases,
+        headings.dropped, headings.oracle, headings.controls,
+        code.learned, code._against, code.faithful_sentence, code.picture_sentence, code.domain_sentence, code.words_sentence,
+        code.margins_sentence, code.equal_words_sentence, code.weak_sentence, code.foreseen_sentence, code.heads_sentence,
+        code.learned_heading, code.gap_heading, code.domain_heading, code.words_heading, code.heads_heading,
+        code.foreseen_heading, code._range,
     ]  # fmt: skip
     defined = [of for of in vars(module).values() if callable(of) and getattr(of, "__module__", "") == module.__name__]
     assert defined

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from html import escape
 
 import pandas as pd
 
-from lib import prose
-from lib.answers import answer, shared_reason
+from lib import figures, prose
+from lib.answers import shared_reason, tally
 from lib.claims import Cell, applying, confirmed
 from lib.matrices import label
 from lib.prose import percent
@@ -17,6 +17,7 @@ from lib.proxies import MODEL
 from lib.rules import GAP, RULES, UNDECIDED, Claim
 from lib.studies import Study
 
+SAME = "the same"  # how it begins where a finding is
 DEVIATIONS = {  # what is compared: (in the paper, where its value stands here)
     "bracket types": ("20", "task.bracket_types"),
     "depth of training sentences, at most": ("10", "task.max_depth"),
@@ -31,7 +32,7 @@ DEVIATIONS = {  # what is compared: (in the paper, where its value stands here)
 }
 
 
-# Cells of these tables wrap, whatever the style of the page; where it is narrow, what stands side by side stands below.
+# Where it is narrow, what stands side by side stands below.
 _STYLE = """<style>
 .beside { line-height: 1.4; }
 .beside > section { border-top: 1px solid #767676; padding: 0.6em 0; }
@@ -42,12 +43,6 @@ _STYLE = """<style>
 .beside dt { font-weight: 400; font-size: 0.9em; opacity: 0.8; }
 .beside dd { margin: 0; }
 .beside dl > div:last-child dd { font-weight: 600; }
-.beside table { display: table; table-layout: auto; width: 100%; margin: 0; border-collapse: collapse; font-size: 0.86em;
-  color: inherit; }
-.beside tr, .beside tr:hover, .beside tr:nth-child(odd) { background: none; }
-.beside table th, .beside table td { white-space: normal; overflow-wrap: break-word; max-width: none; text-align: left;
-  vertical-align: top; padding: 0.25em 0.5em 0.25em 0; border: 0; border-bottom: 1px solid #76767666; color: inherit; }
-.beside th { font-weight: 600; }
 </style>"""
 
 
@@ -82,6 +77,14 @@ class Beside:
                     }
         return rows
 
+    def heading(self) -> str:
+        """How many findings are the same."""
+        verdicts = [row["compared"] for row in self.rows().values()]
+        same = sum(verdict.startswith(SAME) for verdict in verdicts)
+        return (
+            f"## Of {_count(len(verdicts), 'finding')}, {same or 'none'} {'is' if same == 1 else 'are'} the same in some case"
+        )
+
     def findings(self) -> str:
         """The findings as HTML, one below the other, with what is compared side by side where there is room."""
         cards = []
@@ -92,12 +95,12 @@ class Beside:
 
     def _here(self, claim: Claim, name: str, cells: Sequence[Cell]) -> str:
         study = self.studies[name]
-        found = answer(claim, cells, partial(label, study))
+        _, found = tally(claim, cells)
         splits = list(dict.fromkeys(cell.split for cell in cells))
         if splits[1:] or splits[0] not in study.splits:
             return found
         accuracy = study.estimates.only(RULES.halves(study.seeds)[0][1]).estimate(MODEL, splits[0], "accuracy")
-        return f"the model is right on {percent(accuracy, interval=True)} of {splits[0]}; {found}"
+        return f"the model is right on {percent(accuracy)} of {label(study, splits[0])}; {found}"
 
     def differences(self) -> pd.DataFrame:
         """Sizes and settings in the paper and here, one row per setting, one column per study."""
@@ -109,15 +112,9 @@ class Beside:
                 row[f"here: {name}"] = "" if value is None else f"{value:,}"
         return prose.table(rows)
 
-    def deviations(self) -> str:
-        """The differences as HTML."""
-        frame = self.differences()
-        head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("", *frame.columns))
-        rows = []
-        for what, values in frame.iterrows():
-            cells = "".join(f"<td>{escape(value)}</td>" for value in values)
-            rows.append(f'<tr><th scope="row">{escape(str(what))}</th>{cells}</tr>')
-        return f'<div class="beside">{_STYLE}<table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    def deviations(self) -> figures.Table:
+        """The differences as a table to read."""
+        return figures.Table(self.differences(), "Sizes and settings, in the paper and here")
 
 
 def compared(cells: Sequence[Cell]) -> str:
@@ -133,14 +130,14 @@ def compared(cells: Sequence[Cell]) -> str:
     verdicts = {cell.verdict for cell in apply}
     there, sure = sum(cell.verdict == GAP for cell in apply), len(confirmed(cells))
     if sure:
-        return f"the same in {there} of {_cells(len(apply))} ({sure} once corrected for their number)"
+        return SAME
     if there:
-        return f"not shown once corrected for the number of cells (without, in {there} of {_cells(len(apply))})"
+        return "not shown once corrected for the number of cells"
     return "not decided" if UNDECIDED in verdicts else "different"
 
 
-def _cells(number: int) -> str:
-    return f"{number} cell{'' if number == 1 else 's'}"
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _value(study: Study, path: str) -> object:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from html import escape
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from lib import answers, matrices, prose
 from lib.claims import READINGS, Cell, applying
 from lib.foreseeing import KNOWN
-from lib.matrices import framed, label, table
+from lib.matrices import framed, table
 from lib.measuring.intervals import CONFIDENCE, Estimate
 from lib.rules import EQUAL, GAP, NOT_APPLICABLE, OPPOSITE, RULES, SMALL, UNDECIDED, Claim
 from lib.studies import Study
@@ -39,17 +38,41 @@ class Scorecard:
         return framed([f"<ul>{lines}</ul>", matrices.legend(matrices.words())])
 
     def answers(self) -> str:
-        """For each claim what its cells of reading A come to and, beneath it, those of B, study by study."""
+        """For each claim what its cells of reading A come to and, beside it, those of B, a row a study."""
         lines = []
         for claim, tested in self._by_claim().items():
-            said = []
-            for study, cells in tested:
-                whole, *matched = answers.both_answers(claim, cells, partial(label, study))
-                name = f"{study.name}: " if len(tested) > 1 else ""
-                beneath = "".join(f"<ul><li>{escape(text)}</li></ul>" for text in matched)
-                said.append(f"<li>{escape(name)}{escape(whole)}{beneath}</li>")
-            lines.append(f"<p>{_heading(claim)}</p><ul>{''.join(said)}</ul>")
+            readings = [r for r in ("A", "B") if any(cell.reading == r for _, cells in tested for cell in cells)]
+            heads = "".join(f'<th scope="col">{escape(READINGS[r])}</th>' for r in readings)
+            rows = [
+                f'<tr><th scope="row">{escape(study.name)}</th>'
+                + "".join(f"<td>{_fares(claim, cells, reading)}</td>" for reading in readings)
+                + "</tr>"
+                for study, cells in tested
+            ]
+            table = f"<table><thead><tr><td></td>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+            lines.append(f'<p id="claim-{claim.number}">{_heading(claim)}</p>{matrices.scrolling(table, "fares")}')
         return framed(lines)
+
+    def strip(self) -> str:
+        """The verdicts on all claims as the paper says them, over all studies, for the first page of the book."""
+        lines = []
+        for claim, (verdict, count) in self._tallies.items():
+            badge = matrices.badge(verdict, RULES.word(claim, verdict))
+            where = f'<a href="scorecard.html#claim-{claim.number}">{escape(claim.short or claim.text)}</a>'
+            lines.append(f"<li>{where} {badge} <small>{escape(count)}</small></li>")
+        return framed([f'<ol class="strip">{"".join(lines)}</ol>'])
+
+    @property
+    def _tallies(self) -> dict[Claim, tuple[str, str]]:
+        """The verdict on each claim as the paper says it, over all studies, and the count behind it."""
+        cells = {claim: [cell for _, of in tested for cell in of] for claim, tested in self._by_claim().items()}
+        return {claim: answers.tally(claim, [c for c in of if c.reading == "A" and c.decides]) for claim, of in cells.items()}
+
+    def heading(self) -> str:
+        """How many claims are borne out as the paper says them."""
+        found = [verdict for verdict, _ in self._tallies.values()]
+        shown = found.count(GAP)
+        return f"## Of {_count(len(found), 'claim')}, {shown or 'none'} {'is' if shown == 1 else 'are'} borne out in some case"
 
     def matrices(self, reading: str) -> str:
         """Verdicts of a reading as matrices, a family a row and a split a column, for each claim and study; B and C folded."""
@@ -64,7 +87,7 @@ class Scorecard:
                 if reading == "A":
                     tables.append(f"<p>{title}</p>{made}")
                 else:
-                    said = escape(answers.answer(claim, shown, partial(label, study)))
+                    said = escape(answers.tally(claim, shown)[1])
                     tables.append(f"<details><summary>{title}: {said}</summary>{made}</details>")
             parts += [f"<p>{_heading(claim)}</p>", *tables] if tables else []
         return framed(parts)
@@ -98,8 +121,9 @@ class Scorecard:
         return framed([table(rows)])
 
     def foreseen(self) -> str:
-        """What was foreseen, what was measured, and the error: a paragraph a study."""
-        return "\n\n".join(map(self._foreseen, self.studies))
+        """What was foreseen, what was measured, and the error: a paragraph for each study."""
+        how = f"By the {RULES.foreseeing.diagnostic}, from {KNOWN}, of what reading A measures:"
+        return "\n\n".join([how, *map(self._foreseen, self.studies)])
 
     def _foreseen(self, study: Study) -> str:
         cells = [cell for cell in self._verdicts(study, "A") if cell.error is not None]
@@ -109,9 +133,9 @@ class Scorecard:
         error, baseline = np.abs(expected - found).mean(), np.abs(found).mean()
         means = [prose.minus(f"{values.mean().round(1) + 0.0:.1f}") for values in (expected, found)]  # no "−0.0"
         return prose.paragraph(
-            f"{_title(study)}, {_count(len(cells), 'cell')} of reading A. Foreseen: {means[0]} points on average, from {KNOWN} "
-            f"(`{RULES.foreseeing.diagnostic}`). Measured: {means[1]} points. Error: {error:.1f} points on average, signs "
-            f"aside; who foresees no gap at all errs by {baseline:.1f} points.",
+            f"{_title(study)}, {_count(len(cells), 'cell')}: foreseen were {means[0]} points on average, and measured",
+            f"{means[1]}. Signs aside, the error is {error:.1f} points on average; who foresees no gap at all errs by "
+            f"{baseline:.1f}.",
         )
 
     def method(self) -> str:
@@ -203,6 +227,12 @@ def _seeds(study: Study) -> str:
         return f"{study.name}: settings are chosen on seeds {chosen}, and verdicts rest on seeds {reported}."
     few = f"; fewer than the {RULES.seeds.fewest} that a verdict needs" if study.seeds < RULES.seeds.fewest else ""
     return f"{study.name}: settings are chosen and effects measured on the same {prose.seeds(study.seeds)}{few}."
+
+
+def _fares(claim: Claim, cells: Sequence[Cell], reading: str) -> str:
+    """How a claim fares in a reading on a study: a box with the verdict, and the count behind it."""
+    verdict, count = answers.tally(claim, [cell for cell in cells if cell.reading == reading and cell.decides])
+    return f"{matrices.badge(verdict, RULES.word(claim, verdict))} <small>{escape(count)}</small>"
 
 
 def _heading(claim: Claim) -> str:

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 from lib import figures, foreseeing, prose
 from lib.errors import InputError
@@ -52,12 +50,16 @@ class ByKind:
             return nothing()
         return mean_of(gaps)
 
-    def controls(self) -> pd.DataFrame:
+    def controls(self) -> figures.Table:
         """Gaps in percentage points with controls, one row per proxy."""
         rows = {phrase: {name: points(gap) for name, gap in gaps.items()} for phrase, gaps in self.controlled.items()}
-        return prose.table(rows, "gap, points")
+        return figures.Table(
+            prose.table(rows),
+            "Gaps to other languages, in percentage points, as they are and against text that is alike",
+            heat=True,
+        )
 
-    def classes(self) -> Figure:
+    def classes(self) -> figures.Picture:
         """The gap by kind of the character to be predicted, one series per proxy."""
         shown = [s for s in self.chosen.values() if PROXIES[s.proxy].fitted]
         of = self.estimates.estimate
@@ -71,7 +73,8 @@ class ByKind:
             f"all layers at once; mean over {self.languages}; kinds with fewer than {FEWEST} predictions left out; {self.note}"
         )
         looks = figures.looks_of(shown)
-        return figures.forest(table, looks, x="gap (percentage points)", note=note, percent=False)
+        alt = f"Gaps to other languages by the kind of the character to be predicted. {self.words()}"
+        return figures.forest(table, looks, x="gap (percentage points)", alt=alt, note=note, percent=False)
 
     def words(self) -> str:
         """Gaps on repeated and on new words."""
@@ -101,22 +104,38 @@ class ByKind:
             found[s.phrase] = {**gaps, "measured": measured}
         return found
 
-    def foreseen_table(self) -> pd.DataFrame:
+    def foreseen_table(self) -> figures.Table:
         """Foreseen and measured gaps in percentage points, one row per proxy."""
         rows = {
             phrase: {name.replace("_", " "): points(gap) for name, gap in gaps.items()}
             for phrase, gaps in self.foreseen.items()
         }
-        return prose.table(rows, "gap, points")
+        return figures.Table(
+            prose.table(rows), "Gaps to other languages, in percentage points, foreseen and measured", heat=True
+        )
 
     def foreseen_text(self) -> str:
         """How far off diagnostics are, and for which proxies that of the rules is further off than expecting no gap."""
+        chosen, off = RULES.foreseeing.diagnostic, self._off
+        further = {phrase: np.nanmean(error - off["unchanged"][phrase]) for phrase, error in off[chosen].items()}
+        shown = {name: error for name, error in self._errors.items() if name in ("unchanged", chosen)}
+        return say.foreseen_sentence(shown, chosen, [phrase for phrase, by in further.items() if by > LEAST])
+
+    @property
+    def _off(self) -> dict[str, dict[str, np.ndarray]]:
+        """By diagnostic and proxy, how far off what it foresees is, seed by seed."""
         known = {phrase: of for phrase, of in self.foreseen.items() if all(gap.measured for gap in of.values())}
-        off = {
+        return {
             name: {phrase: np.abs(of[name].by_seed - of["measured"].by_seed) for phrase, of in known.items()}
             for name in DIAGNOSTICS
         }
-        errors = {name: Estimate(np.mean(list(of.values()), 0), None, 0, (0.0, 1.0)) for name, of in off.items() if of}
-        chosen = RULES.foreseeing.diagnostic
-        further = {phrase: np.nanmean(off[chosen][phrase] - off["unchanged"][phrase]) for phrase in known}
-        return say.foreseen_sentence(errors, chosen, [phrase for phrase, by in further.items() if by > LEAST])
+
+    @property
+    def _errors(self) -> dict[str, Estimate]:
+        """By diagnostic, the mean over proxies of how far off it is; empty where nothing could be foreseen."""
+        return {name: Estimate(np.mean(list(of.values()), 0), None, 0, (0.0, 1.0)) for name, of in self._off.items() if of}
+
+    @property
+    def errors_in_foreseeing(self) -> tuple[Estimate | None, Estimate | None]:
+        """The mean error of the diagnostic of the rules, and that of expecting no gap."""
+        return self._errors.get(RULES.foreseeing.diagnostic), self._errors.get("unchanged")

@@ -119,7 +119,7 @@ def about(corpus: Corpus, task: CodeTask) -> str:
     dropped = corpus.manifest["dropped"]
     return paragraph(
         f"Functions have {FEWEST} to {MOST:,} printable ASCII characters, and no more than {task.package_functions:,} come "
-        f"from one package, {task.language_functions:,} from one language. {dropped.get('exact duplicate', 0):,} exact and "
-        f"{dropped.get('near duplicate', 0):,} near duplicates were dropped. This is the corpus *{task.corpus}*, SHA-256 "
+        f"from one package, {task.language_functions:,} from one language. Dropped were {dropped.get('exact duplicate', 0):,} "
+        f"exact and {dropped.get('near duplicate', 0):,} near duplicates. This is the corpus *{task.corpus}*, SHA-256 "
         f"{corpus.manifest['sha256'][:16]}…; who has the same pinned packages, and the same JDK if any, has the same text."
     )

@@ -8,7 +8,6 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from lib import figures, prose
 from lib.experiment import simplifications_of
@@ -27,7 +26,7 @@ SOURCES = {  # what a proxy may be fitted on, in words
     TRAINING: "",
     "training_more": "more sentences",
     "training_balanced": "all depths alike",
-    "unseen_depth": "unseen depth itself",
+    "unseen_depth": "deeper sentences themselves",
 }
 
 
@@ -58,7 +57,7 @@ class Causes:
         blocks = {seed: of_seed for seed, (of_seed, _) in found.items()}
         return self.study.estimates_of(blocks), pd.concat([depths for _, depths in found.values()])
 
-    def opener(self) -> Figure:
+    def opener(self) -> figures.Picture:
         """The share of attention on the opener of the bracket to be closed."""
         table = figures.tabulate(
             ({"row": s.label, "series": split}, self._attention[0].estimate(s, split, "opener_weight"))
@@ -67,9 +66,10 @@ class Causes:
         )
         note = f"{self.measured_on}; {self.place}; bars: {figures.interval_note(self.study)}"
         x = "attention on the bracket to be closed (mean weight)"
-        return figures.forest(table, figures.split_looks(self.study, PAIR), x=x, note=note)
+        alt = f"How much attention is on the bracket to be closed. {self.attention()}"
+        return figures.forest(table, figures.split_looks(self.study, PAIR), x=x, alt=alt, note=note)
 
-    def attended_depth(self) -> Figure:
+    def attended_depth(self) -> figures.Picture:
         """At which depth the most-attended bracket lies, by the depth that has to be closed."""
         depths = self._attention[1]
         kind = PROXIES[self.example.proxy].parameter  # others of it look much alike
@@ -80,7 +80,8 @@ class Causes:
         table = depths.assign(panel=panels, x=depths["attended"], y=depths["depth"]).sort_values("split", kind="stable")
         x, y = "depth of the bracket with most attention (0: START)", "depth to be closed"
         note = f"{self.measured_on}; {self.place}; each row sums to 100 %; grey: fewer than {FEWEST} brackets; no intervals"
-        return figures.heat(table, x=x, y=y, note=note, fewest=FEWEST, columns=len(shown))
+        alt = f"The depth of the bracket with most attention, by the depth that has to be closed. {self.misses_text()}"
+        return figures.heat(table, x=x, y=y, alt=alt, note=note, fewest=FEWEST, columns=len(shown))
 
     def misses(self, s: Simplification, split: str) -> dict[str, Estimate]:
         """Of the brackets whose opener does not get most attention, where it goes instead: shares by kind of miss.
@@ -108,7 +109,7 @@ class Causes:
         depths = self._attention[1]
         return depths[(depths["seed"] == seed) & (depths["split"] == split) & (depths["simplification"] == s)]
 
-    def misses_table(self) -> pd.DataFrame:
+    def misses_table(self) -> figures.Table:
         """Where attention goes that misses the opener, one row per simplification and split."""
         heads = {
             "missed": "openers missed",
@@ -124,7 +125,7 @@ class Causes:
                     head: percent(found[name], interval=True) if found[name].positions >= FEWEST else "too few"
                     for name, head in heads.items()
                 }
-        return prose.table(rows)
+        return figures.Table(prose.table(rows), "Where attention goes that misses the bracket to be closed")
 
     def misses_text(self) -> str:
         """Parity, direction and right depths of what the example attends to wrongly at unseen depth; empty if too little is."""
@@ -155,7 +156,7 @@ class Causes:
         higher = [s for s in self.study.family(self.example.proxy, self.layer) if s.complexity > rank]
         return found | {s.label: s for s in sorted(higher, key=lambda s: s.complexity)[:2]}
 
-    def helps(self) -> Figure:
+    def helps(self) -> figures.Picture:
         """Agreement at unseen depth and in distribution for every other way to make the picture."""
         of = self.study.estimates
         table = figures.tabulate(
@@ -165,7 +166,11 @@ class Causes:
             if of.has(s, split)
         )
         note = f"{self.measured_on}; {self.place}; bars: {figures.interval_note(self.study)}"
-        return figures.forest(table, figures.split_looks(self.study, PAIR), x=LABELS["same_prediction"], note=note)
+        looks, alt = (
+            figures.split_looks(self.study, PAIR),
+            f"Agreement with other ways to make the picture. {self.helps_text()}",
+        )
+        return figures.forest(table, looks, x=LABELS["same_prediction"], alt=alt, note=note)
 
     @cached_property
     def gains(self) -> Mapping[str, Estimate]:

@@ -7,21 +7,23 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from lib import figures, prose
 from lib.errors import InputError, one_of
 from lib.experiment import simplifications_of
+from lib.live.explorer import Explorer
 from lib.measuring.intervals import Estimate, nothing, rank_correlation, share_interval
 from lib.measuring.measures import LABELS
 from lib.prose import percent, points
 from lib.proxies import PROXIES, TRAINING, Simplification
 from lib.studies import Study
 from lib.tasks import Look
-from lib.tasks.dyck import mechanism
+from lib.tasks.dyck import headings, mechanism
 from lib.tasks.dyck import prose as say
 from lib.tasks.dyck.boundary import FEWEST, PAIR
 from lib.tasks.dyck.families import Families
+from lib.tasks.dyck.live import LiveBrackets
+from lib.tasks.dyck.telling import setup
 
 CONTROL = ("iid_matched", "unseen_depth")  # sentences of the same lengths
 
@@ -47,7 +49,11 @@ class ClusteringChapter(Families):
         layers = range(self.study.experiment.model.layers)
         return {layer: mechanism.projections(self.run, layer, PAIR, clusters=16) for layer in layers}
 
-    def projections(self, layer: int) -> Figure:
+    def projections(self) -> Explorer:
+        """Queries and keys as points; a reader can choose layer, directions and colour, and the picture that moves them."""
+        return LiveBrackets(self.study, self.svd).representation(self._projections(self.layer).to_html())
+
+    def _projections(self, layer: int) -> figures.Picture:
         """Queries and keys on their first two directions, coloured by what their token is."""
         points = self._points[layer]
         points = points[points["split"] == "iid"]
@@ -60,15 +66,18 @@ class ClusteringChapter(Families):
         shown = f"preset {self.study.preset}, layer {layer} of seed 0, {len(points) // 2:,} tokens of iid"
         note = f"{shown}; axes and clusters: fitted on training sentences"
         x, y, colour = "first singular direction", "second", "lowest to highest, or one type or cluster to the next"
-        return figures.scatter(pd.concat(parts), x=x, y=y, colour=colour, note=note)
+        alt = f"Queries and keys of layer {layer} as points on their first two directions. {_told_apart(points)}"
+        return figures.scatter(pd.concat(parts), x=x, y=y, colour=colour, alt=alt, note=note)
 
-    def shift(self) -> Figure:
+    def shift(self) -> figures.Picture:
         """Queries and keys in and out of distribution on the same axes, coloured by depth."""
         points = self._points[self.layer]
         table = points.assign(panel=points["kind"] + ", " + points["split"], colour=points["depth"])
         note = f"preset {self.study.preset}, {self.place} of seed 0; axes fitted on training sentences"
         limits = (0, self.study.task.unseen_depth)
-        return figures.scatter(table, x="first singular direction", y="second", colour="depth", note=note, limits=limits)
+        alt = f"Queries and keys in distribution and at unseen depth on the same axes, by depth. {self.dropped()}"
+        x, y = "first singular direction", "second"
+        return figures.scatter(table, x=x, y=y, colour="depth", alt=alt, note=note, limits=limits)
 
     # Does what is dropped explain what fails?
 
@@ -80,7 +89,7 @@ class ClusteringChapter(Families):
             for s in (self.svd, self.kmeans)
         }
 
-    def unexplained(self, bins: int = 8) -> Figure:
+    def unexplained(self, bins: int = 8) -> figures.Picture:
         """Disagreement against the share of query and key variance that a proxy drops, in groups of equally many sentences."""
         rows = []
         for s, table in self._sentences.items():
@@ -93,24 +102,29 @@ class ClusteringChapter(Families):
                     rows.append({**labels, "value": value, "low": low, "high": high})
         note = f"{self.measured_on}; points: {bins} groups of equally many sentences; bands: 95 % bootstrap over sentences"
         x, y, looks = "share of variance dropped (%)", "disagreement with the model", figures.split_looks(self.study, PAIR)
-        return figures.curves(pd.DataFrame(rows), looks, x=x, y=y, note=note, columns=2, whole=False)
+        alt = f"Disagreement of sentences against how much of their queries and keys is dropped. {self.dropped()}"
+        return figures.curves(pd.DataFrame(rows), looks, x=x, y=y, alt=alt, note=note, columns=2, whole=False)
 
     def dropped(self) -> str:
         """How much is dropped, and whether that goes with disagreement."""
         lines = []
         for s, table in self._sentences.items():
-            of = {split: table[table["split"] == split] for split in PAIR}
-            shares = [rows["outside"].mean() for rows in of.values()]
-            correlations = [rank_correlation(rows, "outside", "disagreement") for rows in of.values()]
-            lines.append(say.dropped_sentence(s.phrase, shares, correlations))
+            shares = [table["outside"][table["split"] == split].mean() for split in PAIR]
+            lines.append(say.dropped_sentence(s.phrase, shares, self._correlations[s]))
         return prose.paragraph(*lines)
+
+    @cached_property
+    def _correlations(self) -> dict[Simplification, list[Estimate]]:
+        """Over the sentences of each split, how what is dropped goes with disagreement."""
+        of_split = {s: [table[table["split"] == split] for split in PAIR] for s, table in self._sentences.items()}
+        return {s: [rank_correlation(rows, "outside", "disagreement") for rows in of] for s, of in of_split.items()}
 
     # The oracle, and controls
 
     def _fitted_on(self, simplification: Simplification, split: str) -> Simplification:
         return replace(simplification, fit_on=split)
 
-    def oracle(self) -> Figure:
+    def oracle(self) -> figures.Picture:
         """Agreement of proxies fitted on training sentences, and on the very split that they are tested on."""
         measuring = self.study.experiment.measuring
         measured = [s for s in simplifications_of(measuring.refitted) if s.layer == self.layer]
@@ -125,35 +139,42 @@ class ClusteringChapter(Families):
             TRAINING: Look("fitted on training sentences", "#0072B2", "o"),
             "the split itself": Look("fitted on the split itself", "#E69F00", "D"),
         }
-        return figures.forest(figures.tabulate(rows), looks, x=LABELS["same_prediction"], note=f"bars: {self.note}")
+        alt = f"Agreement of pictures fitted on training sentences, and on the very split. {self.oracle_gains()}"
+        note = f"bars: {self.note}"
+        return figures.forest(figures.tabulate(rows), looks, x=LABELS["same_prediction"], alt=alt, note=note)
 
     def oracle_gains(self) -> str:
         """What fitting on the deep sentences themselves gains there, beside other pictures that never saw them."""
         lines = []
-        for s in (self.svd, self.kmeans):
-            oracle = self._fitted_on(s, "unseen_depth")
-            if self.estimates.has(oracle, "unseen_depth"):
-                own = self._agreement(s, "unseen_depth")
-                beside = [
-                    other
-                    for family in self.families.values()
-                    for other in family
-                    if other != s
-                    and other.complexity == s.complexity
-                    and PROXIES[other.proxy].parameter == PROXIES[s.proxy].parameter
-                    and not PROXIES[other.proxy].control
-                ]
-                others = {other.phrase: self._agreement(other, "unseen_depth") - own for other in beside}
-                lines.append(say.oracle_sentence(s.phrase, self._agreement(oracle, "unseen_depth") - own, others))
+        for s, gain in self._oracle_gains.items():
+            own = self._agreement(s, "unseen_depth")
+            beside = [
+                other
+                for family in self.families.values()
+                for other in family
+                if other != s
+                and other.complexity == s.complexity
+                and PROXIES[other.proxy].parameter == PROXIES[s.proxy].parameter
+                and not PROXIES[other.proxy].control
+            ]
+            others = {other.phrase: self._agreement(other, "unseen_depth") - own for other in beside}
+            lines.append(say.oracle_sentence(s.phrase, gain, others))
         return prose.paragraph(*lines)
+
+    @property
+    def _oracle_gains(self) -> dict[Simplification, Estimate]:
+        """What each gains at unseen depth where it is fitted on that split, if that was measured."""
+        fitted = {s: self._fitted_on(s, "unseen_depth") for s in (self.svd, self.kmeans)}
+        return {
+            s: self._agreement(oracle, "unseen_depth") - self._agreement(s, "unseen_depth")
+            for s, oracle in fitted.items()
+            if self.estimates.has(oracle, "unseen_depth")
+        }
 
     def lengths(self) -> str:
         """How long sentences are."""
-        mean = {split: self.run.data.splits[split].lengths.mean() - 2 for split in PAIR}
-        return (
-            f"Sentences at unseen depth have {mean['unseen_depth']:.0f} brackets on average, those in distribution "
-            f"{mean['iid']:.0f}."
-        )
+        inside, deep = (self.run.data.splits[split].lengths.mean() - 2 for split in PAIR)
+        return f"Deeper sentences have {deep:.0f} brackets on average, those in distribution {inside:.0f}."
 
     @cached_property
     def controlled(self) -> dict[str, dict[str, Estimate]]:
@@ -190,12 +211,13 @@ class ClusteringChapter(Families):
     def _depths(self, split: str) -> list[int]:
         return self.estimates.categories(split, "depth")
 
-    def controls(self) -> pd.DataFrame:
+    def controls(self) -> figures.Table:
         """Gaps in percentage points with controls, one row per simplification."""
         rows = {label: {name: points(gap) for name, gap in gaps.items()} for label, gaps in self.controlled.items()}
-        return prose.table(rows, "gap to unseen_depth, points")
+        caption = "Gaps at unseen depth, in percentage points, as they are and against sentences that are alike otherwise"
+        return figures.Table(prose.table(rows), caption, heat=True)
 
-    def against_random(self) -> pd.DataFrame:
+    def against_random(self) -> figures.Table:
         """SVD against random subspaces of equal rank, agreement on `iid`, one row per rank."""
         family = {p: {s.complexity: s for s in self.families.get(p, [])} for p in ("svd", "random_subspace")}
         rows = {}
@@ -203,15 +225,62 @@ class ClusteringChapter(Families):
             svd, random = (self.estimates.estimate(family[p][rank], "iid", "same_prediction") for p in family)
             row = {"SVD": percent(svd, interval=True), "random subspace": percent(random, interval=True)}
             rows[f"rank {rank}"] = {**row, "difference, points": points(svd - random, sign=True)}
-        return prose.table(rows, "same prediction on iid")
+        return figures.Table(prose.table(rows), "Same prediction as the model in distribution: SVD, and any directions")
 
-    def summary(self) -> str:
-        """The chapter in a few lines."""
-        lines = [self.comparison(), self.line(), self.bases_text()]
-        lines += [*(say.controls_sentence(label, gaps) for label, gaps in self.controlled.items())]
-        lines += [self.dropped(), self.oracle_gains(), f"Measured on {self.note}."]
-        return "\n".join(f"- {line}" for line in lines if line)
+    def random_text(self) -> str:
+        """Whether these directions matter, or any of as many would do."""
+        family = {p: {s.complexity: s for s in self.families.get(p, [])} for p in ("svd", "random_subspace")}
+        shared = sorted(set(family["svd"]) & set(family["random_subspace"]))
+        pairs = {rank: [self._agreement(family[p][rank], "iid") for p in family] for rank in shared}
+        return say.random_sentence({rank: svd - random for rank, (svd, random) in pairs.items()})
 
-    def headline(self) -> str:
-        """The chapter in a paragraph, for the first page of the book."""
-        return say.comparison_in_short(self._differences)
+    # What the chapter says of itself
+
+    def setup(self) -> str:
+        """What the chapter takes for granted, in a box."""
+        return setup(self.study, self.svd, list(self.families))
+
+    def settings_text(self) -> str:
+        """Links that set the live figure to what is looked at closely, as HTML."""
+        return f"<p>{say.settings_sentence([self.svd, self.kmeans, self.one_hot])}</p>"
+
+    def heading(self, section: str) -> str:
+        """The heading of a section: what was found in it."""
+        found = {
+            "compared": lambda: headings.compared(self._differences.values()),
+            "line": lambda: headings.line(self.on_the_line),
+            "bases": lambda: headings.bases(self._gains_of_one_basis),
+            "dropped": lambda: headings.dropped({PROXIES[s.proxy].label: of[1] for s, of in self._correlations.items()}),
+            "oracle": lambda: headings.oracle({PROXIES[s.proxy].label: gain for s, gain in self._oracle_gains.items()}),
+            "controls": lambda: headings.controls(
+                {
+                    PROXIES[s.proxy].label: self.controlled[s.phrase]["length and depth matched"]
+                    for s in (self.svd, self.kmeans, self.one_hot)
+                }
+            ),
+        }
+        return f"## {found[section]()}"
+
+    def in_short(self) -> str:
+        """The chapter in a paragraph, as HTML."""
+        return prose.finding(headings.compared(self._differences.values()), self.comparison())
+
+    def sure(self) -> str:
+        """How far all this can be trusted."""
+        return prose.how_sure(
+            f"{self.measured_on}, with {self.place} simplified",
+            figures.interval_note(self.study),
+            self.study.seeds,
+            "Families are compared at many levels and ranks: some differ by chance. A line through all settings, and random "
+            "directions, are one draw a model each.",
+        )
+
+
+def _told_apart(points: pd.DataFrame) -> str:
+    """How much of the spread along the first direction is between tokens of different depth, position or type."""
+    said = []
+    for kind, of in points.groupby("kind", sort=False):
+        spread = {name: of.groupby(name)["x"].transform("mean").var() / of["x"].var() for name in ("depth", "position", "type")}
+        parts = prose.names(f"{100 * part:.0f} % between {name}s" for name, part in spread.items())
+        said.append(f"Of the spread of {kind} along the first direction, there is {parts}.")
+    return " ".join(said)

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 from scipy.special import ndtr, ndtri
 
 from lib import figures, prose
@@ -37,7 +35,7 @@ class Families:
         """How proxies look, whatever their complexity."""
         return {p: Look(PROXIES[p].label, PROXIES[p].colour, PROXIES[p].marker) for p in self.families}
 
-    def complexity(self) -> Figure:
+    def complexity(self) -> figures.Picture:
         """Agreement and divergence of attention against rank or number of clusters."""
         table = figures.tabulate(
             (
@@ -51,9 +49,10 @@ class Families:
             if s.complexity is not None
         )
         x, plain = "rank, or number of clusters", LABELS["attention_jsd"]
-        return figures.curves(table, self.proxy_looks, x=x, y="", note=f"bands: {self.note}", log=True, plain=plain)
+        alt = f"Agreement, and divergence of attention, by rank or number of clusters. {self.comparison()}"
+        return figures.curves(table, self.proxy_looks, x=x, y="", alt=alt, note=f"bands: {self.note}", log=True, plain=plain)
 
-    def transfer(self) -> Figure:
+    def transfer(self) -> figures.Picture:
         """Every simplification as a point: agreement in distribution across, on another split up."""
         rows = []
         for split in self.study.task.unseen(self.study.splits):
@@ -65,7 +64,8 @@ class Families:
                     rows.append(({"panel": split, "series": proxy, **across}, y))
         note = f"{self.note}; numbers: rank or clusters; dotted: no gap"
         x, y = "same prediction on iid", "same prediction on the split"
-        return figures.crosses(figures.tabulate(rows), self.proxy_looks, x=x, y=y, note=note, columns=2)
+        alt = f"Every setting of every family: agreement in distribution across, on another split up. {self.line()}"
+        return figures.crosses(figures.tabulate(rows), self.proxy_looks, x=x, y=y, alt=alt, note=note, columns=2)
 
     def _agreement(self, s: Simplification, split: str) -> Estimate:
         return self.estimates.estimate(s, split, "same_prediction")
@@ -77,7 +77,7 @@ class Families:
             return nothing()
         return self.estimates.at_level(family, "iid", level, lambda s: self._agreement(s, split))
 
-    def at_equal_agreement(self) -> Figure:
+    def at_equal_agreement(self) -> figures.Picture:
         """What every family keeps elsewhere, at every level of agreement in distribution."""
         table = figures.tabulate(
             ({"panel": split, "series": proxy, "x": 100 * level}, self._kept(proxy, split, level))
@@ -86,7 +86,8 @@ class Families:
             for level in LEVELS
         )
         x, y = "same prediction on iid (%), between settings by linear interpolation", "same prediction on the split"
-        return figures.curves(table, self.proxy_looks, x=x, y=y, note=f"bands: {self.note}", columns=2)
+        alt = f"What every family keeps elsewhere where it agrees equally often in distribution. {self.comparison()}"
+        return figures.curves(table, self.proxy_looks, x=x, y=y, alt=alt, note=f"bands: {self.note}", columns=2)
 
     @property
     def _differences(self) -> dict[float, Estimate]:
@@ -131,7 +132,7 @@ class Families:
         """Which families lie above or below the line through all settings."""
         return say.line_sentence(self.on_the_line)
 
-    def bases(self) -> pd.DataFrame:
+    def bases(self) -> figures.Table:
         """One basis for queries and keys against one for each, one row per rank."""
         rows = {}
         for separate, joint in self._pairs():
@@ -140,7 +141,7 @@ class Families:
                 pair = [self._agreement(s, split) for s in (joint, separate)]
                 row[f"one basis, {split}"], row[f"one each, {split}"] = (percent(e, interval=True) for e in pair)
                 row[f"difference, {split}, points"] = points(pair[0] - pair[1], sign=True)
-        return prose.table(rows)
+        return figures.Table(prose.table(rows), "One basis for queries and keys, or one each: same prediction as the model")
 
     def _pairs(self) -> list[tuple[Simplification, Simplification]]:
         """SVD with separate bases and with one for both, at the ranks at which both were measured."""
@@ -152,3 +153,9 @@ class Families:
         """What one basis for both gains, and at which ranks."""
         gains = {b.complexity: tuple(self._agreement(b, x) - self._agreement(a, x) for x in PAIR) for a, b in self._pairs()}
         return say.bases_sentence(gains)
+
+    @property
+    def _gains_of_one_basis(self) -> dict[int, Estimate]:
+        """By rank, what one basis for both gains at unseen depth."""
+        pairs = {b.complexity: [self._agreement(s, "unseen_depth") for s in (a, b)] for a, b in self._pairs()}
+        return {rank: joint - separate for rank, (separate, joint) in pairs.items()}

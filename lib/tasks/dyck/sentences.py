@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
 from lib.errors import InputError
-from lib.figures.style import footnote
+from lib.figures.picture import Picture
 from lib.models.base import Capture
 from lib.proxies import Simplification
 from lib.runs import Run
@@ -41,6 +40,11 @@ class SentenceComparison:
         """The closing position at which the proxy gives the right bracket the least probability; of `parted` if they do."""
         return min(self.parted or self.closers, key=lambda p: self.probabilities["proxy"][p - 1, self._type(p)])
 
+    def apart(self, position: int) -> float:
+        """How much more probable the right bracket at a closing position is to the model than to the proxy."""
+        model, proxy = (self.probabilities[who][position - 1, self._type(position)] for who in ("model", "proxy"))
+        return float(model - proxy)
+
     def _chosen(self, who: str, position: int) -> int:
         return int(self.probabilities[who][position - 1].argmax())
 
@@ -63,11 +67,12 @@ def compare_sentence(run: Run, sentence: Brackets, simplification: Simplificatio
         logits = model(tokens, {**rule, layer: seen})[0]  # (T, vocabulary)
         patterns[name] = seen.pattern[0].cpu().numpy()
         probabilities[name] = logits[:, closing].softmax(-1).cpu().numpy()
-    source = f"{run.folder.parent.parent.name}: model of seed {run.seed}, one sentence; {simplification.place} simplified"
+    preset = run.folder.parent.parent.name
+    source = f"preset {preset}: model of seed {run.seed}, one sentence; {simplification.place} simplified"
     return SentenceComparison(sentence, simplification, source, patterns, probabilities)
 
 
-def sentence_comparison_figure(comparison: SentenceComparison, position: int, vocabulary: tuple[str, ...]) -> Figure:
+def sentence_comparison_figure(comparison: SentenceComparison, position: int, vocabulary: tuple[str, ...]) -> Picture:
     """Where model and proxy attend when they predict the closing bracket at `position`, and what they predict."""
     sentence, query = comparison.sentence, position - 1
     length = int((sentence.tokens[0] != 0).sum())
@@ -83,11 +88,8 @@ def sentence_comparison_figure(comparison: SentenceComparison, position: int, vo
         rows[label] = comparison.patterns[name].mean(0)[query]
     words = ["^" if token == START else vocabulary[token] for token in sentence.tokens[0, :length]]
     words[-1] = "$"
-    figure = attention_figure(
-        words, sentence.depth[0, :length].tolist(), int(sentence.opener[0, position]), query, rows, titles
-    )
-    footnote(figure, comparison.source)
-    return figure
+    depth, opener = sentence.depth[0, :length].tolist(), int(sentence.opener[0, position])
+    return attention_figure(words, depth, opener, query, rows, titles, comparison.source)
 
 
 def deepest_sentences(run: Run, split: str, count: int = 1, brackets: int | None = None) -> dict[str, Brackets]:
