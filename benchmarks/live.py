@@ -19,6 +19,7 @@ from harness import machine
 
 from lib.errors import InputError
 from lib.experiment import Experiment
+from lib.figures.colours import on_both
 from lib.live import script
 from lib.live.explorer import Explorer
 from lib.live.families import families
@@ -56,7 +57,8 @@ def explorer(kind: str, experiment: Experiment, words: Sequence[str], context: i
     tokens = np.random.default_rng(0).integers(3, len(words), (40, context)).astype(np.int16)
     settings = [Simplification("svd", 4, -1)]
     arrays = fitted_arrays(Fitter(model, {"training": Sequences.padded(tokens)}), settings)
-    shared = {"of": kind, "seeds": [kind], "head_width": model.head_width, "families": families(settings, model, arrays)}
+    offered = [{**family, "colour": on_both(family["colour"])} for family in families(settings, model, arrays)]
+    shared = {"of": kind, "seeds": [kind], "head_width": model.head_width, "families": offered}
     start = {"proxy": "svd", "complexity": 4, "layer": -1, "seed": 0, **config.pop("start")}
     return Explorer(kind, {**shared, **config, "start": start, "measured_on": kind}, {kind: pack(model, arrays)})
 

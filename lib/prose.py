@@ -6,9 +6,10 @@ in brackets. Minus signs are real ones; what was not measured is said to be so, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from html import escape
 from math import isnan
+from statistics import median
 
 import pandas as pd
 
@@ -133,6 +134,19 @@ def names(words: Iterable[str]) -> str:
     if not words:
         return "none"
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def span(levels: Collection[float]) -> str:
+    """From the lowest to the highest of several shares: `55 to 65 %`, or `55 %`."""
+    low, high = (f"{100 * of(levels):.0f}" for of in (min, max))
+    return f"{low} %" if low == high else f"{low} to {high} %"
+
+
+def resolution(gains: Iterable[Estimate]) -> str:
+    """How large a difference has to be to be told; empty if no interval says, or all are as good as nothing."""
+    widths = [high - low for low, high in (gain.interval for gain in gains) if high >= low]
+    half = f"{100 * median(widths) / 2:.1f}" if widths else "0.0"
+    return "" if half == "0.0" else f"Typically, differences of less than {half} points cannot be told here."
 
 
 def begin(label: str) -> str:

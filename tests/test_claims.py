@@ -264,12 +264,12 @@ def test_the_scorecard_opens_with_how_each_claim_fares_and_beside_it_matched(car
 
 def test_the_first_page_has_a_line_a_claim_that_leads_to_its_place(card_of):
     card = card_of(FOUND)
-    lines = re.findall(r'<li><a href="scorecard.html#(claim-\d)">(.*?)</a> (.*?) <small>(.*?)</small></li>', card.strip())
+    lines = re.findall(r'<li><a href="scorecard.html#(claim-\d)">(.*?)</a> <small>(.*?)</small> (.*?)</li>', card.strip())
     assert [line[:2] for line in lines] == [("claim-7", "All of &lt;it&gt; &amp; more"), ("claim-8", "Any of it")]
-    assert [re.sub("<[^>]*>", "", line[2]) for line in lines] == ["▼ closer", "▲ better"]
-    assert [line[3] for line in lines] == ["gap in none of 1 cell", "better in 1 of 1 cell"]
+    assert [re.sub("<[^>]*>", "", line[3]) for line in lines] == ["▼ closer", "▲ better"]
+    assert [line[2] for line in lines] == ["dyck: gap in none of 1 cell", "dyck: better in 1 of 1 cell"]
     assert all(f'id="{where}"' in card.answers() for where, *_ in lines)
-    assert card.heading() == "## Of 2 claims, 1 is borne out in some case"
+    assert card.heading() == "## Of 2 claims, 1 is borne out in some study"
     assert all(claim.short for claim in RULES.claims), "in a few words"
 
 
@@ -402,9 +402,11 @@ def test_what_was_foreseen_is_said_with_its_error_and_the_baseline(card_of):
     cells = [cell(foreseen=estimate(0.1, 0.2)), cell(EFFECTS[OPPOSITE], foreseen=estimate(0.1, 0.1))]
     others = [cell(reading="C"), cell(applies=False, foreseen=estimate(5, 5)), cell(decides=False, foreseen=estimate(5, 5))]
     said = card_of([*cells, *others]).foreseen()
-    assert said.startswith(f"By the {DIAGNOSTIC}, from {KNOWN}, of what reading A measures:")
-    assert "2 cells: foreseen were 12.5 points on average, and measured 0.0. Signs aside, the error is 17.5 points on " in said
-    assert said.endswith("average; who foresees no gap at all errs by 20.0.")
+    assert said.startswith(f"By the {DIAGNOSTIC}, from {KNOWN}. Counted are the cells of reading A")
+    assert (
+        "2 cells: the effect foreseen was 12.5 points on average, and the one measured 0.0. Signs aside, the error is " in said
+    )
+    assert said.endswith("17.5 points on average; expecting no effect errs by 20.0.")
     assert "in no cell of reading A" in card_of(others).foreseen()
     assert KNOWN == "in-distribution measurements, the other text and the model on it"
     assert f"foreseen from {KNOWN}: +15.0;" in card_of(cells).matrices("A")

@@ -69,7 +69,7 @@ def gap(study: Study, s: Simplification, splits=UNSEEN, reference: str = "id", k
 FIGURES = ("training", "baseline", "complexity", "gaps", "single_heads", "domains", "classes", "induction")
 SENTENCES = (
     "corpus_text", "learned", "faithful", "margins_text", "domain_text", "words", "words_at_equal_effect", "foreseen_text",
-    "heads_text", "in_short", "sure",
+    "heads_text", "in_short", "first_page", "sure",
 )  # fmt: skip
 TABLES = ("composition", "by_layer", "controls", "foreseen_table")
 
@@ -130,7 +130,11 @@ def test_every_table_is_whole(chapter, name):
 
 def test_every_part_of_the_chapter_is_tested_here(chapter):
     public = {name for name in dir(chapter) if not name.startswith("_") and callable(getattr(type(chapter), name, None))}
-    assert public - {"compared", "worked_example", "gap", "heading", "looks", "setup"} == {*FIGURES, *SENTENCES, *TABLES}
+    assert public - {"compared", "worked_example", "gap", "heading", "looks", "setup", "training_languages"} == {
+        *FIGURES,
+        *SENTENCES,
+        *TABLES,
+    }
 
 
 def test_the_simplification_that_stands_for_a_proxy_is_chosen_on_packages_seen_in_training(chapter, study):
@@ -266,12 +270,14 @@ def test_tables_have_one_row_for_each_layer_and_proxy(chapter, study):
 
 def test_other_training_languages_stand_side_by_side(chapter, study):
     table = chapter.compared({"code": study, "code-again": study}).frame
-    assert list(table.columns) == ["trained on code", "trained on code-again"]
+    assert list(table.columns) == ["trained on Python (code)", "trained on Python (code-again)"]
+    assert chapter.compared({"code": study}) is None
+    assert chapter.training_languages({"code": study}).startswith("Here models were trained on Python (code) alone.")
     svd = chapter.chosen["svd"]
     assert table.loc["SVD rank"].tolist() == [str(svd.complexity)] * 2
-    assert table.loc["accuracy on id", "trained on code"].startswith(percent(mean(study, MODEL, "id", "accuracy")))
-    assert table.loc["agreement on id", "trained on code"].startswith(percent(mean(study, svd, "id")))
-    assert table.loc["gap to other languages, points", "trained on code"].startswith(percent(gap(study, svd)))
+    assert table.loc["accuracy on id", "trained on Python (code)"].startswith(percent(mean(study, MODEL, "id", "accuracy")))
+    assert table.loc["agreement on id", "trained on Python (code)"].startswith(percent(mean(study, svd, "id")))
+    assert table.loc["gap to other languages, points", "trained on Python (code)"].startswith(percent(gap(study, svd)))
 
 
 def test_the_example_says_how_often_the_two_agree(chapter):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from chapters import marks
 from planted import study
-from readable import flaw
+from readable import flaw, seen
 
 from lib import prose
 from lib.experiment import Experiment, MeasuringConfig
@@ -131,7 +131,7 @@ def test_controls_weight_kinds_as_the_other_language_has_them(planted):
 )
 def test_gaps_on_words_are_held_against_each_other(planted, repeated, new, verdict):
     rates = {(SVD, split): by_kind({REPEATED: repeated, NEW: new}) for split in UNSEEN}
-    said = planted(rates).words()
+    said = seen(planted(rates).words())
     assert flaw(said) is None
     gaps = [f"{100 * (USUAL - rate):.1f}" for rate in (repeated, new)]
     assert re.findall(r"is ([\d.]+) \[.*? of new words ([\d.]+) \[", said) == [tuple(gaps)]
@@ -149,25 +149,25 @@ def at_equal(repeated: tuple[float, float], new: tuple[float, float]) -> Planted
 @pytest.mark.parametrize(
     ("repeated", "new", "says"),
     [
-        ((0.6, 0.8), (0.8, 0.9), "the gap is larger on repeated words than on new ones with SVD (+15.0 [+15.0, +15.0] points)"),
+        ((0.6, 0.8), (0.8, 0.9), "the gap is larger on repeated words than on new ones with SVD (by 15.0 [15.0, 15.0] points)"),
         (
             (0.8, 0.9),
             (0.6, 0.8),
-            "the gap is smaller on repeated words than on new ones with SVD (−15.0 [−15.0, −15.0] points)",
+            "the gap is smaller on repeated words than on new ones with SVD (by 15.0 [15.0, 15.0] points)",
         ),
     ],
 )
 def test_words_are_compared_where_a_family_agrees_equally_often_on_either(planted, repeated, new, says):
     """With both kinds at 90 % on `id`, half-way between the two ranks."""
     assert RULES.levels.chosen == 0.9
-    said = planted(at_equal(repeated, new)).words_at_equal_effect()
+    said = seen(planted(at_equal(repeated, new)).words_at_equal_effect())
     assert flaw(said) is None
-    assert said == f"Where a family agrees with the model in 90 % of cases on either kind of word in distribution, {says}."
+    assert said == f"Where a family agrees with the model in 90 % of cases on either kind of word in its own language, {says}."
 
 
 def test_without_settings_on_either_side_of_the_level_words_are_not_compared(planted):
     said = planted().words_at_equal_effect()
-    assert said.endswith("gaps cannot be told (not every seed has settings on either side of that level) with SVD.")
+    assert said.endswith("gaps cannot be compared with SVD.")
     assert "k-means" not in said, "of which there is but one setting"
 
 
@@ -210,14 +210,15 @@ def test_how_far_off_diagnostics_are_is_told(planted, monkeypatch, name):
     monkeypatch.setattr("lib.tasks.code.by_kind.RULES", with_diagnostic(name))
     chapter = planted(MIXED, n=COUNTS)
     off = {of: [abs(gaps[of].value - gaps["measured"].value) for gaps in chapter.foreseen.values()] for of in DIAGNOSTICS}
-    said = chapter.foreseen_text()
+    said = seen(chapter.foreseen_text())
     assert flaw(said) is None
-    told = {of: value for value, of in re.findall(r"([\d.]+) \[[^]]*\] by (\w+)", said)}
-    assert told == {of: f"{100 * np.mean(errors):.1f}" for of, errors in off.items()}
+    told = {of: value for value, of in re.findall(r"([\d.]+) \[[^]]*\] points by `(\w+)`", said)}
+    assert told == {of: f"{100 * np.mean(errors):.1f}" for of, errors in off.items() if of in ("unchanged", name)}
+    assert f"mean over the {len(chapter.chosen)} pictures above" in said
     pairs = zip(chapter.foreseen, off[name], off["unchanged"], strict=True)
     lost = [phrase for phrase, error, none in pairs if error - none > 0.0005]
-    further = f" The {name} is further off than that for {prose.names(lost)}." if lost else ""
-    assert said.partition("(`unchanged` expects no gap).")[2] == further
+    further = f" For {prose.names(lost)}, the {name} errs more than expecting no gap." if lost else ""
+    assert said.partition("that stands for its family.")[2] == further
     assert name != "unchanged" or not lost, "nothing is further off than itself"
 
 
@@ -229,7 +230,7 @@ def test_errors_have_no_signs(planted):
     vars(chapter)["foreseen"] = {"SVD": {**gaps, "measured": Estimate(np.array([0.1, -0.1, 0.04]), None, 100)}}
     shown = prose.points(Estimate(np.array([0.1, 0.1, 0.04]), None, 0, (0.0, 1.0)))
     assert shown.startswith("8.0 [0.0, ")
-    assert f"points, mean over proxies: {shown} by" in chapter.foreseen_text()
+    assert f"with an error of {shown} points by `unchanged`" in seen(chapter.foreseen_text())
 
 
 @pytest.mark.parametrize("worse", [0.0, 1e-7, 0.0004, 0.0006, 0.1])
@@ -237,7 +238,7 @@ def test_what_rounds_to_nothing_is_not_further_off(planted, worse):
     chapter = planted()
     gaps = {name: Estimate(np.full(3, worse * (name != "unchanged")), None, 100) for name in DIAGNOSTICS}
     vars(chapter)["foreseen"] = {"SVD": {**gaps, "measured": Estimate(np.zeros(3), None, 100)}}
-    assert ("further off than that for SVD." in chapter.foreseen_text()) == (worse > 0.0005)
+    assert ("For SVD, the " in chapter.foreseen_text()) == (worse > 0.0005)
 
 
 def test_a_diagnostic_that_is_wrong_is_further_off(planted, monkeypatch):
@@ -245,7 +246,7 @@ def test_a_diagnostic_that_is_wrong_is_further_off(planted, monkeypatch):
     agreement = {(s, split): by_kind({REPEATED: 0.5 if split == "id" else 0.7}, 0.9) for s in EVERY for split in SPLITS}
     chapter = planted(agreement, n=COUNTS)
     names = prose.names(s.phrase for s in chapter.chosen.values())
-    assert chapter.foreseen_text().endswith(f"The mix is further off than that for {names}.")
+    assert chapter.foreseen_text().endswith(f"For {names}, the mix errs more than expecting no gap.")
 
 
 def with_diagnostic(name: str):

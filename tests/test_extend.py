@@ -47,7 +47,16 @@ NAME, LABEL, MEASURE = "top_coordinates", "top coordinates", "choice_kept"
 
 
 def test_all_of_the_page_is_tested_here():
-    assert set(BLOCKS) == {*PLUGIN, "as arrays", "a model", "measuring it", "a cell", "mine.toml", "first.toml"}
+    assert set(BLOCKS) == {
+        *PLUGIN,
+        "as arrays",
+        "a model",
+        "measuring it",
+        "where it fails",
+        "a cell",
+        "mine.toml",
+        "first.toml",
+    }
     assert ["evaluate", "dyck", "--preset", "mine.toml"] in COMMANDS
     assert {command[0] for command in COMMANDS} == {"evaluate", "claims", "book"}  # `book`: tests/test_book.py
 
@@ -297,8 +306,13 @@ TOKENS = torch.randint(0, 9, (4, 12), generator=torch.Generator().manual_seed(0)
 
 
 def test_the_model_is_measured_like_ours(capsys):
-    run_block("measuring it", **run_block("a model"))
-    assert re.fullmatch(r"-?\d\.\d{3} \[-?\d\.\d{3}, -?\d\.\d{3}\]\n", capsys.readouterr().out)
+    measured = run_block("measuring it", **run_block("a model"))
+    number = r"-?\d\.\d{3}"
+    assert re.fullmatch(rf"{number} \[{number}, {number}\]\n", capsys.readouterr().out)
+    run_block("where it fails", **measured)
+    *by_depth, last = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in by_depth] == [str(depth) for depth in range(1, len(by_depth) + 1)]
+    assert re.fullmatch(rf"at equal depth {number} \[{number}, {number}\], foreseen 0\.\d{{3}}", last)
 
 
 def logits(model, tokens: Tensor, rules=None) -> Tensor:

@@ -14,6 +14,7 @@ from playwright.sync_api import expect
 from lib.live import script
 from lib.proxies import PROXIES, Simplification
 from lib.tasks.code.live import live_reading
+from lib.tasks.code.reading import read
 from lib.tasks.dyck.language import FIRST_BRACKET
 from lib.tasks.dyck.text import parse_sentences
 
@@ -107,6 +108,9 @@ def test_one_state_moves_all_figures_of_a_page_and_stands_in_its_address(browser
         before = one.locator(".live-said").inner_text()
         one.get_by_label("or type one").fill(SENTENCE)
         expect(one.locator(".live-said")).not_to_have_text(before)
+        page.wait_for_function(
+            "['complexity=8', 'sentence=%28a+%28b+%28c+%28a+a%29'].every((part) => location.hash.includes(part))"
+        )  # written when nothing has changed for a moment
         address, told = page.evaluate("location.hash"), said(one)
         assert "complexity=8" in address
     with opened(browser, brackets, address) as page:
@@ -120,10 +124,10 @@ def test_one_state_moves_all_figures_of_a_page_and_stands_in_its_address(browser
     ("typed", "named"),
     [
         ("(a (b b)", "1 bracket left open. It would go on with a)"),
-        ("(a a) b)", "Token 3, b), closes a bracket that was never opened"),
-        ("(a (b a) b)", "Token 3, a), closes (b"),
-        ("(a <script>alert(1)</script> a)", "Token 2 is <script>alert(1)</script>, but must be (a to (c or a) to c)"),
-        ("(a &amp; a)", "Token 2 is &amp;, but must be"),
+        ("(a a) b)", "Token 3, “b)”, closes a bracket that was never opened"),
+        ("(a (b a) b)", "Token 3, “a)”, closes (b"),
+        ("(a <script>alert(1)</script> a)", "Token 2 is “<script>alert(1)</script>”, but must be (a to (c or a) to c)"),
+        ("(a &amp; a)", "Token 2 is “&amp;”, but must be"),
         ("   ", "There is no sentence yet"),
         ("(a a) " * 40, "80 brackets, but the model reads at most 24"),
     ],
@@ -145,10 +149,12 @@ def test_what_is_no_sentence_is_said_in_place_and_the_last_picture_stays(browser
 @pytest.mark.parametrize(
     ("address", "named"),
     [
+        ("seed=length", "There is no model of seed length"),
+        ("layer=", "There is no layer null"),
         ("proxy=magic", "There is no picture called magic; there are rounded, svd, "),
         ("complexity=99", "SVD was not fitted with rank 99 in layer 1; choose one of 1, 2"),
-        ("layer=7", "There is no layer 7; there are 2 layers"),
-        ("seed=5", "There is no model of seed 5; there is 0, 1"),
+        ("layer=7", "There is no layer 7; layers are 0 to 1, and all (-1)."),
+        ("seed=5", "There is no model of seed 5; seeds are 0, 1."),
     ],
 )
 def test_an_address_that_asks_for_what_is_not_there_is_answered(browser, brackets, address, named):
@@ -156,6 +162,10 @@ def test_an_address_that_asks_for_what_is_not_there_is_answered(browser, bracket
         of = page.locator("[data-live=brackets]")
         expect(of.locator(".live-message")).to_contain_text(named, timeout=20_000)
         expect(of.locator(".live-still")).to_be_visible()
+        of.get_by_label("Picture", exact=True).select_option(label="SVD")
+        of.get_by_label("Model", exact=True).select_option(label="seed 0")
+        of.get_by_label("Layer", exact=True).select_option("1")
+        figure(page, "brackets")  # controls are there to put it right
 
 
 def test_a_proxy_without_arrays_says_that_it_needs_python(browser, brackets):
@@ -194,6 +204,38 @@ def test_without_scripts_the_first_frame_says_what_the_figure_shows(browser, bra
     context.close()
 
 
+def test_texts_in_an_address_stay_texts_and_nothing_in_it_is_code(browser, brackets):
+    with opened(browser, brackets, "#live:of=constructor&sentence=1") as page:
+        figure(page, "brackets")
+    with opened(browser, brackets, "#live:sentence=007") as page:
+        expect(page.locator("[data-live=brackets] .live-message")).to_contain_text("Token 1 is “007”", timeout=20_000)
+        page.evaluate("location.hash = ''")
+        figure(page, "brackets")
+
+
+def test_a_figure_does_not_depend_on_how_often_an_address_may_be_written(browser, brackets):
+    """Browsers allow so many times a second, and throw then."""
+    with opened(browser, brackets) as page:
+        of = figure(page, "brackets")
+        page.evaluate("history.replaceState = () => { globalThis.written = (globalThis.written ?? 0) + 1; }")
+        slider = of.get_by_label("Closing bracket", exact=True)
+        slider.focus()
+        for _ in range(40):
+            slider.press("ArrowLeft")
+            slider.press("ArrowRight")
+        page.wait_for_timeout(500)
+        assert 1 <= page.evaluate("globalThis.written") < 20
+
+
+def test_weights_that_are_no_numbers_are_refused(browser, depth, tmp_path):
+    explorer = depth.hardest()
+    explorer.packs = {name: packed[:-4] + b"\x00\x00\xc0\x7f" for name, packed in explorer.packs.items()}
+    with opened(browser, write_page(tmp_path, [explorer])) as page:
+        of = page.locator("[data-live=brackets]")
+        expect(of.locator(".live-message")).to_contain_text("The weights of dyck-0 are damaged (", timeout=20_000)
+        assert "NaN" not in page.inner_text("body")
+
+
 def test_a_reader_can_guess_before_the_answer_is_shown(browser, brackets):
     with opened(browser, brackets) as page:
         of = figure(page, "brackets")
@@ -201,6 +243,7 @@ def test_a_reader_can_guess_before_the_answer_is_shown(browser, brackets):
         of.get_by_label("Guess first").check()
         expect(of.locator(".live-said")).to_contain_text("Which bracket closes at position")
         assert of.locator(".live-number").count() == 0
+        assert of.get_by_label("or type one").is_hidden(), "it holds the answer"
         of.get_by_role("button", name="a)").click()
         expect(of.locator(".live-number").first).to_be_visible()
 
@@ -268,6 +311,17 @@ def test_pasted_code_is_read_as_python_reads_it_and_shown_as_text(browser, code,
         shown.locator("span").nth(4).click()
         expect(of.locator(".live-said")).to_contain_text("At character 5,")
         assert of.locator(".live-strips tr").count() == 4, "two layers of two heads"
+
+
+def test_the_example_is_read_as_python_read_it(browser, code):
+    """A window that begins within a function is read with the character before it."""
+    study, path = code
+    found = read(study.runs[0], "c", 3, Simplification("svd", 2, -1))
+    with opened(browser, path) as page:
+        page.get_by_role("button", name="Load the model").click()
+        of = figure(page, "reading")
+        marks = ["live-by" in (span.get_attribute("class") or "") for span in of.locator(".live-text span").all()]
+    assert marks == (~found.agrees).tolist()
 
 
 def test_text_that_the_model_cannot_read_is_said(browser, code):

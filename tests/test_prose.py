@@ -17,7 +17,7 @@ from lib.measuring.matching import Decomposition
 from lib.proxies import PROXIES, Simplification
 from lib.rules import EQUAL, GAP, NOT_APPLICABLE, OPPOSITE, RULES, UNDECIDED
 from lib.tasks.code import prose as code
-from lib.tasks.dyck import headings
+from lib.tasks.dyck import headings, promises
 from lib.tasks.dyck import prose as dyck
 
 ABOVE, BELOW, AROUND = estimate(0.05, 0.25), estimate(-0.3, -0.1), estimate(-0.3, 0.1)
@@ -196,6 +196,11 @@ def test_a_label_that_begins_a_sentence_has_a_capital():
     ]
 
 
+def test_levels_are_told_from_the_lowest_to_the_highest():
+    assert prose.span([0.65, 0.55, 0.6]) == "55 to 65 %"
+    assert prose.span({0.55: ABOVE}) == "55 %"
+
+
 def test_a_paragraph_leaves_out_what_is_empty_and_joins_lines():
     assert prose.paragraph("One.", "", "Two\n  lines.") == "One. Two lines."
 
@@ -277,26 +282,35 @@ def test_attention_on_the_right_bracket():
 @pytest.mark.parametrize(
     ("outcome", "says"),
     [
-        ("above", "at 55 %. In deeper sentences the SVD keeps clearly more at 1 of 1 levels, and k-means at 0."),
-        ("below", "at 55 %. In deeper sentences the SVD keeps clearly more at 0 of 1 levels, and k-means at 1."),
-        ("around zero", "at 55 %. In deeper sentences neither of them keeps clearly more there."),
+        (
+            "above",
+            "nothing is known. In deeper sentences the SVD keeps clearly more at 1 of 1 levels, and k-means at 0.",
+        ),
+        (
+            "below",
+            "nothing is known. In deeper sentences the SVD keeps clearly more at 0 of 1 levels, and k-means at 1.",
+        ),
+        (
+            "around zero",
+            "in 55 % of cases; of other levels nothing is known. In deeper sentences neither of them keeps clearly more there.",
+        ),
         ("not measured", "cannot be told."),
     ],
 )
 def test_svd_against_clustering_at_one_level(outcome, says):
-    assert says in dyck.comparison_sentence({0.55: OUTCOMES[outcome]})
+    assert says in promises.comparison_sentence({0.55: OUTCOMES[outcome]})
 
 
 def test_svd_against_clustering_level_by_level():
     for of in every(OUTCOMES, FEW, FEW):
-        said = dyck.comparison_sentence(dict(zip((0.5, 0.95, 0.99), of, strict=True)))
+        said = promises.comparison_sentence(dict(zip((0.5, 0.95, 0.99), of, strict=True)))
         assert flaw(said) is None, said
         known = [(level, e) for level, e in zip((50, 95, 99), of, strict=True) if e.measured]
         if not known:
             assert said.endswith("cannot be told.")
             continue
         levels = [level for level, _ in known]
-        assert (f"at levels from {min(levels)} % to {max(levels)} %." if len(levels) > 1 else f"at {levels[0]} %.") in said
+        assert (f"in {min(levels)} to {max(levels)} % of" if len(levels) > 1 else f"in {levels[0]} % of") in said
         svd, kmeans = (sum(side(e) == where for _, e in known) for where in ("above", "below"))
         counted = f"the SVD keeps clearly more at {svd} of {len(known)} levels, and k-means at {kmeans}."
         assert (counted if svd or kmeans else "neither of them keeps clearly more there.") in said
@@ -304,20 +318,33 @@ def test_svd_against_clustering_level_by_level():
 
 def test_families_off_the_line():
     for of in every(OUTCOMES, OUTCOMES):
-        said = seen(dyck.line_sentence(dict(zip(("SVD", "k-means"), of, strict=True))))
+        said = seen(promises.line_sentence(dict(zip(("SVD", "k-means"), of, strict=True))))
         assert flaw(said) is None, said
         if not any(residual.measured for residual in of):
             assert said.startswith("Too few settings")
             continue
         sides = {family: side(residual) for family, residual in zip(("SVD", "k-means"), of, strict=True)}
         above, found, rest = said.rpartition(" above the line")
+        assert "that is fitted through all" in said
         above, rest = (above, rest) if found else ("", said)
         below = rest.partition(" below the line")[0] if " below the line" in rest else ""
         for family, where in sides.items():
             assert [family in part for part in (above, below)] == [where == "above", where == "below"]
         assert ("no family lies clearly off the line" in said) == (not {"above", "below"} & {*sides.values()})
         assert "(by −" not in said, "how much less is above zero"
-    assert dyck.line_sentence({}).startswith("Too few settings")
+    assert promises.line_sentence({}).startswith("Too few settings")
+
+
+def test_settings_that_keep_less_than_they_promise():
+    for gaps in every(FEW, FEW, FEW):
+        said, sides = promises.diagonal_sentence(gaps), [side(gap) for gap in gaps]
+        if not any(gap.measured for gap in gaps):
+            assert said == ""
+            continue
+        assert flaw(said) is None, said
+        below, above = (sides.count(where) or "none" for where in ("above", "below"))
+        known = sum(gap.measured for gap in gaps)
+        assert re.match(rf"Of {known} settings?, {below} clearly keeps? less .* diagonal, and {above} more\.", said)
 
 
 def test_one_basis_or_two():
@@ -325,7 +352,7 @@ def test_one_basis_or_two():
     words = {"more often": "above", "less often": "below", "not clearly more or less often": "around zero"}
     for a, b, c in every(OUTCOMES, FEW, FEW):
         gains = {2: (a, b), 4: (c, a)}
-        said = dyck.bases_sentence(gains)
+        said = promises.bases_sentence(gains)
         if not any(gain.measured for pair in gains.values() for gain in pair):
             assert said == ""
             continue
@@ -343,14 +370,14 @@ def test_one_basis_or_two():
             expected = {where: f"{'s' * (len(of) > 1)} {' and '.join(of)}" for where, of in listed.items() if of}
             assert {words[word]: of for word, of in sides.items()} == expected
         assert bool(found) == bool(parts[1])
-    assert dyck.bases_sentence({}) == ""
+    assert promises.bases_sentence({}) == ""
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_what_an_oracle_gains(count):
     for oracle, *of in every(OUTCOMES, OUTCOMES, FEW):
         others = dict(zip(("joint SVD of rank 4", "learned subspace of rank 4"), of[:count], strict=False))
-        said = seen(dyck.oracle_sentence("k-means with 4 clusters", oracle, others))
+        said = seen(promises.oracle_sentence("k-means with 4 clusters", oracle, others))
         if not oracle.measured:
             assert said == ""
             continue
@@ -367,14 +394,18 @@ def test_what_an_oracle_gains(count):
 @pytest.mark.parametrize("shares", [(0.1234, 1.5), (0.0, np.nan)])
 def test_what_is_dropped(shares):
     for of in every(OUTCOMES, OUTCOMES):
-        said = dyck.dropped_sentence("k-means with 4 clusters", shares, of)
+        said = promises.dropped_sentence("k-means with 4 clusters", shares, of)
         assert flaw(said) is None, said
         assert ("12.3 % of the variance in distribution and 150.0 % in" in said) == (shares[0] > 0)
+    assert promises.less_dropped_sentence([]) == ""
+    for labels in (["SVD of rank 4"], ["SVD of rank 4", "k-means with 4 clusters"]):
+        assert flaw(said := promises.less_dropped_sentence(labels)) is None
+        assert f"{prose.names(labels)} drop{'s' * (len(labels) == 1)} a smaller share of deeper" in said
 
 
 def test_the_svd_against_random_directions():
     for of in every(OUTCOMES, FEW, FEW):
-        said = dyck.random_sentence(dict(zip((2, 4, 8), of, strict=True)))
+        said = promises.random_sentence(dict(zip((2, 4, 8), of, strict=True)))
         known = [e for e in of if e.measured]
         if not known:
             assert said == ""
@@ -446,14 +477,15 @@ def test_parts_of_a_gap():
         assert found[:4] == tuple(map(prose.points, (mix + within + beyond, mix, within, beyond)))
         assert found[4] == UNDIVIDED[tuple(part.interval[0] > 0 or part.interval[1] < 0 for part in (mix, within))]
         called = "gap" if parts.gap.interval[0] > 0 else "difference"
-        assert short.startswith(f"Of the {called} of {found[0]} points, {found[1]} come from the mix of depths")
+        assert short.startswith(f"Of the {called} in deeper sentences, {found[1]} points come from the mix of depths")
+        assert (f"{found[3]} points lie on levels hardly seen" in short) == (beyond.interval[0] > 0)
 
 
 UNDIVIDED = {
     (True, True): "",
-    (True, False): "Of the first two, only the mix can be told from none.",
-    (False, True): "Of the first two, only the change at the same depth can be told from none.",
-    (False, False): "Neither of the first two can be told from none.",
+    (True, False): "Of these, a change at the same depth cannot be told from none.",
+    (False, True): "Of these, the mix of depths cannot be told from none.",
+    (False, False): "Neither the mix of depths nor a change at the same depth can be told from none.",
 }
 
 
@@ -550,6 +582,18 @@ def test_a_share_on_the_first_page_is_told_of_what():
     assert flaw(dyck.picture_sentence()) is None
 
 
+def test_more_directions_on_the_first_page():
+    for of in (*OUTCOMES.values(), estimate(0.001, 0.006), estimate(0.019, 0.021)):
+        said = dyck.finest_sentence("SVD of rank 12", of)
+        assert (said == "") == (not of.measured)
+        assert not said or flaw(said) is None, said
+        low, high = of.interval
+        small = -RULES.margins.equal < low and high < RULES.margins.equal
+        assert ("changes by less than 2 points" in said) == small
+        words = {"falls, too": "above", "rises": "below", "no change can be told": "around zero"}
+        assert small or [word in said for word in words] == [side(of) == where for where in words.values()]
+
+
 def test_several_finer_pictures_are_named_but_for_those_that_were_not_measured():
     finer = {"SVD of rank 8": ABOVE, "SVD of rank 12": nothing(), "SVD of rank 16": BELOW}
     said = seen(dyck.helps_sentence("SVD of rank 4", {"joint SVD of rank 4": AROUND}, finer, set()))
@@ -575,9 +619,10 @@ SEVERAL = list(product(FEW.values(), repeat=2))
 def test_headings_on_the_model_and_on_deeper_sentences():
     for inside, outside, gap in every(SHARES, SHARES, OUTCOMES):
         assert reads_well(headings.learned(inside, outside))
-        said = headings.deeper(inside, outside, gap)
+        said = headings.deeper("SVD of rank 12", inside, outside, gap)
         assert reads_well(said), said
-        words = {"falls": "above", "rises": "below", "no change of agreement can be told": "around zero"}
+        words = {"falls": "above", "rises": "below", "no change of agreement": "around zero"}
+        assert "SVD of rank 12" in said
         assert [word in said for word in words] == [side(gap) == where for where in words.values()]
 
 
@@ -602,8 +647,9 @@ def test_the_heading_on_the_edge_of_training(verdicts, says):
 
 def test_headings_on_one_gap():
     for of in OUTCOMES.values():
-        words = {"a gap of": "above", "more often, by": "below", "no gap can be told": "around zero"}
-        said = headings.matched(of)
+        words = {"has a gap of": "above", "more often, by": "below", "no gap of": "around zero"}
+        said = headings.matched("SVD of rank 12", of)
+        assert "SVD of rank 12" in said
         assert reads_well(said)
         assert [word in said for word in words] == [side(of) == where for where in words.values()]
         assert "by −" not in said
@@ -613,15 +659,14 @@ def test_headings_on_one_gap():
 
 
 def test_the_heading_on_what_helps():
-    known = {"more": ABOVE, "less": AROUND, "none": nothing()}
-    said = {(a, b): headings.helps([known[a]], [known[b]]) for a, b in product(known, repeat=2)}
-    assert all(map(reads_well, said.values()))
-    assert len({*said.values()}) == 9, "every outcome has its own heading"
-    assert said["more", "less"].startswith("Other directions help; more of them do not")
-    assert said["none", "more"] == "More directions help"
-    assert said["less", "none"] == "Other directions do not clearly help"
-    assert headings.helps([], []) == said["none", "none"]
-    assert headings.helps([nothing(), ABOVE], [AROUND, ABOVE]) == said["more", "more"], "one is enough"
+    for same, finer in product(([], [nothing()], [ABOVE, AROUND, nothing()], [BELOW] * 3), repeat=2):
+        said = headings.helps(same, finer)
+        assert reads_well(said)
+        for what, of in (("ore", finer), ("ther", same)):
+            known = [side(gain) for gain in of if gain.measured]
+            found = re.search(rf"{what} directions(?: help)? in (\w+) of (\d) cases", said)
+            assert (found and found.groups()) == ((str(known.count("above") or "none"), str(len(known))) if known else None)
+        assert ("not measured" in said) == (said.count("directions help in") != 1)
 
 
 def test_headings_on_other_models_and_other_sentences():
@@ -629,32 +674,41 @@ def test_headings_on_other_models_and_other_sentences():
     assert said == "A drop at the edge of training shows in 1 of 3 kinds of models"
     assert " in none of 1 kind" in headings.elsewhere({"one": [EQUAL]})
     for a, b in SEVERAL:
-        said = headings.widest({"longer sentences": a, "deeper sentences": b})
+        said = headings.widest("SVD of rank 12", {"longer sentences": a, "deeper sentences": b})
         assert reads_well(said)
         clear = [of for of in (a, b) if side(of) == "above"]
-        assert ("The largest gap is that of" in said) == bool(clear)
-    larger = headings.widest({"longer sentences": ABOVE, "deeper sentences": estimate(0.3, 0.4)})
-    assert larger == "The largest gap is that of deeper sentences: 35.0 points"
+        assert ("The largest gap of SVD of rank 12 is that of" in said) == bool(clear)
+    larger = headings.widest("one-hot", {"longer sentences": ABOVE, "deeper sentences": estimate(0.3, 0.4)})
+    assert larger == "The largest gap of one-hot is that of deeper sentences: 35.0 points"
 
 
 def test_headings_on_families():
     for of in SEVERAL:
         named = dict(zip(("SVD", "k-means"), of, strict=True))
         sides, measured = [side(e) for e in of], any(e.measured for e in of)
-        said = headings.compared(of)
+        levels = dict(zip((0.55, 0.65), of, strict=True))
+        said = headings.compared(levels)
         assert reads_well(said), said
+        assert (f"promise of {prose.span([k for k, e in levels.items() if e.measured])}, " if measured else "cannot") in said
         assert ("the SVD keeps more at" in said, "k-means keeps more at" in said) == ("above" in sides, "below" in sides)
         assert ("cannot be compared" in said) == (not measured)
         said = headings.line(named)
         assert reads_well(said), said
-        assert ("more than promised" in said or "keeps more, and" in said) == ("above" in sides)
-        assert ("No family clearly keeps" in said) == (measured and not {"above", "below"} & {*sides})
+        assert [f" {word}" in said.replace("no family clearly keeps more or less", "") for word in ("more", "less")] == [
+            "above" in sides, "below" in sides,
+        ]  # fmt: skip
+        assert ("no family clearly keeps" in said) == (measured and not {"above", "below"} & {*sides})
         said = headings.bases(dict(zip((2, 4), of, strict=True)))
         assert reads_well(said), said
         assert ("agrees more often at rank" in said) == ("above" in sides)
-        said = headings.dropped(named)
+        said = headings.dropped(named, [])
         assert reads_well(said), said
         assert ("is dropped fail more often, with" in said) == ("above" in sides)
+        said = headings.dropped(named, list(named))
+        assert reads_well(said), said
+        assert said.startswith("SVD and k-means drop less in deeper sentences")
+        assert ("those that lose more fail more often" in said) == ("above" in sides)
+        assert headings.dropped(named, ["SVD"]).startswith("SVD drops less")
         for heading, word in ((headings.oracle, "no picture clearly gains"), (headings.controls, "no gap can be told")):
             said = heading(named)
             assert reads_well(said), said
@@ -740,7 +794,7 @@ def test_words():
         assert [word in said for word in words] == [side(difference) == where for where in words.values()]
         heading = code.words_heading(difference)
         assert reads_well(heading)
-        words = {"is larger": "above", "is smaller": "below", "can be told": "around zero", "cannot be": "not measured"}
+        words = {"is larger": "above", "is smaller": "below", "cannot be told": "around zero", "cannot be c": "not measured"}
         assert [word in heading for word in words] == [side(difference) == where for where in words.values()]
 
 
@@ -810,17 +864,37 @@ def test_what_was_foreseen():
     for errors in every(SHARES, OUTCOMES):
         known = {name: error for name, error in zip(("unchanged", "margin"), errors, strict=True) if error.measured}
         for lost in ([], ["SVD of rank 2"], ["SVD of rank 2", "one-hot"]):
-            said = code.foreseen_sentence(known, "margin", lost)
+            said = code.foreseen_sentence(known, "margin", lost, 1 + len(lost))
             assert flaw(said) is None, said
             if not known:
                 assert said == "Nothing could be foreseen: too few characters were predicted."
                 continue
             listed = " and ".join(f"{prose.difference(error)} by `{name}`" for name, error in known.items())
-            assert f"is foreseen with an error of {listed}." in said
+            assert f"is foreseen with an error of {listed}: model by model" in said
+            assert f"over the {1 + len(lost)} picture{'s' * bool(lost)} above" in said
             further = {0: "", 1: " For SVD of rank 2, the margin errs more than expecting no gap."}
             further[2] = " For SVD of rank 2 and one-hot, the margin errs more than expecting no gap."
             assert said.endswith(further[len(lost)])
             assert ("errs more" in said) == bool(lost)
+
+
+def test_code_on_the_first_page():
+    for first, second, better in every(FEW, FEW, OUTCOMES):
+        said = code.first_page_sentence("Python", {"SVD": first, "one-hot": second}, better)
+        assert flaw(said) is None, said
+        known = {name: of for name, of in (("SVD", first), ("one-hot", second)) if of.measured}
+        less = prose.names(name for name, of in known.items() if side(of) == "above")
+        assert (f"Of {len(known)} families of pictures, {less} agree" in said) == bool(known)
+        assert ("this is a demonstration" in said, "is not clear" in said) == (
+            side(better) == "below", side(better) == "around zero",
+        )  # fmt: skip
+
+
+def test_languages_that_were_trained_on():
+    assert flaw(code.training_languages_sentence(["Python (code)", "Java (code-java)"])) is None
+    alone = code.training_languages_sentence(["Python (code)"])
+    assert flaw(alone) is None
+    assert "on Python (code) alone" in alone
 
 
 def test_the_heading_on_what_was_foreseen():
@@ -844,20 +918,22 @@ def test_heads_that_copy():
         assert reads_well(heading)
 
 
-@pytest.mark.parametrize("module", [dyck, headings, code])
+@pytest.mark.parametrize("module", [dyck, headings, promises, code])
 def test_every_sentence_is_tested_here(module):
     tested: list[Callable] = [
-        dyck.learned, dyck.gap_sentence, dyck.better_sentence, dyck.attention_sentence, dyck.comparison_sentence,
-        dyck.dropped_sentence, dyck.random_sentence, dyck.line_sentence, dyck.bases_sentence, dyck.oracle_sentence,
+        dyck.learned, dyck.gap_sentence, dyck.better_sentence, dyck.attention_sentence, promises.comparison_sentence,
+        promises.dropped_sentence, promises.random_sentence, promises.line_sentence,
+        promises.bases_sentence, promises.oracle_sentence,
         dyck.occurrence_sentence, dyck.boundary_sentence, dyck.decomposition_sentence, dyck.mix_sentence, dyck.misses_sentence,
-        dyck.helps_sentence, dyck.matched_sentence, dyck.settings_sentence, dyck.picture_sentence, dyck._resolution,
+        dyck.helps_sentence, dyck.matched_sentence, dyck.settings_sentence, dyck.picture_sentence, dyck.finest_sentence,
+        promises.diagonal_sentence, promises.less_dropped_sentence,
         headings.size, headings.learned, headings.deeper, headings.boundary, headings.matched, headings.misses, headings.helps,
         headings._gained, headings.elsewhere, headings.widest, headings.compared, headings.line, headings.bases,
         headings.dropped, headings.oracle, headings.controls,
         code.learned, code._against, code.faithful_sentence, code.picture_sentence, code.domain_sentence, code.words_sentence,
         code.margins_sentence, code.equal_words_sentence, code.weak_sentence, code.foreseen_sentence, code.heads_sentence,
         code.learned_heading, code.gap_heading, code.domain_heading, code.words_heading, code.heads_heading,
-        code.foreseen_heading, code._range,
+        code.foreseen_heading, code._range, code.first_page_sentence, code.training_languages_sentence,
     ]  # fmt: skip
     defined = [of for of in vars(module).values() if callable(of) and getattr(of, "__module__", "") == module.__name__]
     assert defined

@@ -13,11 +13,12 @@ from lib.answers import shared_reason, tally
 from lib.claims import Cell, applying, confirmed
 from lib.matrices import label
 from lib.prose import percent
-from lib.proxies import MODEL
+from lib.proxies import MODEL, PROXIES
 from lib.rules import GAP, RULES, UNDECIDED, Claim
 from lib.studies import Study
 
 SAME = "the same"  # how it begins where a finding is
+PAPERS = ("svd", "kmeans", "one_hot")  # the families that are the paper's; all others are ours
 DEVIATIONS = {  # what is compared: (in the paper, where its value stands here)
     "bracket types": ("20", "task.bracket_types"),
     "depth of training sentences, at most": ("10", "task.max_depth"),
@@ -82,7 +83,8 @@ class Beside:
         verdicts = [row["compared"] for row in self.rows().values()]
         same = sum(verdict.startswith(SAME) for verdict in verdicts)
         return (
-            f"## Of {_count(len(verdicts), 'finding')}, {same or 'none'} {'is' if same == 1 else 'are'} the same in some case"
+            f"## Of {_count(len(verdicts), 'finding')}, {same or 'none'} {'is' if same == 1 else 'are'} the same in some case, "
+            "with a family of the paper's"
         )
 
     def findings(self) -> str:
@@ -121,19 +123,38 @@ def compared(cells: Sequence[Cell]) -> str:
     """Whether something was found as the paper reports it, from the verdicts of reading A.
 
     The paper's claims say that there are such cases, so one is enough, but for what chance does: one has to hold with intervals
-    corrected for the number of cells. What does not apply does not count, and it takes all that do to say that there is none.
+    corrected for the number of cells, of a family of the paper's. What does not apply does not count, and it takes all that do
+    to say that there is none.
     """
     apply = applying(cells)
     if not apply:
         reason = shared_reason(cells) or "nothing here matches the model well enough, or it was not measured"
         return f"not comparable: {reason}"
     verdicts = {cell.verdict for cell in apply}
-    there, sure = sum(cell.verdict == GAP for cell in apply), len(confirmed(cells))
+    there, sure = sum(cell.verdict == GAP for cell in apply), confirmed(cells)
+    if any(cell.proxy in PAPERS for cell in sure):
+        return f"{SAME}, with {_families(sure)}"
     if sure:
-        return SAME
+        theirs = [cell for cell in cells if cell.proxy in PAPERS]
+        return f"with families of ours alone ({_families(sure)}); {_of_the_papers(theirs)}"
     if there:
         return "not shown once corrected for the number of cells"
     return "not decided" if UNDECIDED in verdicts else "different"
+
+
+def _families(cells: Sequence[Cell]) -> str:
+    return prose.names(dict.fromkeys(PROXIES[cell.proxy].label for cell in cells))
+
+
+def _of_the_papers(cells: Sequence[Cell]) -> str:
+    """What there is of a finding that no family of the paper's has for sure."""
+    apply = applying(cells)
+    if not apply:
+        return "the paper's families could not be tested"
+    if any(cell.verdict == GAP for cell in apply):
+        return f"with the paper's ({_families(apply)}), not shown once corrected for the number of cells"
+    undecided = any(cell.verdict == UNDECIDED for cell in apply)
+    return f"with the paper's ({_families(apply)}), {'not decided' if undecided else 'different'}"
 
 
 def _count(number: int, what: str) -> str:

@@ -14,7 +14,7 @@ from matplotlib.markers import MarkerStyle
 from lib import figures, prose
 from lib.chapters.settings import Row, alike, key, key_of, named, references, row_of, settings
 from lib.errors import InputError
-from lib.figures.colours import DARK, LIGHT, MARK, TEXT, on
+from lib.figures.colours import TEXT, on_both
 from lib.live.explorer import Explorer
 from lib.measuring.intervals import Estimate
 from lib.prose import percent, points, tell
@@ -212,7 +212,7 @@ def _look(proxy: type[Proxy]) -> dict[str, Any]:
     return {
         "label": proxy.label,
         "control": proxy.control,
-        "mark": [on(page, proxy.colour, MARK) for page in (LIGHT, DARK)],
-        "ink": [on(page, proxy.colour, TEXT) for page in (LIGHT, DARK)],
+        "mark": on_both(proxy.colour),
+        "ink": on_both(proxy.colour, TEXT),
         "path": path,
     }

@@ -54,25 +54,30 @@ class Scorecard:
         return framed(lines)
 
     def strip(self) -> str:
-        """The verdicts on all claims as the paper says them, over all studies, for the first page of the book."""
+        """The verdicts on all claims as the paper says them, study by study, for the first page of the book."""
         lines = []
-        for claim, (verdict, count) in self._tallies.items():
-            badge = matrices.badge(verdict, RULES.word(claim, verdict))
+        for claim, by_study in self._tallies.items():
             where = f'<a href="scorecard.html#claim-{claim.number}">{escape(claim.short or claim.text)}</a>'
-            lines.append(f"<li>{where} {badge} <small>{escape(count)}</small></li>")
+            found = [
+                f"<small>{escape(name)}: {escape(count)}</small> {matrices.badge(verdict, RULES.word(claim, verdict))}"
+                for name, (verdict, count) in by_study.items()
+            ]
+            lines.append(f"<li>{where} {' '.join(found)}</li>")
         return framed([f'<ol class="strip">{"".join(lines)}</ol>'])
 
     @property
-    def _tallies(self) -> dict[Claim, tuple[str, str]]:
-        """The verdict on each claim as the paper says it, over all studies, and the count behind it."""
-        cells = {claim: [cell for _, of in tested for cell in of] for claim, tested in self._by_claim().items()}
-        return {claim: answers.tally(claim, [c for c in of if c.reading == "A" and c.decides]) for claim, of in cells.items()}
+    def _tallies(self) -> dict[Claim, dict[str, tuple[str, str]]]:
+        """The verdict on each claim as the paper says it, study by study, and the count behind it."""
+        return {
+            claim: {study.name: answers.tally(claim, [c for c in of if c.reading == "A" and c.decides]) for study, of in tested}
+            for claim, tested in self._by_claim().items()
+        }
 
     def heading(self) -> str:
-        """How many claims are borne out as the paper says them."""
-        found = [verdict for verdict, _ in self._tallies.values()]
-        shown = found.count(GAP)
-        return f"## Of {_count(len(found), 'claim')}, {shown or 'none'} {'is' if shown == 1 else 'are'} borne out in some case"
+        """How many claims are borne out as the paper says them, in some study at least."""
+        found = [{verdict for verdict, _ in by_study.values()} for by_study in self._tallies.values()]
+        shown = sum(GAP in verdicts for verdicts in found)
+        return f"## Of {_count(len(found), 'claim')}, {shown or 'none'} {'is' if shown == 1 else 'are'} borne out in some study"
 
     def matrices(self, reading: str) -> str:
         """Verdicts of a reading as matrices, a family a row and a split a column, for each claim and study; B and C folded."""
@@ -122,7 +127,11 @@ class Scorecard:
 
     def foreseen(self) -> str:
         """What was foreseen, what was measured, and the error: a paragraph for each study."""
-        how = f"By the {RULES.foreseeing.diagnostic}, from {KNOWN}, of what reading A measures:"
+        how = (
+            f"By the {RULES.foreseeing.diagnostic}, from {KNOWN}. Counted are the cells of reading A that apply: a family at "
+            "the setting that stands for it, on one kind of text, mean over models. The chapter on foreseeing counts every "
+            "setting and model, so its errors are others."
+        )
         return "\n\n".join([how, *map(self._foreseen, self.studies)])
 
     def _foreseen(self, study: Study) -> str:
@@ -133,8 +142,8 @@ class Scorecard:
         error, baseline = np.abs(expected - found).mean(), np.abs(found).mean()
         means = [prose.minus(f"{values.mean().round(1) + 0.0:.1f}") for values in (expected, found)]  # no "−0.0"
         return prose.paragraph(
-            f"{_title(study)}, {_count(len(cells), 'cell')}: foreseen were {means[0]} points on average, and measured",
-            f"{means[1]}. Signs aside, the error is {error:.1f} points on average; who foresees no gap at all errs by "
+            f"{_title(study)}, {_count(len(cells), 'cell')}: the effect foreseen was {means[0]} points on average, and the one "
+            f"measured {means[1]}. Signs aside, the error is {error:.1f} points on average; expecting no effect errs by "
             f"{baseline:.1f}.",
         )
 

@@ -81,7 +81,7 @@ def _told(row: Row) -> str:
         unclear=f"an error of {points(off)} points, which cannot be told from none",
         missing="which cannot be held against what was measured",
     )
-    return f"Foreseen were {percent(row.foreseen)}, {verdict}"
+    return f"The agreement foreseen there was {percent(row.foreseen)}, {verdict}"
 
 
 def settings(study: Study) -> list[Simplification]:

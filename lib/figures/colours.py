@@ -42,3 +42,8 @@ def on(page: str, colour: str, least: float = 1.0) -> str:
         enough = contrast(to_hex(hls_to_rgb(hue, middle, saturation)), page) >= wanted
         towards, back = (middle, back) if enough else (towards, middle)
     return to_hex(hls_to_rgb(hue, towards, saturation))
+
+
+def on_both(colour: str, least: float = MARK) -> list[str]:
+    """A colour as it appears on light and on dark pages, where it has to be seen."""
+    return [on(page, colour, least) for page in (LIGHT, DARK)]

@@ -10,12 +10,12 @@ function parseSentence(text, { types, longest }) {
   const tokens = [START], depth = [0], opener = [-1], open = [];
   words.forEach((word, i) => {
     const opens = word.startsWith("("), type = types.indexOf(opens ? word.slice(1) : word.slice(0, -1));
-    const where = `Token ${i + 1}`;
+    const where = `Token ${i + 1}`, shown = `“${word.slice(0, 40)}”`;
     if (type < 0 || (!opens && !word.endsWith(")")))
-      throw new Problem(`${where} is ${word.slice(0, 40)}, but must be (${types[0]} to (${types.at(-1)} or ${types[0]}) to ${types.at(-1)}), separated by spaces`);
+      throw new Problem(`${where} is ${shown}, but must be (${types[0]} to (${types.at(-1)} or ${types[0]}) to ${types.at(-1)}), separated by spaces`);
     if (opens) open.push([type, i + 1]);
-    else if (!open.length) throw new Problem(`${where}, ${word}, closes a bracket that was never opened`);
-    else if (open.at(-1)[0] !== type) throw new Problem(`${where}, ${word}, closes (${types[open.at(-1)[0]]}, so the sentence is not balanced`);
+    else if (!open.length) throw new Problem(`${where}, ${shown}, closes a bracket that was never opened`);
+    else if (open.at(-1)[0] !== type) throw new Problem(`${where}, ${shown}, closes (${types[open.at(-1)[0]]}, so the sentence is not balanced`);
     depth.push(open.length);
     opener.push(opens ? -1 : open.pop()[1]);
     tokens.push(FIRST_BRACKET + type + (opens ? 0 : types.length));
@@ -45,15 +45,16 @@ function rowOf(patterns, query) {
 FIGURES.brackets = (host, board) => {
   const { config, state } = host, types = config.types.length, cache = new Map();
   const controls = settingControls(host);
-  const preset = choice("Sentence", (text) => state.set({ sentence: text, at: null }));
-  const typed = html("input", { type: "text", spellcheck: "false", autocomplete: "off", placeholder: "(a (b b) a)", oninput: () => state.set({ sentence: typed.value, at: null }) });
+  const preset = choice("Sentence", (text) => state.set({ sentence: text, at: null, guessed: null }));
+  const typed = html("input", { type: "text", spellcheck: "false", autocomplete: "off", placeholder: "(a (b b) a)", oninput: () => state.set({ sentence: typed.value, at: null, guessed: null }) });
   const closer = slider("Closing bracket", (at) => state.set({ at }));
   const guess = html("input", { type: "checkbox", onchange: () => state.set({ guess: guess.checked ? 1 : null, guessed: null }) });
   const picture = html("div", { class: "live-scroll", tabindex: 0, role: "group", "aria-label": "the sentence, and attention on it" });
+  const own = html("span", { class: "live-control live-wide" }, labelled("or type one", typed));
   const said = html("p", { class: "live-said", "aria-live": "polite" });
   const predictions = html("div", { class: "live-predictions" }), curve = html("div", { class: "live-curve" });
   board.append(
-    html("div", { class: "live-controls" }, preset.box, html("span", { class: "live-control live-wide" }, labelled("or type one", typed))),
+    html("div", { class: "live-controls" }, preset.box, own),
     html("div", { class: "live-controls" }, ...controls.boxes, closer.box, html("span", { class: "live-control" }, labelled("Guess first", guess))),
     picture,
     said,
@@ -80,7 +81,7 @@ FIGURES.brackets = (host, board) => {
     const setting = controls.sync(values);
     if (typed.value !== values.sentence) typed.value = values.sentence;
     preset.offer([...config.sentences.map(({ label, text }) => [text, label]), ...(config.sentences.some(({ text }) => text === values.sentence) ? [] : [[values.sentence, "as typed"]])], values.sentence);
-    guess.checked = Boolean(values.guess);
+    guess.checked = values.guess === 1;
     const sentence = parseSentence(values.sentence, config);
     const of = await compare(sentence, setting, values), closers = sentence.opener.flatMap((o, t) => (o >= 0 ? [t] : []));
     const typeAt = (t) => sentence.tokens[t] - FIRST_BRACKET - types;
@@ -91,15 +92,15 @@ FIGURES.brackets = (host, board) => {
     const at = closers.includes(values.at) ? values.at : worst;
     const scored = closers.filter((t) => t - sentence.opener[t] >= config.min_distance);
     const same = scored.filter((t) => chosen("model", t) === chosen("proxy", t));
+    state.values.at = at; // it stays there while other pictures are looked at
     const view = { sentence, at, of, chosen, typeAt, setting, values, scored, same, opener: sentence.opener[at] };
     return () => {
-      closer.offer(closers, at, (t) => `${sentence.words[t - 1]} at ${t}`);
-      const hidden = values.guess && values.guessed !== at;
-      const { scrollLeft } = picture;
+      const hidden = values.guess === 1 && values.guessed !== at;
+      closer.offer(closers, at, (t) => (hidden ? `at ${t}` : `${sentence.words[t - 1]} at ${t}`));
+      own.hidden = hidden && document.activeElement !== typed; // it holds the answer
       picture.replaceChildren(attentionPicture(view, config, picture.clientWidth, hidden, (t) => state.set({ at: t })));
-      picture.scrollLeft = state.values.at === at && scrollLeft ? scrollLeft : (picture.scrollWidth * at) / sentence.tokens.length - picture.clientWidth * 0.8;
       said.textContent = hidden ? `Which bracket closes at position ${at}? Choose.` : sayBrackets(view, config);
-      predictions.replaceChildren(...(hidden ? guesses(view, config, (t) => state.set({ guessed: t })) : predictionBars(view, config)));
+      predictions.replaceChildren(...(hidden ? guesses(view, config, (t) => { if (state.values.sentence === values.sentence && state.values.at === t) state.set({ guessed: t }); }) : predictionBars(view, config)));
       curve.replaceChildren(depthCurve(view, config, curve.clientWidth));
       const told = (who) => ({ type: config.types[chosen(who, at)], probability: of[who].closing[at - 1][chosen(who, at)] });
       host.tell({ sentence: sentence.words.join(" "), at, opener: view.opener, model: told("model"), proxy: told("proxy"), same: same.length, scored: scored.length });
@@ -122,21 +123,25 @@ function sayBrackets({ sentence, at, of, chosen, typeAt, setting, values, scored
 
 /** The sentence at its depths with what is attended to most, and under it the attention of both, up and down from one axis. */
 function attentionPicture({ sentence, at, of, setting, opener }, config, width, hidden, choose) {
-  const n = sentence.tokens.length, pitch = Math.max(10, (width - 70) / n), left = 62, deepest = Math.max(...sentence.depth);
+  const n = sentence.tokens.length, left = 62, pitch = Math.max(hidden ? 10 : 0, (width - left - 8) / n); // who guesses needs letters
+  const tight = pitch < 8.5, heeded = new Set([opener, at]);
+  const deepest = Math.max(...sentence.depth);
   const step = 11, base = 40 + deepest * step, axis = base + 78, bar = 56, height = axis + bar + 22;
   const between = Math.max(...sentence.depth.slice(Math.min(opener, at - 2), at + 1)), over = base - between * step;
+  const within = (at) => Math.min(Math.max(at, left + 20), left + n * pitch - 14); // for a word centred there
   const x = (t) => left + (t + 0.5) * pitch, y = (t) => base - sentence.depth[t] * step;
   const rows = { model: rowOf(of.model.patterns, at - 1), proxy: rowOf(of.proxy.patterns, at - 1) };
-  const colours = { model: "var(--live-model)", proxy: setting.family.colour };
+  for (const row of Object.values(rows)) heeded.add(largestOf(row));
+  const colours = { model: "var(--live-model)", proxy: colourOf(setting.family) };
   const root = svg("svg", { width: left + n * pitch + 8, height, "aria-hidden": "true", class: "live-picture" });
   root.append(svg("text", { x: 4, y: base - (deepest * step) / 2, class: "live-axis" }, "depth"));
   root.append(svg("polyline", { class: "live-profile", points: sentence.depth.map((_, t) => `${x(t)},${y(t)}`).join(" ") }));
   if (!hidden) {
-    root.append(svg("rect", { class: "live-opener", x: x(opener) - pitch / 2, y: 8, width: pitch, height: height - 26 }));
-    root.append(svg("text", { x: x(opener), y: height - 4, class: "live-note", "text-anchor": "middle" }, "opener"));
+    root.append(svg("rect", { class: "live-opener", x: x(opener) - pitch / 2, y: 16, width: pitch, height: height - 34 }));
+    root.append(svg("text", { x: within(x(opener)), y: 11, class: "live-note", "text-anchor": "middle" }, "opener"));
   }
-  root.append(svg("rect", { class: "live-query", x: x(at) - pitch / 2, y: 8, width: pitch, height: height - 26 }));
-  root.append(svg("text", { x: x(at), y: height - 4, class: "live-note", "text-anchor": opener > at - 6 ? "start" : "middle" }, "closes"));
+  root.append(svg("rect", { class: "live-query", x: x(at) - pitch / 2, y: 16, width: pitch, height: height - 34 }));
+  root.append(svg("text", { x: within(x(at)), y: height - 4, class: "live-note", "text-anchor": "middle" }, "closes"));
   if (!hidden)
     for (const [who, row] of Object.entries(rows)) {
       const top = largestOf(row), [from, to] = [x(at), x(top)], lift = who === "model" ? 16 : 28;
@@ -144,7 +149,7 @@ function attentionPicture({ sentence, at, of, setting, opener }, config, width, 
       const path = `M${from},${y(at) - 9} C${from},${above} ${to},${above} ${to},${y(top) - 9}`;
       root.append(svg("path", { d: path, fill: "none", stroke: colours[who], "stroke-width": 1.8, "stroke-dasharray": who === "proxy" ? "5 3" : null }));
     }
-  for (const [who, sign, name] of [["model", -1, "model"], ["proxy", 1, "picture"]]) {
+  for (const [who, sign, name] of hidden ? [] : [["model", -1, "model"], ["proxy", 1, "picture"]]) {
     rows[who].forEach((weight, t) => {
       const size = weight * bar;
       root.append(svg("rect", { x: x(t) - pitch * 0.4, y: sign < 0 ? axis - size : axis, width: pitch * 0.8, height: size, fill: colours[who] }, svg("title", {}, `${name}, position ${t}: ${percent(weight)}`)));
@@ -155,7 +160,7 @@ function attentionPicture({ sentence, at, of, setting, opener }, config, width, 
   }
   root.append(svg("line", { class: "live-line", x1: left, x2: left + n * pitch, y1: axis, y2: axis }));
   sentence.tokens.forEach((token, t) => {
-    const inside = t > 0 && t < n - 1, word = !inside ? "" : pitch > 15 ? sentence.words[t - 1] : sentence.words[t - 1].replace(/[()]/g, "");
+    const inside = t > 0 && t < n - 1 && (!tight || heeded.has(t)), word = !inside ? "" : pitch > 15 ? sentence.words[t - 1] : sentence.words[t - 1].replace(/[()]/g, "");
     const closes = sentence.opener[t] >= 0, shown = hidden && t >= at ? (closes ? "?" : word) : word;
     const text = svg("text", { x: x(t), y: y(t) + 4, class: `live-token${t < at ? "" : " live-later"}`, "text-anchor": "middle" }, shown);
     root.append(text);
@@ -169,7 +174,7 @@ function predictionBars({ at, of, typeAt, setting }, config) {
   return ["model", "proxy"].map((who) => {
     const probabilities = of[who].closing[at - 1];
     const best = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]).slice(0, 3);
-    const colour = who === "model" ? "var(--live-model)" : setting.family.colour;
+    const colour = who === "model" ? "var(--live-model)" : colourOf(setting.family);
     const lines = best.map((type) => {
       const right = type === typeAt(at);
       return html("tr", { class: right ? "live-right" : null },
@@ -201,11 +206,11 @@ function depthCurve({ sentence, setting, values, scored, same }, config, width) 
   const curve = curveOf(config, setting, values.layer), own = Math.max(...sentence.depth);
   const last = Math.max(own, ...(curve?.x ?? [config.trained_to]));
   const frame = depthFrame(config, Math.max(240, Math.min(width || 360, 460)), 190, last, 8);
-  if (curve) frame.draw(curve, setting.family.colour, true);
+  if (curve) frame.draw(curve, colourOf(setting.family), true);
   if (scored.length) {
     const x = frame.x(own), y = frame.y(same.length / scored.length);
     frame.root.append(svg("circle", { cx: x, cy: y, r: 5, class: "live-point" }));
-    frame.root.append(svg("text", { class: "live-note", x: x - 8, y: y + (same.length ? 14 : -8), "text-anchor": "end" }, "this sentence"));
+    frame.root.append(svg("text", { class: "live-note", x: x < 130 ? x + 8 : x - 8, y: y + (same.length ? 14 : -8), "text-anchor": x < 130 ? "start" : "end" }, "this sentence"));
   }
   const said = sayCurve(config, setting, values.layer);
   frame.root.setAttribute("aria-label", said);

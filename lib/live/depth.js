@@ -15,8 +15,8 @@ function depthFrame(config, width, height, last, right) {
   const x = (depth) => left + ((depth - 0.5) / last) * (width - left - right), y = (share) => top + (1 - share) * (height - top - bottom);
   const root = svg("svg", { width, height, role: "img" }), edge = x(config.trained_to + 0.5);
   root.append(svg("rect", { class: "live-shade", x: left, y: top, width: edge - left, height: height - top - bottom }));
-  root.append(svg("text", { class: "live-note", x: edge - 4, y: top - 5, "text-anchor": "end" }, "depths of training"));
-  if (last > config.trained_to + 1) root.append(svg("text", { class: "live-note", x: edge + 4, y: top - 5 }, "deeper"));
+  root.append(svg("text", { class: "live-note", x: Math.max(edge - 4, left + 96), y: top - 5, "text-anchor": "end" }, "depths of training"));
+  if (last > config.trained_to + 1) root.append(svg("text", { class: "live-note", x: Math.max(edge + 4, left + 104), y: top - 5 }, "deeper"));
   for (const share of [0, 0.5, 1]) {
     root.append(svg("line", { class: "live-scale", x1: left, x2: width - right, y1: y(share), y2: y(share) }));
     root.append(svg("text", { class: "live-tick", x: left - 5, y: y(share) + 4, "text-anchor": "end" }, percent(share)));
@@ -33,7 +33,7 @@ function depthFrame(config, width, height, last, right) {
 }
 
 FIGURES.depth = (host, board) => {
-  const { config } = host, controls = settingControls(host);
+  const { config } = host, controls = settingControls(host, (layer) => Object.keys(config.curves).some((key) => key.endsWith(`|${layer}`)));
   const picture = html("div", { class: "live-curve" }), said = html("p", { class: "live-said", "aria-live": "polite" });
   board.append(html("div", { class: "live-controls" }, ...controls.boxes.slice(0, 3)), picture, said);
 
@@ -41,10 +41,10 @@ FIGURES.depth = (host, board) => {
     const setting = controls.sync(values), { family } = setting, { layer } = values;
     const settings = family.complexities[Math.max(0, layer)].map((complexity) => ({ family, complexity })).filter((of) => curveOf(config, of, layer));
     return () => {
-      const width = Math.max(260, picture.clientWidth || 600), right = width > 500 ? 130 : 74;
+      const width = Math.max(260, picture.clientWidth || 600), right = width > 500 ? 130 : 92;
       const last = Math.max(...Object.values(config.curves).flatMap((curve) => curve.x), config.trained_to);
       const frame = depthFrame(config, width, width > 500 ? 300 : 260, last, right), chosen = ({ complexity }) => complexity === setting.complexity;
-      for (const of of [...settings.filter((s) => !chosen(s)), ...settings.filter(chosen)]) frame.draw(curveOf(config, of, layer), family.colour, chosen(of));
+      for (const of of [...settings.filter((s) => !chosen(s)), ...settings.filter(chosen)]) frame.draw(curveOf(config, of, layer), colourOf(family), chosen(of));
       let below = -Infinity;
       for (const of of [...settings].sort((a, b) => curveOf(config, b, layer).value.at(-1) - curveOf(config, a, layer).value.at(-1))) {
         const curve = curveOf(config, of, layer), name = of.complexity == null ? family.label : `${family.parameter === "rank" ? "rank " : ""}${of.complexity}${family.parameter === "rank" ? "" : ` ${family.parameter}`}`;

@@ -15,7 +15,9 @@ function readTensors(bytes) {
   const tensors = {};
   for (const [name, { dtype, shape, data_offsets: [from, to] }] of Object.entries(entries)) {
     if (start + to > bytes.byteLength) throw new Error("the file of weights is cut short");
-    tensors[name] = { shape, data: new DTYPES[dtype](bytes.slice(start + from, start + to).buffer) }; // a copy is aligned
+    const data = new DTYPES[dtype](bytes.slice(start + from, start + to).buffer); // a copy is aligned
+    if (!data.every(Number.isFinite)) throw new Error(`${name} holds what is no number`);
+    tensors[name] = { shape, data };
   }
   return { tensors, metadata };
 }

@@ -45,7 +45,7 @@ FIGURES.gap = (host, board) => {
   };
   const study = choice("Study", (name) => state.set({ study: name }));
   const split = choice("Split", (name) => {
-    const { controls } = config.studies.find((of) => of.name === state.values.study).splits.find((of) => of.name === name);
+    const { controls } = config.studies.find((of) => of.name === state.values.study)?.splits.find((of) => of.name === name) ?? { controls: [] };
     state.set({ split: name, control: controls.some(({ key }) => key === state.values.control) ? state.values.control : null });
   });
   const against = choice("Show", (value) => state.set({ against: value }));

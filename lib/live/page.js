@@ -2,6 +2,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const ADDRESS = "#live:"; // state in the page's address begins so
+const TEXTS = new Set(["sentence", "text"]); // of a state; all else in an address is a number, a name or nothing
 const FIGURES = {}; // by kind: (host, board) => draw once; each file adds its own
 
 /** Something that a reader can put right: shown in place, in words. */
@@ -67,6 +68,7 @@ class State {
 
   /** What a figure opens with, where nothing is set yet. */
   begin(values) {
+    this.first = { ...values, ...this.first };
     this.values = { ...values, ...this.values };
   }
 
@@ -77,14 +79,28 @@ class State {
   }
 }
 
-/** The state in an address such as `#live:proxy=svd&complexity=8`: whole numbers are numbers, and nothing is null. */
+/** The state in an address such as `#live:proxy=svd&complexity=8`. */
 function fromAddress(hash) {
   if (!hash.startsWith(ADDRESS)) return {};
   const number = (text) => (text === "" ? null : /^-?\d+$/.test(text) ? Number(text) : text);
-  return Object.fromEntries([...new URLSearchParams(hash.slice(ADDRESS.length))].map(([name, text]) => [name, number(text)]));
+  return Object.fromEntries([...new URLSearchParams(hash.slice(ADDRESS.length))].map(([name, text]) => [name, TEXTS.has(name) ? text : number(text)]));
 }
 
 const toAddress = (values) => ADDRESS + new URLSearchParams(Object.entries(values).map(([name, value]) => [name, value ?? ""]));
+
+/** A pack from its bytes; a `Problem` that names it where they are no pack. */
+function packOf(name, bytes) {
+  try {
+    return new Pack(bytes);
+  } catch (error) {
+    throw new Problem(`The weights of ${name} are damaged (${error.message}), so nothing can be computed here: build the book again.`);
+  }
+}
+
+const isDark = () => document.documentElement.dataset.theme === "dark" || document.body.dataset.jpThemeLight === "false";
+
+/** The colour of a family on the page as it is. */
+const colourOf = ({ colour }) => colour[isDark() ? 1 : 0];
 
 /**
  * One live figure in an element. `host`: `config` (what Python wrote), `state`, `bytes(name)` -> Promise of a pack's bytes,
@@ -94,31 +110,35 @@ function start(kind, host, root) {
   const message = html("p", { class: "live-message", role: "alert" }), board = html("div", { class: "live-board" });
   const packs = {};
   let drawing = 0;
-  host.pack = (name) => (packs[name] ??= host.bytes(name).then((bytes) => new Pack(bytes)).catch((error) => { delete packs[name]; throw error; }));
+  host.pack = (name) => (packs[name] ??= host.bytes(name).then((bytes) => packOf(name, bytes)).catch((error) => { delete packs[name]; throw error; }));
   host.state.begin(host.config.start ?? {});
   const draw = FIGURES[kind](host, board);
   const redraw = async () => {
-    const turn = ++drawing;
+    const turn = ++drawing, long = setTimeout(() => root.classList.add("live-stale"), 200); // what is shown is not yet what is chosen
     try {
       const show = await draw(host.state.values);
       if (turn !== drawing) return; // something newer is under way
       show?.();
       message.textContent = "";
       root.classList.add("live-ready");
-      root.classList.remove("live-stale");
+      root.classList.remove("live-stale", "live-failed");
     } catch (error) {
       if (turn !== drawing) return;
       if (!(error instanceof Problem)) console.warn(error);
       message.textContent = error.message;
-      root.classList.add("live-stale"); // the last good picture stays, faded
+      root.classList.add("live-stale", "live-failed"); // the last good picture stays, faded, and controls to put it right
+    } finally {
+      clearTimeout(long);
     }
   };
-  root.append(message, board);
+  const full = html("button", { type: "button", class: "live-full", onclick: () => (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen()) }, "Full screen");
+  root.append(message, board, full);
   host.state.listeners.push(redraw);
   let width = root.clientWidth;
   new ResizeObserver(() => {
     if (root.clientWidth && root.clientWidth !== width) redraw((width = root.clientWidth));
   }).observe(root);
+  new MutationObserver(redraw).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
   return redraw();
 }
 
@@ -127,7 +147,7 @@ function startPage() {
   const roots = [...document.querySelectorAll("[data-live]")];
   if (!roots.length) return;
   const figures = roots.map((root) => ({ root, config: JSON.parse(root.querySelector(".live-config").textContent) }));
-  const states = Object.fromEntries(figures.map(({ config }) => [config.of, new State()])); // figures of the same models share one
+  const states = new Map(figures.map(({ config }) => [config.of, new State()])); // figures of the same models share one
   const loaded = (globalThis.livePacks ??= {}), waiting = {};
   const bytes = (sources) => (name) =>
     (waiting[name] ??= new Promise((resolve, reject) => {
@@ -135,12 +155,14 @@ function startPage() {
       document.head.append(script);
     }).then(
       () => Uint8Array.from(atob(loaded[name]), (character) => character.charCodeAt(0)),
+    ).catch(
       () => {
         delete waiting[name];
+        delete loaded[name];
         throw new Problem(`The weights in ${sources[name]} are missing or damaged, so nothing can be computed here: build the book again.`);
       },
     ));
-  const begin = ({ root, config }) => start(root.dataset.live, { config, state: states[config.of], bytes: bytes(config.packs), tell: () => {}, ask: null }, root);
+  const begin = ({ root, config }) => start(root.dataset.live, { config, state: states.get(config.of), bytes: bytes(config.packs), tell: () => {}, ask: null }, root);
   const near = new IntersectionObserver(
     (entries) => {
       for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
@@ -153,14 +175,17 @@ function startPage() {
     { rootMargin: "600px" },
   );
   const follow = () => {
+    if (!location.hash) states.forEach((state) => state.set({ ...state.first })); // back to where it began
     const { of = figures[0].config.of, ...asked } = fromAddress(location.hash);
-    if (!Object.keys(asked).length || !states[of]) return;
-    states[of].set(asked);
+    if (!Object.keys(asked).length || !states.has(of)) return;
+    states.get(of).set(asked);
     figures.find(({ config }) => config.of === of).root.scrollIntoView({ block: "nearest" });
   };
   follow();
   addEventListener("hashchange", follow);
-  for (const [of, state] of Object.entries(states)) state.listeners.push(() => history.replaceState(null, "", toAddress({ of, ...state.values })));
+  let written;
+  const write = (of, values) => () => history.replaceState(null, "", toAddress({ of, ...values })); // browsers allow some a second
+  states.forEach((state, of) => state.listeners.push(() => { clearTimeout(written); written = setTimeout(write(of, state.values), 300); }));
   roots.forEach((root) => near.observe(root));
 }
 
@@ -184,13 +209,12 @@ function render({ model, el }) {
     if (problem) reject?.(new Problem(problem));
     else resolve?.(answer);
   });
-  const full = html("button", { type: "button", class: "live-full", onclick: () => (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen()) }, "Full screen");
   const begin = () => {
     const state = (host.state = new State());
     state.values = { ...model.get("state") };
     state.listeners.push(() => { model.set("state", { ...state.values }); model.save_changes(); });
     root.className = "live";
-    root.replaceChildren(full);
+    root.replaceChildren();
     start(model.get("kind"), host, root);
   };
   model.on("change:state", () => host.state.set(model.get("state")));

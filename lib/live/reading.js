@@ -5,15 +5,16 @@ const SHOWN = { "\n": "↵", " ": "␣" };
 const nameOf = (character) => ({ "\n": "line feed", " ": "blank" })[character] ?? character;
 
 /** Text as tokens, START first; `Problem` for a character that the model does not know. Only so many characters are read. */
-function parseText(text, { vocabulary, context }) {
+function parseText(text, { vocabulary, context, examples }) {
   const characters = [...text.replace(/\r\n?/g, "\n")].slice(0, context);
   if (!characters.length) throw new Problem("There is no text yet: type or paste a function.");
   const tokens = characters.map((character, i) => {
     const token = vocabulary.indexOf(character, FIRST_CHARACTER);
-    if (token < 0) throw new Problem(`Character ${i + 1} is ${character === "\t" ? "a tab" : character}, but the model reads printable ASCII and line feeds only.`);
+    if (token < 0) throw new Problem(`Character ${i + 1} is ${character === "\t" ? "a tab" : `${character} (U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")})`}, but the model reads printable ASCII and line feeds only.`);
     return token;
   });
-  return { characters, tokens: [START, ...tokens] };
+  const before = examples.find((of) => of.text === text)?.before; // of a window that begins within a function
+  return { characters, tokens: [before ? vocabulary.indexOf(before, FIRST_CHARACTER) : START, ...tokens] };
 }
 
 FIGURES.reading = (host, board) => {
@@ -48,7 +49,7 @@ FIGURES.reading = (host, board) => {
     const expected = { model: characters.map((_, t) => guesses(own, t)), proxy: characters.map((_, t) => guesses(simple, t)) };
     const best = (who, t) => config.vocabulary[FIRST_CHARACTER + largestOf(expected[who][t])];
     const parted = characters.flatMap((_, t) => (best("model", t) === best("proxy", t) ? [] : [t]));
-    const at = values.character in characters ? values.character : (parted.find((t) => best("model", t) === characters[t]) ?? parted[0] ?? 0);
+    const at = Number.isInteger(values.character) && values.character in characters ? values.character : (parted.find((t) => best("model", t) === characters[t]) ?? parted[0] ?? 0);
     return () => {
       character.offer([...characters.keys()], at, (t) => `${t + 1}: ${nameOf(characters[t])}`);
       shownText.replaceChildren(...characters.map((c, t) => {
@@ -61,7 +62,7 @@ FIGURES.reading = (host, board) => {
         `${settingOf(setting)}, in ${placeOf(values.layer)}, agrees with the model on ${percent(1 - parted.length / characters.length)} of ${characters.length} characters` +
         `${total > characters.length ? ` (the first of ${total}: the model reads no more)` : ""}; the model is right on ${percent(right / characters.length)}. ` +
         `At character ${at + 1}, ${nameOf(characters[at])}, the model expects ${nameOf(best("model", at))} and the picture ${nameOf(best("proxy", at))}.`;
-      predictions.replaceChildren(...["model", "proxy"].map((who) => candidates(expected[who][at], characters[at], config, who === "model" ? "The model expects" : `${settingOf(setting)} expects`, who === "model" ? "var(--live-model)" : setting.family.colour)));
+      predictions.replaceChildren(...["model", "proxy"].map((who) => candidates(expected[who][at], characters[at], config, who === "model" ? "The model expects" : `${settingOf(setting)} expects`, who === "model" ? "var(--live-model)" : colourOf(setting.family))));
       heads.replaceChildren(...headStrips(own, simple, at, characters, setting));
       host.tell({ character: at, model: best("model", at), proxy: best("proxy", at), parted });
     };
@@ -85,7 +86,7 @@ function candidates(probabilities, actual, { vocabulary }, title, colour) {
 function headStrips(own, simple, at, characters, { family }) {
   const wide = 600, height = 34, middle = height / 2, step = wide / (at + 1);
   const lines = own.patterns.flatMap((layer, l) => layer.map((pattern, h) => {
-    const rows = [[pattern[at], -1, "var(--live-model)"], [simple.patterns[l][h][at], 1, family.colour]];
+    const rows = [[pattern[at], -1, "var(--live-model)"], [simple.patterns[l][h][at], 1, colourOf(family)]];
     const top = largestOf(rows[0][0]), where = top === 0 ? "START" : `${nameOf(characters[top - 1])} at ${top}`;
     const strip = svg("svg", { viewBox: `0 0 ${wide} ${height}`, preserveAspectRatio: "none", width: "100%", height, "aria-hidden": "true" });
     for (const [row, sign, colour] of rows)

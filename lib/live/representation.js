@@ -52,11 +52,11 @@ FIGURES.representation = (host, board) => {
 
   return async (values) => {
     const setting = controls.sync(values), { colour: by = "depth", direction = 0, head: h = 0 } = values;
-    if (!(by in COLOURINGS)) throw new Problem(`Colour is ${by}, but must be one of: ${Object.keys(COLOURINGS).join(", ")}.`);
+    if (!Object.hasOwn(COLOURINGS, by)) throw new Problem(`Colour is ${by}, but must be one of: ${Object.keys(COLOURINGS).join(", ")}.`);
     const tokens = await tokensOf(values.seed, setting.shown), pack = await host.pack(config.seeds[values.seed]);
     const { headWidth: d, heads } = pack.model;
-    if (!(h in [...Array(heads)])) throw new Problem(`There is no head ${h}; there are ${plural(heads, "head")}, from 0.`);
-    if (!(direction >= 0 && direction <= d - 2)) throw new Problem(`Directions begin at 0 to ${d - 2}, not at ${direction}.`);
+    if (!(Number.isInteger(h) && h >= 0 && h < heads)) throw new Problem(`There is no head ${h}; heads are 0 to ${heads - 1}.`);
+    if (!(Number.isInteger(direction) && direction >= 0 && direction <= d - 2)) throw new Problem(`Directions begin at 0 to ${d - 2}, not at ${direction}.`);
     if (!setting.family.arrays) throw new Problem(`${setting.family.label} is computed by Python, which a page does not have.`);
     const rule = pack.rule(setting.family, setting.complexity, setting.shown)[h];
     const frames = Object.fromEntries(["queries", "keys"].map((part) => [part, pack.map(`svd/${setting.shown}/${h}/${part}`)]));
@@ -85,7 +85,7 @@ FIGURES.representation = (host, board) => {
       said.textContent =
         `${settingOf(setting)} keeps, in ${placeOf(setting.shown)}, ` +
         parts.map(({ part, kept }) => `of the variance of ${part} ${percent(kept[0])} ${inside} and ${percent(kept[1])} ${outside}`).join(", and ") +
-        ". Each dot is where the picture puts a token; a line leads from where the model has it.";
+        ". Each dot is where the picture puts a token; where that is elsewhere on these two directions, a line leads to it from where the model has the token.";
       host.tell({ kept: Object.fromEntries(parts.map(({ part, kept }) => [part, kept])) });
     };
   };

@@ -119,7 +119,7 @@ class ByKind:
         chosen, off = RULES.foreseeing.diagnostic, self._off
         further = {phrase: np.nanmean(error - off["unchanged"][phrase]) for phrase, error in off[chosen].items()}
         shown = {name: error for name, error in self._errors.items() if name in ("unchanged", chosen)}
-        return say.foreseen_sentence(shown, chosen, [phrase for phrase, by in further.items() if by > LEAST])
+        return say.foreseen_sentence(shown, chosen, [phrase for phrase, by in further.items() if by > LEAST], len(further))
 
     @property
     def _off(self) -> dict[str, dict[str, np.ndarray]]:

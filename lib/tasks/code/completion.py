@@ -26,7 +26,7 @@ from lib.tasks.code.humaneval import PREFIX
 from lib.tasks.code.languages import LANGUAGES
 from lib.tasks.code.live import live_reading
 from lib.tasks.code.ngram import NGram
-from lib.tasks.code.telling import CompletionSentences
+from lib.tasks.code.telling import CompletionSentences, trained_on
 
 FEWEST = 20  # predictions that a mean within a category must rest on to be shown
 AGREEMENT = LABELS["same_prediction"]
@@ -170,13 +170,15 @@ class CompletionChapter(CompletionSentences, ByHead, ByKind):
 
     # Other training languages, and the end
 
-    def compared(self, studies: Mapping[str, Study]) -> figures.Table:
-        """The same study with other training languages, one column each."""
+    def compared(self, studies: Mapping[str, Study]) -> figures.Table | None:
+        """The same study with other training languages, one column each; None where there is but one."""
+        if len(studies) < 2:
+            return None
         rows = {}
         for name, study in studies.items():
             s, unseen = representative(study, ALL, "svd"), study.task.unseen(study.splits)
             gap = mean_of([study.estimates.gap(s, split, "id") for split in unseen])
-            rows[f"trained on {name}"] = {
+            rows[f"trained on {trained_on(study, name)}"] = {
                 "seeds": str(study.seeds),
                 "accuracy on id": percent(study.estimates.estimate(MODEL, "id", "accuracy"), interval=True),
                 "SVD rank": str(s.complexity),

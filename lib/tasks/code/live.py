@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from lib.experiment import simplifications_of
+from lib.figures.colours import on_both
 from lib.figures.style import measured_on
 from lib.live.explorer import Explorer
 from lib.live.families import families
 from lib.live.kept import arrays_of, packed
 from lib.proxies import Simplification
 from lib.studies import Study
-from lib.tasks.code.splits import decode
+from lib.tasks.code.splits import START, decode
 
 
 def live_reading(study: Study, start: Simplification, first: tuple[str, int], still: str = "") -> Explorer:
@@ -24,16 +27,17 @@ def live_reading(study: Study, start: Simplification, first: tuple[str, int], st
     run = study.runs[0]
     name = f"{study.name}-{run.seed}"
     rows = {first[0]: first[1]} | {split: 0 for split in study.task.shown(study.splits) if split != first[0]}
-    examples = [{"label": study.task.look(split).label, "text": text_of(study, split, row)} for split, row in rows.items()]
+    examples = [{"label": study.task.look(split).label, **window(study, split, row)} for split, row in rows.items()]
     state: Mapping[str, Any] = {"proxy": start.proxy, "complexity": start.complexity, "layer": start.layer, "seed": 0}
     of_run = packed(run)
+    offered = families(simplifications_of(study.experiment.measuring.grid), run.model, arrays_of(run))
     config = {
         "of": study.name,
         "vocabulary": list(run.data.vocabulary),
         "context": run.model.context - 1,
         "head_width": run.model.head_width,
         "seeds": [name],
-        "families": families(simplifications_of(study.experiment.measuring.grid), run.model, arrays_of(run)),
+        "families": [{**family, "colour": on_both(family["colour"])} for family in offered],
         "measured_on": measured_on(study),
         "examples": examples,
         "start": {**state, "text": examples[0]["text"], "character": None},
@@ -42,7 +46,8 @@ def live_reading(study: Study, start: Simplification, first: tuple[str, int], st
     return Explorer("reading", config, {name: of_run}, still)
 
 
-def text_of(study: Study, split: str, row: int) -> str:
-    """A window of source as text."""
+def window(study: Study, split: str, row: int) -> dict[str, str]:
+    """A window of source: its `text`, and the character `before` it, empty at the beginning of a function."""
     whole = study.runs[0].data.splits[split]
-    return decode(whole.tokens[row, 1 : whole.lengths[row]])
+    first, *tokens = whole.tokens[row, : whole.lengths[row]]
+    return {"text": decode(np.array(tokens)), "before": "" if first == START else decode(np.array([first]))}

@@ -126,13 +126,44 @@ def picture_sentence(label: str, own: str, inside: Estimate, gap: Estimate) -> s
     )
 
 
-def foreseen_sentence(errors: Mapping[str, Estimate], diagnostic: str, lost: Sequence[str]) -> str:
-    """The mean errors of foreseen gaps by diagnostic, over proxies; `lost` are those for which no gap was nearer than one."""
+def first_page_sentence(own: str, gaps: Mapping[str, Estimate], better: Estimate) -> str:
+    """What was found on code, in words, for the first page: of how many pictures, and what to think of the model."""
+    known = {label: gap for label, gap in gaps.items() if gap.measured}
+    less = [label for label, gap in known.items() if gap.interval[0] > 0]
+    return paragraph(
+        f"The model was trained on {own}, and every head is simplified.",
+        f"Of {len(known)} families of pictures, {names(less)} {'agree' if len(less) > 1 else 'agrees'} less often there, with "
+        "intervals that do not allow for their number."
+        if known
+        else "",
+        tell(
+            better,
+            above="",
+            below="The model is right less often than one that counts what follows a few characters: this is a demonstration.",
+            unclear="That the model is right more often than one that counts what follows a few characters is not clear.",
+            missing="",
+        ),
+    )
+
+
+def training_languages_sentence(languages: Sequence[str]) -> str:
+    """In which languages models were trained; where it is but one, what to do to have others beside it."""
+    if len(languages) > 1:
+        return f"Models were trained on {names(languages)}."
+    return (
+        f"Here models were trained on {names(languages)} alone. For another one, give a preset of your own a section such as "
+        "`[code-java]`, as `lib/presets/paper.toml` has it: then a table stands here."
+    )
+
+
+def foreseen_sentence(errors: Mapping[str, Estimate], diagnostic: str, lost: Sequence[str], pictures: int) -> str:
+    """The mean errors of foreseen gaps by diagnostic, over so many pictures; no gap was nearer for those that are `lost`."""
     if not errors:
         return "Nothing could be foreseen: too few characters were predicted."
     said = names(f"{difference(error)} by `{name}`" for name, error in errors.items())
     return paragraph(
-        f"Mean over proxies, the gap to other languages is foreseen with an error of {said}.",
+        f"The gap to other languages, of all of them together, is foreseen with an error of {said}: model by model, and mean "
+        f"over the {pictures} picture{'s' * (pictures != 1)} above, each at the setting that stands for its family.",
         f"For {names(lost)}, the {diagnostic} errs more than expecting no gap." if lost else "",
     )
 
@@ -197,7 +228,7 @@ def words_heading(more: Estimate) -> str:
         more,
         above="The gap is larger where words are repeated",
         below="The gap is smaller where words are repeated",
-        unclear="Where words are repeated, no other gap can be told",
+        unclear="Whether the gap differs where words are repeated cannot be told",
         missing="Repeated words and new ones cannot be compared",
     )
 

@@ -16,7 +16,13 @@ from lib.tasks.code import prose as say
 from lib.tasks.code.claims import repeated_less_new
 from lib.tasks.code.corpora import Corpus
 from lib.tasks.code.humaneval import PREFIX
+from lib.tasks.code.languages import LANGUAGES
 from lib.tasks.code.task import CodeTask
+
+
+def trained_on(study: Study, name: str) -> str:
+    """The language that a study trains on, and the study's name: `Python (code)`."""
+    return f"{LANGUAGES[study.task.language].title} ({name})"
 
 
 class CompletionSentences:
@@ -74,6 +80,16 @@ class CompletionSentences:
         inside = self.estimates.estimate(s, "id", "same_prediction")
         picture = say.picture_sentence(f"{s.phrase}", self.own, inside, self.gap(s))
         return prose.finding(say.gap_heading(s.phrase, self.gap(s)), picture, self._weak())
+
+    def first_page(self) -> str:
+        """What stands of the chapter on the first page of the book, as HTML."""
+        s, gaps = self.chosen["svd"], {s.phrase: self.gap(s) for s in self.chosen.values()}
+        heading = say.gap_heading(s.phrase, self.gap(s), "On code in other languages")
+        return prose.finding(heading, say.first_page_sentence(self.own, gaps, self._better("id")))
+
+    def training_languages(self, studies: Mapping[str, Study]) -> str:
+        """Which training languages can be put side by side."""
+        return say.training_languages_sentence([trained_on(study, name) for name, study in studies.items()])
 
     def sure(self) -> str:
         """How far all this can be trusted."""

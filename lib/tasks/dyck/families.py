@@ -16,7 +16,7 @@ from lib.prose import percent, points
 from lib.proxies import PROXIES, Simplification
 from lib.studies import Study
 from lib.tasks import Look
-from lib.tasks.dyck import prose as say
+from lib.tasks.dyck import promises
 from lib.tasks.dyck.boundary import PAIR
 
 LEVELS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99)  # of agreement in distribution
@@ -97,7 +97,7 @@ class Families:
 
     def comparison(self) -> str:
         """Which of SVD and k-means keeps more, level by level."""
-        return say.comparison_sentence(self._differences)
+        return promises.comparison_sentence(self._differences)
 
     @cached_property
     def on_the_line(self) -> dict[str, Estimate]:
@@ -129,8 +129,9 @@ class Families:
         return {PROXIES[proxy].label: Estimate(np.array(of), None, n) for proxy, of in found.items()}
 
     def line(self) -> str:
-        """Which families lie above or below the line through all settings."""
-        return say.line_sentence(self.on_the_line)
+        """How many settings keep less than promised, and which families lie above or below the line through all."""
+        gaps = [self._agreement(s, PAIR[0]) - self._agreement(s, PAIR[1]) for family in self.families.values() for s in family]
+        return prose.paragraph(promises.diagonal_sentence(gaps), promises.line_sentence(self.on_the_line))
 
     def bases(self) -> figures.Table:
         """One basis for queries and keys against one for each, one row per rank."""
@@ -152,7 +153,7 @@ class Families:
     def bases_text(self) -> str:
         """What one basis for both gains, and at which ranks."""
         gains = {b.complexity: tuple(self._agreement(b, x) - self._agreement(a, x) for x in PAIR) for a, b in self._pairs()}
-        return say.bases_sentence(gains)
+        return promises.bases_sentence(gains)
 
     @property
     def _gains_of_one_basis(self) -> dict[int, Estimate]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from lib.measuring.intervals import Estimate
-from lib.prose import begin, names, points, tell, whole
+from lib.prose import begin, names, points, span, tell, whole
 from lib.rules import EQUAL, GAP, NOT_APPLICABLE, OPPOSITE
 
 
@@ -19,15 +19,15 @@ def learned(inside: Estimate, deep: Estimate) -> str:
     return f"The model closes {whole(inside)} of brackets in distribution, and {whole(deep)} in deeper sentences"
 
 
-def deeper(inside: Estimate, outside: Estimate, gap: Estimate, show: Callable[[Estimate], str] = whole) -> str:
+def deeper(label: str, inside: Estimate, outside: Estimate, gap: Estimate, show: Callable[[Estimate], str] = whole) -> str:
     """What becomes of agreement in deeper sentences; `show` says a share, in a heading without its interval."""
     change = f"from {show(inside)} to {show(outside)}"
     return tell(
         gap,
-        above=f"In deeper sentences, agreement falls {change}",
-        below=f"In deeper sentences, agreement rises {change}",
-        unclear="In deeper sentences, no change of agreement can be told",
-        missing="Agreement in deeper sentences was not measured",
+        above=f"In deeper sentences, agreement of {label} falls {change}",
+        below=f"In deeper sentences, agreement of {label} rises {change}",
+        unclear=f"In deeper sentences, no change of agreement of {label} can be told",
+        missing=f"Agreement of {label} in deeper sentences was not measured",
     )
 
 
@@ -45,14 +45,14 @@ def boundary(verdicts: Collection[str]) -> str:
     return "At the edge of training, no break can be told"
 
 
-def matched(gap: Estimate, show: Callable[[Estimate], str] = size) -> str:
+def matched(label: str, gap: Estimate, show: Callable[[Estimate], str] = size) -> str:
     """What is left of a gap where sentences are as long and brackets as deep; `show` says it, in a heading in points alone."""
     return tell(
         gap,
-        above=f"At equal length and depth, a gap of {show(gap)} is left",
-        below=f"At equal length and depth, the picture agrees more often, by {show(gap.scaled(-1))}",
-        unclear="At equal length and depth, no gap can be told",
-        missing="What the gap is made of",
+        above=f"At equal length and depth, {label} has a gap of {show(gap)} left",
+        below=f"At equal length and depth, {label} agrees more often, by {show(gap.scaled(-1))}",
+        unclear=f"At equal length and depth, no gap of {label} can be told",
+        missing=f"What the gap of {label} is made of",
     )
 
 
@@ -64,24 +64,16 @@ def misses(even: Estimate) -> str:
 
 
 def helps(same: Iterable[Estimate], finer: Iterable[Estimate]) -> str:
-    """Whether other pictures of the same size agree more often, and whether finer ones do."""
-    more, other = (_gained(gains) for gains in (finer, same))
-    if more is None or other is None:
-        known = {"More directions": more, "Other directions": other}
-        said = [name + (" help" if helped else " do not clearly help") for name, helped in known.items() if helped is not None]
-        return said[0] if said else "What could help was not measured"
-    return {
-        (True, True): "More directions help, and so do other ones",
-        (True, False): "More directions help; other ones do not, as far as can be told",
-        (False, True): "Other directions help; more of them do not, as far as can be told",
-        (False, False): "Neither more nor other directions clearly help",
-    }[more, other]
+    """In how many of the pictures that were tried more directions agree more often, and other ones of the same number."""
+    counts = {"more": _gained(finer), "other": _gained(same)}
+    said = [f"{what} directions in {count} cases" for what, count in counts.items() if count]
+    return begin(names(said).replace("directions", "directions help", 1)) if said else "What could help was not measured"
 
 
-def _gained(gains: Iterable[Estimate]) -> bool | None:
-    """Whether one of several gains is clearly one; None if none was measured."""
-    known = [gain for gain in gains if gain.measured]
-    return any(gain.interval[0] > 0 for gain in known) if known else None
+def _gained(gains: Iterable[Estimate]) -> str:
+    """In how many of several cases there clearly is a gain: `1 of 2`; empty if none was measured."""
+    known = [gain.interval[0] > 0 for gain in gains if gain.measured]
+    return f"{sum(known) or 'none'} of {len(known)}" if known else ""
 
 
 def elsewhere(verdicts: Mapping[str, Collection[str]]) -> str:
@@ -90,32 +82,32 @@ def elsewhere(verdicts: Mapping[str, Collection[str]]) -> str:
     return f"A drop at the edge of training shows in {len(shown) or 'none'} of {len(verdicts)} kinds of models"
 
 
-def widest(gaps: Mapping[str, Estimate]) -> str:
+def widest(label: str, gaps: Mapping[str, Estimate]) -> str:
     """On which kind of sentences the gap is largest, of those on which there clearly is one."""
     clear = {name: gap for name, gap in gaps.items() if gap.measured and gap.interval[0] > 0}
-    if not clear:
-        return (
-            "On no kind of sentences can a gap be told" if any(g.measured for g in gaps.values()) else "All kinds of sentences"
-        )
-    name = max(clear, key=lambda of: clear[of].value)
-    return f"The largest gap is that of {name}: {size(clear[name])}"
+    if clear:
+        name = max(clear, key=lambda of: clear[of].value)
+        return f"The largest gap of {label} is that of {name}: {size(clear[name])}"
+    told = any(gap.measured for gap in gaps.values())
+    return f"On no kind of sentences can a gap of {label} be told" if told else "All kinds of sentences"
 
 
 # Directions or prototypes
 
 
-def compared(differences: Iterable[Estimate]) -> str:
+def compared(differences: Mapping[float, Estimate]) -> str:
     """Which of SVD and k-means keeps more at equal agreement in distribution: SVD less k-means, level by level."""
-    sides = [tell(found, above="the SVD", below="k-means", unclear="") for found in differences if found.measured]
-    if not sides:
+    known = {level: found for level, found in differences.items() if found.measured}
+    if not known:
         return "At equal promise, the two cannot be compared"
+    sides = [tell(found, above="the SVD", below="k-means", unclear="") for found in known.values()]
     ahead = [name for name in ("the SVD", "k-means") if name in sides]
     said = names(f"{name} keeps more at {sides.count(name)} of {len(sides)} levels" for name in ahead)
-    return f"At equal promise, {said if ahead else 'neither of the two clearly keeps more'}"
+    return f"At an equal promise of {span(known)}, {said if ahead else 'neither of the two clearly keeps more'}"
 
 
 def line(residuals: Mapping[str, Estimate]) -> str:
-    """Which families lie clearly off the line through all settings."""
+    """Which families lie clearly off the line that is fitted through all of them."""
     if not any(residual.measured for residual in residuals.values()):
         return "There are too few settings for a line"
     sides = {"more": [], "less": [], "": []}
@@ -125,8 +117,8 @@ def line(residuals: Mapping[str, Estimate]) -> str:
         f"{names(sides[side])} {'keep' if len(sides[side]) > 1 else 'keeps'} {side}" for side in ("more", "less") if sides[side]
     ]
     if not said:
-        return "No family clearly keeps more or less than it promises"
-    return begin(f"{', and '.join(said)} than promised")
+        return "At equal promise, no family clearly keeps more or less"
+    return f"At equal promise, {', and '.join(said)}"
 
 
 def bases(gains: Mapping[int, Estimate]) -> str:
@@ -143,11 +135,15 @@ def bases(gains: Mapping[int, Estimate]) -> str:
     return f"In deeper sentences, one basis agrees {', and '.join(said) or 'no more or less often, as far as can be told'}"
 
 
-def dropped(correlations: Mapping[str, Estimate]) -> str:
-    """Whether deeper sentences that lose more to a simplification fail more often."""
-    if not any(of.measured for of in correlations.values()):
-        return "Whether what is dropped explains what fails"
+def dropped(correlations: Mapping[str, Estimate], less: Collection[str]) -> str:
+    """Whether deeper sentences that lose more to a simplification fail more often; `less` drop less of deeper sentences."""
+    told = any(of.measured for of in correlations.values())
     more = [name for name, of in correlations.items() if tell(of, above="more", below="", unclear="", missing="")]
+    if less:
+        first = f"{names(less)} drop{'s' * (len(less) < 2)} less in deeper sentences"
+        return f"{first}; with {names(more)}, those that lose more fail more often" if more else first
+    if not told:
+        return "Whether what is dropped explains what fails"
     if more:
         return f"Sentences of which more is dropped fail more often, with {names(more)}"
     return "What is dropped does not tell which deeper sentences fail"

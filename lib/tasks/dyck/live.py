@@ -8,6 +8,7 @@ from typing import Any
 
 from lib.errors import one_of
 from lib.experiment import simplifications_of
+from lib.figures.colours import on_both
 from lib.figures.style import measured_on, tabulate
 from lib.live.explorer import Explorer
 from lib.live.families import families
@@ -38,6 +39,7 @@ class LiveBrackets:
 
     def config(self) -> dict[str, Any]:
         """What every figure of these models has to know."""
+        offered = families([*self.measured, self.start], self.run.model, arrays_of(self.run))
         return {
             "of": self.study.name,
             "types": type_names(self.task.bracket_types),
@@ -46,7 +48,7 @@ class LiveBrackets:
             "min_distance": self.task.min_distance,
             "head_width": self.run.model.head_width,
             "seeds": [f"{self.study.name}-{run.seed}" for run in self.study.runs],
-            "families": families([*self.measured, self.start], self.run.model, arrays_of(self.run)),
+            "families": [{**family, "colour": on_both(family["colour"])} for family in offered],
             "measured_on": measured_on(self.study),
         }
 

@@ -1,13 +1,12 @@
-"""What the chapters on Dyck say, as functions of estimates alone: every outcome has its sentence."""
+"""What the chapter on depth says, as functions of estimates alone: every outcome has its sentence."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from statistics import median
+from collections.abc import Collection, Mapping, Sequence
 
 from lib.measuring.intervals import Estimate
 from lib.measuring.matching import Decomposition
-from lib.prose import begin, difference, live, names, paragraph, points, quiet, share, tell
+from lib.prose import begin, difference, live, names, paragraph, points, quiet, resolution, share, tell
 from lib.proxies import Simplification
 from lib.rules import EQUAL, GAP, OPPOSITE, RULES
 
@@ -42,8 +41,19 @@ def picture_sentence() -> str:
     """What agreement is, and what deeper, for the first page."""
     return (
         "Agreement is how often a picture, here one layer of a bracket-closing Transformer cut down to a few directions, makes "
-        "the model's prediction; deeper sentences are nested more deeply than any in training."
+        "the model's prediction; deeper sentences are nested more deeply than any in training, and of all lengths."
     )
+
+
+def finest_sentence(label: str, gap: Estimate) -> str:
+    """Whether a picture with more directions has a gap, too, in words, for the first page."""
+    if not gap.measured:
+        return ""
+    margin, (low, high) = RULES.margins.equal, gap.interval
+    if -margin < low and high < margin:
+        return f"With more directions ({label}), agreement changes by less than {100 * margin:g} points."
+    changes = tell(gap, above="agreement falls, too", below="agreement rises", unclear="no change can be told")
+    return f"With more directions ({label}), {changes}."
 
 
 def settings_sentence(simplifications: Sequence[Simplification]) -> str:
@@ -68,106 +78,6 @@ def attention_sentence(label: str, model: Sequence[Estimate], example: Sequence[
     return paragraph(
         f"From sentences in distribution to deeper ones, the attention on the right bracket goes from {share(model[0])} to "
         f"{share(model[1])} in the model, and from {share(example[0])} to {share(example[1])} with {label}."
-    )
-
-
-def comparison_sentence(differences: Mapping[float, Estimate]) -> str:
-    """Where SVD or k-means agrees with the model more at unseen depth, by equal agreement in distribution: SVD less k-means."""
-    known = {level: found for level, found in differences.items() if found.measured}
-    if not known:
-        return (
-            "The SVD and k-means never agree with the model equally often in distribution in every seed, so which of the two "
-            "keeps more in deeper sentences cannot be told."
-        )
-    sides = [tell(found, above="SVD", below="k-means", unclear="") for found in known.values()]
-    counted = (
-        f"the SVD keeps clearly more at {sides.count('SVD')} of {len(sides)} levels, and k-means at {sides.count('k-means')}"
-    )
-    low, high = (f"{100 * level:.0f} %" for level in (min(known), max(known)))
-    return paragraph(
-        f"The two can be compared where they agree with the model equally often in distribution, at "
-        f"{f'levels from {low} to {high}' if len(known) > 1 else low}. In deeper sentences "
-        f"{counted if any(sides) else 'neither of them keeps clearly more there'}.",
-        _resolution(known.values()),
-    )
-
-
-def line_sentence(residuals: Mapping[str, Estimate]) -> str:
-    """Which families lie above or below the line through all settings; none, if there were too few for a line."""
-    if not any(residual.measured for residual in residuals.values()):
-        return "Too few settings agree with the model at times and disagree at times to draw a line through them."
-    sides: dict[str, list[str]] = {"above": [], "below": []}
-    for family, residual in residuals.items():
-        side = tell(residual, above="above", below="below", unclear="", missing="")
-        if side:
-            sides[side].append(f"{family} (by {difference(residual.scaled(_SIGN[side]))})")
-    if not any(sides.values()):
-        return "In deeper sentences, no family lies clearly off the line."
-    lies = [
-        f"{names(families)} lie{'s' * (len(families) == 1)} {side} the line" for side, families in sides.items() if families
-    ]
-    return f"In deeper sentences, {', and '.join(lies)}; no other family lies clearly off it."
-
-
-_SIGN = {"above": 1, "below": -1}
-
-
-def bases_sentence(gains: Mapping[int, tuple[Estimate, Estimate]]) -> str:
-    """At which ranks one basis for queries and keys together gains over one for each, in distribution and at unseen depth."""
-    lines = []
-    for i, where in enumerate(("in distribution", "in deeper sentences")):
-        sides: dict[str, list[str]] = {"more often": [], "less often": [], "not clearly more or less often": []}
-        for rank, pair in gains.items():
-            side = tell(pair[i], **dict(zip(("above", "below", "unclear"), sides, strict=True)), missing="")
-            if side:
-                sides[side].append(f"{rank}")
-        said = [f"{side} at rank{'s' * (len(ranks) > 1)} {names(ranks)}" for side, ranks in sides.items() if ranks]
-        if said:
-            lines.append(f"{where} {'; '.join(said)}")
-    return f"One basis for both agrees with the model, against one for each, {'; and '.join(lines)}." if lines else ""
-
-
-def oracle_sentence(label: str, oracle: Estimate, others: Mapping[str, Estimate]) -> str:
-    """What fitting on unseen depth itself gains there, and whether other pictures gain more that never saw it."""
-    if not oracle.measured:
-        return ""
-    gain = tell(
-        oracle,
-        above=f"gains {difference(oracle)}",
-        below=f"loses {difference(oracle.scaled(-1))}",
-        unclear=f"changes agreement by {points(oracle, sign=True)} points, so not clearly",
-        missing="",
-    )
-    known = {name: other for name, other in others.items() if other.measured}
-    more = [name for name, other in known.items() if tell(other - oracle, above="more", below="", unclear="")]
-    beside = (
-        f"More than that is gained with {names(more)}, which never saw such sentences"
-        if more
-        else "No other picture of that size, none of which saw such sentences, gains clearly more"
-    )
-    return paragraph(f"{begin(label)} fitted on deeper sentences themselves {gain}.", f"{beside}." if known else "")
-
-
-def dropped_sentence(label: str, shares: Sequence[float], correlations: Sequence[Estimate]) -> str:
-    """What a proxy drops and how that goes with disagreement, each in distribution and at unseen depth."""
-    inside, outside = (f"{100 * of:.1f} %" if of == of else "an unknown share" for of in shares)
-    found = [quiet(of, ".2f") for of in correlations]
-    return (
-        f"{begin(label)} drops {inside} of the variance in distribution and {outside} in deeper sentences; the rank "
-        f"correlation with disagreement is {found[0]} in distribution and {found[1]} in deeper sentences."
-    )
-
-
-def random_sentence(differences: Mapping[int, Estimate]) -> str:
-    """At how many ranks the SVD agrees with the model more often in distribution than random directions."""
-    known = [found for found in differences.values() if found.measured]
-    if not known:
-        return ""
-    sides = [tell(found, above="more", below="less", unclear="") for found in known]
-    less = f", and less often at {sides.count('less')}" if "less" in sides else ""
-    return (
-        f"The SVD agrees with the model in distribution clearly more often than as many random directions at "
-        f"{sides.count('more') or 'none'} of {len(known)} rank{'s' * (len(known) > 1)}{less}."
     )
 
 
@@ -207,9 +117,9 @@ def decomposition_sentence(label: str, parts: Decomposition) -> str:
     decided = [bool(tell(part, above="above", below="below", unclear="")) for part in (parts.mix, parts.within)]
     caveat = {
         (True, True): "",
-        (True, False): "Of the first two, only the mix can be told from none.",
-        (False, True): "Of the first two, only the change at the same depth can be told from none.",
-        (False, False): "Neither of the first two can be told from none.",
+        (True, False): "Of these, a change at the same depth cannot be told from none.",
+        (False, True): "Of these, the mix of depths cannot be told from none.",
+        (False, False): "Neither the mix of depths nor a change at the same depth can be told from none.",
     }[tuple(decided)]
     return paragraph(
         f"Of the gap of {label}, {difference(parts.gap)}, {quiet(parts.mix, '.1f', scale=100)} come from the mix of depths, "
@@ -224,9 +134,11 @@ def mix_sentence(parts: Decomposition) -> str:
     if not parts.gap.measured:
         return "The gap could not be taken apart."
     called = tell(parts.gap, above="gap", below="difference", unclear="difference")
-    return (
-        f"Of the {called} of {difference(parts.gap)}, {quiet(parts.mix, '.1f', scale=100)} come from the mix of depths: from "
-        "brackets on levels that training has, too, but rarely. That part shows without a single deeper sentence."
+    beyond = f"Another {difference(parts.beyond)} lie on levels hardly seen in training."
+    return paragraph(
+        f"Of the {called} in deeper sentences, {difference(parts.mix)} come from the mix of depths: from brackets on levels "
+        "that training has, too, but rarely. That part shows without a single deeper sentence.",
+        tell(parts.beyond, above=beyond, below="", unclear=""),
     )
 
 
@@ -279,16 +191,9 @@ def helps_sentence(
         else f"In deeper sentences, no other picture of the same size agrees clearly more often than {label}.",
         f"It is lower for {names(sides['loses'])}." if sides["loses"] else "",
         f"No clear difference can be told for {names(sides['unclear'])}." if sides["unclear"] else "",
-        _resolution(gains.values()),
+        resolution(gains.values()),
     ]
     return paragraph(
         *(of_same_size if any(sides.values()) else []),
         f"More directions change it by {names(more)}." if more else "",
     )
-
-
-def _resolution(gains: Iterable[Estimate]) -> str:
-    """How large a difference has to be to be told; empty if no interval says, or all are as good as nothing."""
-    widths = [high - low for low, high in (gain.interval for gain in gains) if high >= low]
-    half = f"{100 * median(widths) / 2:.1f}" if widths else "0.0"
-    return "" if half == "0.0" else f"Typically, differences of less than {half} points cannot be told here."

@@ -67,10 +67,12 @@ class DepthSentences:
             "learned": lambda: headings.learned(*(accuracy(MODEL, split, "accuracy") for split in boundary.PAIR)),
             "deeper": self._deeper,
             "boundary": lambda: headings.boundary([RULES.verdict(effect) for effect in self._at_the_edge.values()]),
-            "matched": lambda: headings.matched(self._at_equal_depth),
+            "matched": lambda: headings.matched(self.example.phrase, self._at_equal_depth),
             "misses": lambda: headings.misses(self._wrong_depths),
             "helps": lambda: headings.helps(*self._gains_by_size),
-            "widest": lambda: headings.widest({KINDS[split]: self._gap(self.example, split) for split in self.unseen}),
+            "widest": lambda: headings.widest(
+                self.example.phrase, {KINDS[split]: self._gap(self.example, split) for split in self.unseen}
+            ),
         }
         return f"## {found[section]()}"
 
@@ -86,9 +88,9 @@ class DepthSentences:
     def in_short(self) -> dict[str, str]:
         """The findings that stand on the first page of the book, by the name that they have there, as HTML."""
         return {
-            "finding-deeper": prose.finding(self._deeper(prose.share), say.picture_sentence()),
+            "finding-deeper": prose.finding(self._deeper(prose.share), say.picture_sentence(), self._finest()),
             "finding-depth": prose.finding(
-                headings.matched(self._at_equal_depth, prose.difference),
+                headings.matched(self.example.phrase, self._at_equal_depth, prose.difference),
                 say.mix_sentence(boundary.decomposition(self.study, self.example)),
             ),
         }
@@ -113,7 +115,12 @@ class DepthSentences:
         return self.estimates.gap(s, split, "iid")
 
     def _deeper(self, show: Callable[[Estimate], str] = prose.whole) -> str:
-        return headings.deeper(*self._pair(self.example), self._gap(self.example), show)
+        return headings.deeper(self.example.phrase, *self._pair(self.example), self._gap(self.example), show)
+
+    def _finest(self) -> str:
+        """What becomes of the gap with the most directions that are shown; empty if they are no more than the example's."""
+        finest = max((s for s in self.by_depth if s.proxy == self.example.proxy), key=lambda s: s.complexity)
+        return say.finest_sentence(finest.phrase, self._gap(finest)) if finest.complexity > self.example.complexity else ""
 
     @property
     def _at_the_edge(self) -> dict[str, Estimate | None]:
