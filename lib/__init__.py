@@ -9,8 +9,9 @@ The package reads bottom up. What stands in a row uses what stands above it, or 
     models/                             what is looked at
     proxies/                            how it is simplified
     measuring/                          how alike two predictions are; over splits; means with intervals
-    experiment, runs, studies           what is done; one seed of it; several
+    experiment, runs                    what is done; one seed of it
     live/                               models and proxies as arrays, and what runs them in a reader's browser
+    studies                             several seeds, with intervals
     presets/                            the sizes
     prose, figures/                     sentences and plots from estimates
     rules, foreseeing                   how claims are judged; what could have been known

@@ -51,7 +51,6 @@ _STYLE = """<style>
   background: var(--pst-color-background, var(--jp-layout-color0, #FFFFFF)); }
 .scorecard .scroll thead th { vertical-align: bottom; }
 .scorecard .scroll small { display: block; font-weight: 400; font-size: 0.92em; }
-.scorecard .scroll tbody th small { white-space: nowrap; }
 .scorecard .verdict { padding: 0.2em 0.45em; margin-bottom: 2px; border-radius: 3px; min-width: 6.8em; white-space: nowrap; }
 :is([data-theme=dark], [data-jp-theme-light=false]) .scorecard .verdict.quiet { background: none !important;
   color: inherit !important; }

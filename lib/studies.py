@@ -13,6 +13,7 @@ import pandas as pd
 from lib import artifacts, provenance
 from lib.errors import InputError, one_of, whole_number
 from lib.experiment import Experiment, simplifications_of
+from lib.live.kept import arrays_of
 from lib.measuring import table
 from lib.measuring.estimates import Estimates
 from lib.measuring.intervals import refuse_twins
@@ -143,12 +144,13 @@ class Study:
         return record.path.exists() and bool(record.damage() or not record.is_current(self._results_identity()))
 
     def save(self) -> Path:
-        """Write the results table, `faithfulness.parquet`, unless it is there and current; returns its path.
+        """Write the results table, `faithfulness.parquet`, and fitted proxies, unless there and current; returns the table's path.
 
-        It holds what the experiment measures, and nothing that was measured for this session only.
+        The table holds what the experiment measures, and nothing that was measured for this session only.
         """
         for run in self.runs:
             run.measure()
+            arrays_of(run)  # now, as all is fitted
         record, path = self.tabulated, self.folder / "faithfulness.parquet"
         if record.damage() or not record.is_current(self._results_identity()):
             replace(self, only=None).write_results(path)

@@ -318,7 +318,7 @@ def test_errors_reach_the_shell_as_status_2_and_one_line(run_python, tmp_path):
 
 
 def test_a_notebook_that_there_is_not_is_refused_with_those_that_there_are(refused):
-    known = "code_completion, dyck_depth, foreseeing, scorecard"
+    known = "code_completion, dyck_depth, explorers, foreseeing, scorecard"
     refused("execute", "chess", "--preset", "smoke", says=("notebook is 'chess'", known))
 
 

@@ -145,5 +145,5 @@ def test_how_a_corpus_was_made_is_told_with_its_checksum(tmp_path, study):
     found = corpus("directory", str(write_tree(tmp_path / "t", {"python": 1}, 5)), 100, 100)
     said = about(found, study.task)
     assert "Functions have 80 to 2,000 printable ASCII characters" in said
-    assert "0 exact and 0 near duplicates were dropped" in said
+    assert "Dropped were 0 exact and 0 near duplicates" in said
     assert f"SHA-256 {found.manifest['sha256'][:16]}…" in said

@@ -377,7 +377,7 @@ def test_findings_stand_beside_those_of_the_paper(beside):
     assert rows[4]["here"] == "nothing to test it on"
     assert rows[4]["compared"].startswith("not comparable")
     assert all(text for row in rows.values() for text in row.values())
-    assert beside.heading() == "## Of 4 findings, 2 are the same in some case, with a family of the paper's"
+    assert beside.heading() == "## Of 4 findings, 2 are the same in some case, with a family that the paper has"
 
 
 def test_the_page_says_what_was_measured(beside):

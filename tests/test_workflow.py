@@ -127,7 +127,7 @@ def unbuilt(tmp_path_factory, small_experiment, write_preset) -> Place:
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     tracked = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
     for name in filter(None, tracked):
-        wanted = name.startswith(("lib/", "book/_static/")) or name in (
+        wanted = name.startswith(("lib/", "book/_static/", "book/_extensions/")) or name in (
             "Snakefile",
             "Makefile",
             "_config.yml",

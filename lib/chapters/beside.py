@@ -84,7 +84,7 @@ class Beside:
         same = sum(verdict.startswith(SAME) for verdict in verdicts)
         return (
             f"## Of {_count(len(verdicts), 'finding')}, {same or 'none'} {'is' if same == 1 else 'are'} the same in some case, "
-            "with a family of the paper's"
+            "with a family that the paper has"
         )
 
     def findings(self) -> str:

@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lib.figures.curves import INTEGERS, curves, shown_in
 from lib.figures.panels import finish, grid_of, parts_of, rows_of
@@ -197,8 +197,7 @@ def scatter(
         for panel, ax in panels.items():
             of = rows_of(table, panel=panel)
             _draw_lines_of_reference(ax, lines, diagonal)
-            if integers:
-                ax.xaxis.set_major_locator(INTEGERS())
+            ax.xaxis.set_major_locator(INTEGERS() if integers else MaxNLocator(5))
             if looks is None:
                 drawn = ax.scatter(of["x"], of["y"], c=of["colour"], cmap=SCALE, s=5, lw=0, alpha=0.8, rasterized=True, **scale)
             for series in shown_in(of, looks or {}):

@@ -57,8 +57,11 @@ class ByHead:
         table = heads.single_heads(self.study, self.unseen, CLASSES[REPEATED]).merge(self._heads, on=["seed", "layer", "head"])
         table = table.assign(x=table["induction"], y=100 * table["gap"], colour=table["previous_token"])
         table = table.assign(panel=[s.label for s in table["simplification"]])
-        y = f'gap on "{CLASSES[REPEATED]}" (points)'
-        note = f"{self.measured_on}; a point a head and seed, simplified on its own; right of the dotted line: induction heads"
+        y = "gap (percentage points)"
+        note = (
+            f"gap on {CLASSES[REPEATED]}; {self.measured_on}; a point a head and seed, simplified on its own; right of the "
+            "dotted line: induction heads"
+        )
         scale = {"colour": "previous-token score", "limits": (0, 1), "lines": (heads.INDUCTION, 0)}
         alt = f"Induction scores of heads against the gaps that simplifying them opens on repeated words. {self.heads_text()}"
         return figures.scatter(table, x="induction score", y=y, alt=alt, note=f"{note}; no intervals", columns=2, **scale)

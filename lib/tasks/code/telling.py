@@ -85,7 +85,7 @@ class CompletionSentences:
         """What stands of the chapter on the first page of the book, as HTML."""
         s, gaps = self.chosen["svd"], {s.phrase: self.gap(s) for s in self.chosen.values()}
         heading = say.gap_heading(s.phrase, self.gap(s), "On code in other languages")
-        return prose.finding(heading, say.first_page_sentence(self.own, gaps, self._better("id")))
+        return f"<p>{prose.paragraph(f'{heading}.', say.first_page_sentence(self.own, gaps, self._better('id')))}</p>"
 
     def training_languages(self, studies: Mapping[str, Study]) -> str:
         """Which training languages can be put side by side."""
