@@ -144,7 +144,7 @@ class Study:
         return record.path.exists() and bool(record.damage() or not record.is_current(self._results_identity()))
 
     def save(self) -> Path:
-        """Write the results table, `faithfulness.parquet`, and fitted proxies, unless there and current; returns the table's path.
+        """Write the results table, `faithfulness.parquet`, and fitted proxies, unless there and current; returns the path.
 
         The table holds what the experiment measures, and nothing that was measured for this session only.
         """
