@@ -24,8 +24,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 from plugins import plugins_forgotten
+from test_live import assert_equal, computed, expected
 
+from lib import presets
 from lib.errors import InputError
+from lib.experiment import simplifications_of
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = [sys.executable, "-m", "lib", "book", "--cores", "2", "--preset"]
@@ -179,6 +182,7 @@ def test_findings_on_the_first_page_have_at_most_two_numbers(html):
     assert len(findings) == 3
     for finding in findings:
         shown = re.sub(r"<[^>]+>", "", re.sub(r'<span class="interval">.*?</span>', "", " ".join(finding)))
+        shown = re.sub(r"of rank \d+|with \d+ clusters", "", shown)  # names of pictures
         assert len(re.findall(r"\d+(?:\.\d+)?", shown)) <= 2, shown
 
 
@@ -382,6 +386,24 @@ def test_on_paper_pages_are_text_and_pictures_in_dark_on_white(html, browser, mo
     drawn = [text.evaluate(colour % "fill") for text in texts]
     assert all(max(map(int, re.findall(r"\d+", of)[:3])) < 200 for of in drawn), "dark, whatever the page was"
     context.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("task", ["dyck", "code"])
+def test_pages_compute_what_python_computes_of_the_trained_models(checkout, browser, monkeypatch, task):
+    """In double precision: every proxy that is measured, in every layer, of the models of this preset."""
+    monkeypatch.setenv("LIB_ARTIFACTS", str(checkout / "artifacts"))
+    with plugins_forgotten():
+        run = presets.load(str(checkout / "mine.toml")).study(task).runs[0]
+        asked = [s for s in simplifications_of(run.experiment.measuring.grid) if s.proxy != "top_coordinates"]  # has no arrays
+        assert len({s.proxy for s in asked}) > 3
+        split = run.data.splits[run.experiment.task.reference]
+        tokens = split.tokens[0, : split.lengths[0]].tolist()
+        page = browser.new_page()
+        own, *found = computed(page, run.model, run.fitter, asked, tokens)
+        page.close()
+        for s, of in zip((None, *asked), (own, *found), strict=True):
+            assert_equal(of, *expected(run.model, run.fitter, tokens, s))
 
 
 @contextmanager

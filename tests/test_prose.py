@@ -589,7 +589,7 @@ def test_more_directions_on_the_first_page():
         assert not said or flaw(said) is None, said
         low, high = of.interval
         small = -RULES.margins.equal < low and high < RULES.margins.equal
-        assert ("changes by less than 2 points" in said) == small
+        assert ("changes by less than the scorecard's margin" in said) == small
         words = {"falls, too": "above", "rises": "below", "no change can be told": "around zero"}
         assert small or [word in said for word in words] == [side(of) == where for where in words.values()]
 

@@ -51,7 +51,7 @@ def finest_sentence(label: str, gap: Estimate) -> str:
         return ""
     margin, (low, high) = RULES.margins.equal, gap.interval
     if -margin < low and high < margin:
-        return f"With more directions ({label}), agreement changes by less than {100 * margin:g} points."
+        return f"With more directions ({label}), agreement changes by less than the scorecard's margin."
     changes = tell(gap, above="agreement falls, too", below="agreement rises", unclear="no change can be told")
     return f"With more directions ({label}), {changes}."
 
