@@ -484,6 +484,7 @@ def lab(checkout, browser, tmp_path_factory):
 @pytest.mark.browser
 def test_a_live_figure_in_jupyterlab_shares_its_state_with_python(lab, checkout):
     """What is chosen in the figure arrives in Python, what Python sets is shown, and Python computes what no page can."""
+    expect(lab.locator(".jp-OutputArea-output", has_text="early in training")).to_be_visible(timeout=300_000)  # all has run
     of = lab.locator(".live.live-ready").first
     of.wait_for(timeout=120_000)
     told = checkout / "notebooks" / "found.json"
@@ -497,11 +498,11 @@ def test_a_live_figure_in_jupyterlab_shares_its_state_with_python(lab, checkout)
 
     sentence = "(a (b b) (c c) (d d) (e e) (f f) a)"
     of.get_by_label("or type one").fill(sentence)
+    of.locator(".live-click").last.click()
     found_is(sentence=sentence, at=12, opener=1)
     of.get_by_label("Picture", exact=True).select_option(label="top coordinates")
     expect(of.locator(".live-said")).to_contain_text("top coordinates, rank ")  # without arrays: Python was asked
     assert of.locator(".live-message").inner_text() == ""
-    expect(lab.locator(".jp-OutputArea-output", has_text="early in training")).to_be_visible()
     if folder := os.environ.get("SCREENSHOTS"):
         lab.screenshot(path=f"{folder}/explorer.png")
     of.get_by_label("or type one").fill("(a <b>")
