@@ -173,6 +173,8 @@ def test_a_proxy_without_arrays_says_that_it_needs_python(browser, brackets):
         of = figure(page, "brackets")
         of.get_by_label("Picture", exact=True).select_option(label="rounded off")
         expect(of.locator(".live-message")).to_contain_text("rounded off is computed by Python, which a page does not have")
+        of.get_by_label("Layer", exact=True).select_option("all")
+        expect(of.locator(".live-message")).to_contain_text("rounded off is computed by Python, one layer at a time")
 
 
 def test_a_missing_file_of_weights_is_named_and_the_first_frame_stays(browser, depth, tmp_path):

@@ -290,7 +290,7 @@ function choice(text, choose) {
     select.replaceChildren(...options.map(([of, label, disabled]) => Object.assign(html("option", { disabled }, label), { of })));
     select.selectedIndex = options.findIndex(([of]) => of === chosen);
   };
-  return { box: labelled(text, select), offer, select };
+  return { box: labelled(text, select), offer };
 }
 
 /** A slider over a list of values. */
@@ -308,7 +308,7 @@ function slider(text, choose) {
     input.setAttribute("aria-valuetext", shown.value);
     input.disabled = options.length < 2;
   };
-  return { box, offer, input, name: (label) => (box.querySelector("label").textContent = label) };
+  return { box, offer, name: (label) => (box.querySelector("label").textContent = label) };
 }
 
 /** Values that several figures share; whoever listens hears of every change. */
@@ -659,6 +659,7 @@ FIGURES.brackets = (host, board) => {
     }
     const own = cache.get(key), model = { patterns: own.patterns[shown], closing: closing(own.logits, sentence.tokens, types) };
     if (!family.arrays) {
+      if (layer < 0) throw new Problem(`${family.label} is computed by Python, one layer at a time: choose a layer.`);
       if (!host.ask) throw new Problem(`${family.label} is computed by Python, which a page does not have: open notebooks/explorers.ipynb to see it.`);
       return { model, proxy: await host.ask({ sentence: sentence.words.join(" "), proxy: family.name, complexity, layer, seed }) };
     }

@@ -70,6 +70,7 @@ FIGURES.brackets = (host, board) => {
     }
     const own = cache.get(key), model = { patterns: own.patterns[shown], closing: closing(own.logits, sentence.tokens, types) };
     if (!family.arrays) {
+      if (layer < 0) throw new Problem(`${family.label} is computed by Python, one layer at a time: choose a layer.`);
       if (!host.ask) throw new Problem(`${family.label} is computed by Python, which a page does not have: open notebooks/explorers.ipynb to see it.`);
       return { model, proxy: await host.ask({ sentence: sentence.words.join(" "), proxy: family.name, complexity, layer, seed }) };
     }

@@ -38,7 +38,7 @@ function choice(text, choose) {
     select.replaceChildren(...options.map(([of, label, disabled]) => Object.assign(html("option", { disabled }, label), { of })));
     select.selectedIndex = options.findIndex(([of]) => of === chosen);
   };
-  return { box: labelled(text, select), offer, select };
+  return { box: labelled(text, select), offer };
 }
 
 /** A slider over a list of values. */
@@ -56,7 +56,7 @@ function slider(text, choose) {
     input.setAttribute("aria-valuetext", shown.value);
     input.disabled = options.length < 2;
   };
-  return { box, offer, input, name: (label) => (box.querySelector("label").textContent = label) };
+  return { box, offer, name: (label) => (box.querySelector("label").textContent = label) };
 }
 
 /** Values that several figures share; whoever listens hears of every change. */
