@@ -232,7 +232,7 @@ def first_page(preset: presets.Preset) -> Path:
 
 
 def publish(preset: presets.Preset) -> None:
-    """Copy the executed notebooks and figures of a preset into the published book; refuses what is not current."""
+    """Copy executed notebooks, figures and the models of live figures into the published book; refuses what is not current."""
     names = notebooks(preset)
     if left := [name for name in names if not is_executed(preset, name)]:
         remedy = f"run: python -m lib book --preset {shlex.quote(preset.given)}"

@@ -190,7 +190,7 @@ def assemble(preset: str) -> None:
 @commands.command()
 @_preset
 def publish(preset: str) -> None:
-    """Put a preset's executed notebooks into book/, for the published book; commit them afterwards."""
+    """Put a preset's executed notebooks, and what they load, into book/, for the published book; commit them afterwards."""
     from lib.book import publish
     from lib.presets import load
 
