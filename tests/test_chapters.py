@@ -237,7 +237,9 @@ def test_the_sentence_is_that_on_which_model_and_picture_are_furthest_apart(stud
         return replace(real, probabilities={"model": right, "proxy": picture})
 
     monkeypatch.setattr("lib.tasks.dyck.live.compare_sentence", compare)
-    comparison, position = LiveBrackets(study, SVD).telling
+    live = LiveBrackets(study, SVD)
+    comparison, position = live.telling
+    assert next(iter(live.examples())) == ("one on which the picture fails" if parting else "the deepest")
     assert comparison.simplification == SVD
     assert np.array_equal(comparison.sentence.tokens, deepest[chosen].tokens)
     assert comparison.parted == ([comparison.closers[-1]] if parting else [])

@@ -102,7 +102,8 @@ class LiveBrackets:
 
     def examples(self) -> dict[str, Brackets]:
         """Sentences to choose from, by label, the telling one first."""
-        found = {"one on which the picture fails": self.telling[0].sentence}
+        telling, _ = self.telling
+        found = {"one on which the picture fails" if telling.parted else "the deepest": telling.sentence}
         for split in self.task.shown(self.study.splits):
             found |= deepest_sentences(self.run, split, count=2)
         return found
