@@ -130,7 +130,7 @@ def agreement_on(study: Study, s: Simplification, split: str, seeds: Sequence[in
     return estimates.estimate(s, split, "same_prediction").value
 
 
-def lacks_premise(claim: Claim, estimates: Estimates, split: str) -> str:
+def lacks_premise(claim: Claim, study: Study, estimates: Estimates, split: str) -> str:
     """Why a claim is not about a split, as the model does not do there what the claim says; empty where it does."""
     if claim.premise is None:
         return ""
@@ -141,7 +141,7 @@ def lacks_premise(claim: Claim, estimates: Estimates, split: str) -> str:
     if accuracy.value >= claim.premise:
         return ""
     asked = f"{100 * claim.premise:g} % are asked for"
-    return f"the model itself does not go on: right on {prose.in_percent(accuracy)} of {split}, {asked}"
+    return f"the model itself does not go on: right on {prose.in_percent(accuracy)} of {study.task.look(split).label}, {asked}"
 
 
 def splits_of(study: Study, claim: Claim) -> list[str]:
@@ -157,7 +157,7 @@ def cells_of(study: Study, claim: Claim, layer: int, effect: Effect = gap, again
     found = []
     for choose, report in RULES.halves(study.seeds):
         estimates, decides = study.estimates.only(report), not found
-        lacking = {split: lacks_premise(claim, estimates, split) for split in splits_of(study, claim)}
+        lacking = {split: lacks_premise(claim, study, estimates, split) for split in splits_of(study, claim)}
         for proxy in proxies_of(study, layer, claim.proxies):
             for split, lack in lacking.items():
                 tester = _Tester(study, claim, layer, proxy, split, choose, estimates, effect, against, decides)

@@ -74,6 +74,12 @@ def label(study: Study, split: str) -> str:
     return study.task.look(split).label if split in study.splits else split
 
 
+def against(study: Study, reference: str) -> str:
+    """What a split is held against (`Reference.label`, or what else a claim contrasts), as figures call it."""
+    split, at, alike = reference.partition(" at the same ")
+    return f"{label(study, split)}{at}{alike}"
+
+
 def legend(words: Mapping[str, str]) -> str:
     """A line that shows what boxes look like, with a word or more for each verdict."""
     boxes = (badge(v, words[v]) for v in TINTS)
@@ -89,7 +95,8 @@ def matrix(study: Study, cells: Sequence[Cell]) -> str:
     """Families down, splits (and what they are held against) across."""
     columns = dict.fromkeys((cell.split, cell.reference) for cell in cells)
     heads = "".join(
-        f'<th scope="col">{escape(label(study, split))}<small>against {escape(of)}</small></th>' for split, of in columns
+        f'<th scope="col">{escape(label(study, split))}<small>against {escape(against(study, of))}</small></th>'
+        for split, of in columns
     )
     rows = []
     for proxy in dict.fromkeys(cell.proxy for cell in cells):
@@ -114,7 +121,7 @@ def _family(study: Study, cells: Sequence[Cell]) -> str:
     setting = settings.pop().removeprefix(name).lstrip(", ") if len(settings) == 1 else ""
     agreement = {cell.agreement for cell in cells}
     known = len(agreement) == 1 and None not in agreement
-    inside = f"{100 * agreement.pop():.1f} % on {study.task.reference}" if known else ""
+    inside = f"{100 * agreement.pop():.1f} % in distribution" if known else ""
     return escape(name) + "".join(f"<small>{escape(text)}</small>" for text in (setting, inside) if text)
 
 

@@ -139,6 +139,12 @@ def panel(figure: Figure, title: str) -> plt.Axes:
     return ax
 
 
+def of_split(figure: Figure, study: Study, split: str, below: str = "") -> plt.Axes:
+    """The panel of a split, which is called there as readers call it; with what else its title says below."""
+    called = study.task.look(split).label
+    return panel(figure, f"{called}:\n{below}" if below else called)
+
+
 def line(ax: plt.Axes, colour: str) -> dict[float, float]:
     """Values by x of the line of a colour that has most points."""
     of = max((line for line in ax.lines if to_hex(line.get_color()) == to_hex(colour)), key=lambda line: len(line.get_xdata()))

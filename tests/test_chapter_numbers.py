@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from chapters import figure_of, line, marks, mean, panel, percent
+from chapters import figure_of, line, marks, mean, of_split, panel, percent
 from readable import seen
 from scipy.stats import spearmanr
 
@@ -84,7 +84,7 @@ def test_what_is_kept_is_read_off_where_families_have_the_level(study, clusterin
         of = [[study.estimates.estimate(s, x, "same_prediction").by_seed for s in family] for x in ("iid", "unseen_depth")]
         inside, outside = np.array(of)
         kept[proxy] = [np.mean([np.interp(x, inside[:, i], outside[:, i]) for i in range(2)]) for x in levels]
-        drawn = line(panel(figure_of(clustering, "at_equal_agreement"), "unseen_depth"), PROXIES[proxy].colour)
+        drawn = line(of_split(figure_of(clustering, "at_equal_agreement"), study, "unseen_depth"), PROXIES[proxy].colour)
         assert [drawn[100 * x] for x in levels] == pytest.approx(kept[proxy])
     found = [clustering._differences[level].value for level in levels]
     assert found == pytest.approx(np.subtract(kept["svd"], kept["kmeans"]))
@@ -121,7 +121,8 @@ def test_the_split_itself_is_what_an_oracle_is_fitted_on(study, clustering):
     for s in (SVD, KMEANS):
         usual, oracle = (mean(study, x, "unseen_depth") for x in (s, replace(s, fit_on="unseen_depth")))
         gains.append(oracle - usual)
-        shown = [marks(panel(figure, "unseen_depth"), colour)[rows.index(s.label)] for colour in ("#0072B2", "#E69F00")]
+        ax = of_split(figure, study, "unseen_depth")
+        shown = [marks(ax, colour)[rows.index(s.label)] for colour in ("#0072B2", "#E69F00")]
         assert shown == pytest.approx([usual, oracle])
     found = re.findall(r"themselves (?:changes agreement by|gains|loses) ([−+\d.]+) \[", seen(clustering.oracle_gains()))
     assert [gain.lstrip("+−") for gain in found] == [percent(abs(gain)) for gain in gains]
@@ -130,11 +131,11 @@ def test_the_split_itself_is_what_an_oracle_is_fitted_on(study, clustering):
 def test_transfer_has_agreement_in_distribution_across_and_elsewhere_up(study, clustering):
     figure = figure_of(clustering, "transfer")
     for split in ("unseen_structure", "unseen_structure_long", "unseen_length", "unseen_depth"):
-        found = line(panel(figure, split), PROXIES["svd"].colour)
+        found = line(of_split(figure, study, split), PROXIES["svd"].colour)
         for (across, up), rank in zip(found.items(), (1, 2, 4), strict=True):
             s = Simplification("svd", rank, 1)
             assert [across, up] == pytest.approx([mean(study, s, "iid"), mean(study, s, split)])
-    agreement = panel(figure_of(clustering, "complexity"), "unseen_length:\nsame prediction as the model")
+    agreement = of_split(figure_of(clustering, "complexity"), study, "unseen_length", "same prediction as the model")
     by_rank = line(agreement, PROXIES["svd"].colour)
     assert by_rank == pytest.approx({rank: mean(study, Simplification("svd", rank, 1), "unseen_length") for rank in (1, 2, 4)})
 
@@ -175,7 +176,7 @@ def test_what_helps_is_told_against_the_example(study, depth):
 
 def test_curves_along_training_are_those_of_each_step(study, depth):
     for measure, title in (("accuracy", "accuracy"), ("attention_jsd", "divergence of attention (bits)")):
-        found = line(panel(figure_of(depth, "along_training"), f"unseen_depth:\n{title}"), PROXIES["one_hot"].colour)
+        found = line(of_split(figure_of(depth, "along_training"), study, "unseen_depth", title), PROXIES["one_hot"].colour)
         assert list(found) == list(study.along_training) == sorted(set(study.history["step"]))
         for step, value in found.items():
             assert value == study.along_training[step].estimate(ONE_HOT, "unseen_depth", measure).value

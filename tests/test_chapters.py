@@ -151,11 +151,12 @@ def test_tables_have_one_row_for_each_simplification(study, depth):
     everywhere = [s for layer in (0, 1, -1) for s in study.simplifications(layer)]
     rows = {f"{s.place}: {s.label}": s for s in everywhere}
     gaps, elsewhere = depth.gaps().frame, depth.gaps_elsewhere().frame
-    assert list(gaps.columns) == list(elsewhere.columns) == list(UNSEEN)
+    called = {split: study.task.look(split).label for split in UNSEEN}
+    assert list(gaps.columns) == list(elsewhere.columns) == list(called.values())
     assert {rows[row] for row in gaps.index} == {s for s in everywhere if s.layer == 1 and s.proxy != "random_subspace"}
     assert {rows[row] for row in elsewhere.index} == {s for s in everywhere if s.layer != 1}
     for row, split in product((*gaps.index, *elsewhere.index), UNSEEN):
-        shown = (gaps if row in gaps.index else elsewhere).loc[row, split]
+        shown = (gaps if row in gaps.index else elsewhere).loc[row, called[split]]
         assert shown.split()[0] == percent(mean(study, rows[row], "iid") - mean(study, rows[row], split))
 
 
@@ -176,7 +177,8 @@ def test_gaps_of_other_studies_are_taken_apart_beside_one_another(study, depth):
 def test_other_encodings_stand_side_by_side(study, depth):
     table = depth.encodings({"learned": study, "none": study}).frame
     assert list(table.columns) == ["learned (2 seeds)", "none (2 seeds)"]
-    assert list(table.index)[:4] == ["model, iid", "model, unseen_length", "model, unseen_depth", "SVD, rank 2, iid"]
+    inside, longer, deeper = (study.task.look(split).label for split in ("iid", "unseen_length", "unseen_depth"))
+    assert list(table.index)[:4] == [f"model, {inside}", f"model, {longer}", f"model, {deeper}", f"SVD, rank 2, {inside}"]
     assert table.iloc[0, 0].split()[0] == f"{100 * mean(study, MODEL, 'iid', 'accuracy'):.0f}"
     assert table.iloc[8, 1].split()[0] == f"{100 * mean(study, ONE_HOT, 'unseen_depth'):.0f}"
 
@@ -198,10 +200,11 @@ def test_a_new_proxy_is_in_every_figure_of_simplifications(depth, clustering):
     assert PROXIES["rounded"].colour in [line.get_color() for line in figure_of(clustering, "complexity").axes[0].lines]
 
 
-def test_attended_depth_is_shown_of_the_example_and_of_other_kinds_of_pictures(depth):
+def test_attended_depth_is_shown_of_the_example_and_of_other_kinds_of_pictures(study, depth):
     shown = [MODEL.label, SVD.label, *(s.label for s in depth.compared if PROXIES[s.proxy].parameter != "rank")]
     assert [s.proxy for s in depth.compared if s.label not in shown] == ["svd_joint"], "which is a rank, too"
-    assert titles(figure_of(depth, "attended_depth")) == [f"{x}: {label}" for x in ("iid", "unseen_depth") for label in shown]
+    called = [study.task.look(split).label for split in ("iid", "unseen_depth")]
+    assert titles(figure_of(depth, "attended_depth")) == [f"{split}: {label}" for split in called for label in shown]
 
 
 def test_live_figures_begin_with_a_picture_and_open_on_what_it_shows(depth, clustering):

@@ -311,15 +311,16 @@ def boxes(html: str) -> list[tuple[str, str]]:
     return [(" ".join(re.sub(r"<[^>]*>", " ", text).split()), title) for title, text in found]
 
 
-def test_a_matrix_has_a_row_a_family_and_a_column_a_split(card_of):
+def test_a_matrix_has_a_row_a_family_and_a_column_a_split(study, card_of):
     cells = [cell(proxy=p, split=x) for p in ("svd", "kmeans") for x in ("unseen_depth", "unseen_length", "words")]
     cells[1] = replace(cells[1], setting="SVD, rank 4")
     html = card_of(cells[:-1]).matrices("A")
-    assert re.findall(r'<th scope="col">(.*?)<small>', html) == ["unseen depth", "unseen length", "words"]
+    called = [study.task.look(split).label for split in ("unseen_depth", "unseen_length")]
+    assert re.findall(r'<th scope="col">(.*?)<small>', html) == [*called, "words"]
     rows = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', html)
     assert [head for head, _ in rows] == ["SVD", "k-means<small>SVD, rank 2</small>"], "a setting, if there is but one"
     inside = [replace(of, agreement=0.934) for of in cells]
-    assert "k-means<small>SVD, rank 2</small><small>93.4 % on iid</small>" in card_of(inside).matrices("A")
+    assert "k-means<small>SVD, rank 2</small><small>93.4 % in distribution</small>" in card_of(inside).matrices("A")
     inside[-1] = replace(inside[-1], agreement=0.5)
     assert "k-means<small>SVD, rank 2</small></th>" in card_of(inside).matrices("A"), "if it is one"
     assert [len(re.findall("<td>(.+?)</td>", row)) for _, row in rows] == [3, 2], "what was not tested is empty"
@@ -352,10 +353,11 @@ def test_at_equal_agreement_there_is_a_box_a_level(card_of):
     assert [text for text, _ in boxes(card_of(nowhere).matrices("C"))] == ["– not applicable"]
 
 
-def test_references_are_columns_of_their_own(card_of):
+def test_references_are_columns_of_their_own(study, card_of):
     cells = [cell(reading="B", reference=of) for of in ("iid_matched", "iid at the same depth")]
     html = card_of([*cells, cell(EFFECTS[EQUAL], reading="B", decides=False)]).matrices("B")
-    assert re.findall(r"<small>against (.*?)</small>", html) == ["iid_matched", "iid at the same depth"]
+    matched, inside = (study.task.look(split).label for split in ("iid_matched", "iid"))
+    assert re.findall(r"<small>against (.*?)</small>", html) == [matched, f"{inside} at the same depth"]
     assert len(boxes(html)) == 2, "what is on the seeds of choosing is in the table alone"
 
 

@@ -369,8 +369,9 @@ def test_findings_stand_beside_those_of_the_paper(beside):
     assert all(of["the paper"] == RULES.claim(number).paper for number, of in rows.items())
     assert rows[1]["here"] == "gap in 2 of 3 cells, 2 once corrected for their number"
     assert rows[1]["compared"] == "the same, with SVD"
+    there = next(iter(beside.studies.values())).task.look("unseen_depth").label
     assert rows[2]["here"] == (
-        "the model is right on 75.0 % of unseen depth; loses more in 1 of 3 cells, 1 once corrected for their number"
+        f"the model is right on 75.0 % of {there}; loses more in 1 of 3 cells, 1 once corrected for their number"
     )
     assert rows[3]["compared"] == "different", "by the seeds that verdicts rest on, and as the paper says it"
     assert rows[3]["here"].endswith("; better in none of 1 cell")

@@ -400,13 +400,14 @@ def test_the_table_of_errors_has_a_row_for_each_picture_and_split(planted):
     finer = DepthChapter(chapter.study, layer=1, ranks=[2], example=6)
     assert finer.compared == [RANK_6, FINE_JOINT, KMEANS, ONE_HOT], "or the finest, if there is none"
     table = chapter.misses_table().frame
-    assert list(table.index) == [f"{split}: {s.label}" for split in PAIR for s in shown]
-    assert table.loc["unseen_depth: SVD, rank 2"].str.split(" %").str[0].tolist() == ["40.0", "25.0", "75.0", "75.0"]
-    assert table.loc["iid: model"].tolist() == ["0.0 % [0.0, 0.0]", *["too few"] * 3]
+    inside, deep = (chapter.study.task.look(split).label for split in PAIR)
+    assert list(table.index) == [f"{split}: {s.label}" for split in (inside, deep) for s in shown]
+    assert table.loc[f"{deep}: SVD, rank 2"].str.split(" %").str[0].tolist() == ["40.0", "25.0", "75.0", "75.0"]
+    assert table.loc[f"{inside}: model"].tolist() == ["0.0 % [0.0, 0.0]", *["too few"] * 3]
     assert not table.isin(["", "nan"]).any(axis=None)
     figure = chapter.attended_depth().figure
     apart = [s for s in shown[1:] if s != JOINT]  # whose parameter is a rank, as the example's
-    assert titles(figure) == [f"{split}: {s.label}" for split in PAIR for s in apart]
+    assert titles(figure) == [f"{split}: {s.label}" for split in (inside, deep) for s in apart]
 
 
 # What helps

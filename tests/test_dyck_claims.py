@@ -181,8 +181,9 @@ def test_where_the_model_itself_does_not_go_on_there_is_nothing_to_lose(planted,
             assert NOT_APPLICABLE not in {cell.verdict for cell in found}
         else:
             assert {cell.verdict for cell in cells(made, 2, reading)} == {NOT_APPLICABLE}
+            there = made.task.look("unseen_depth").label
             assert {cell.reason for cell in cells(made, 2, reading)} == {
-                f"the model itself does not go on: right on {100 * accuracy:.1f} % of unseen_depth, 75 % are asked for"
+                f"the model itself does not go on: right on {100 * accuracy:.1f} % of {there}, 75 % are asked for"
             }
     assert NOT_APPLICABLE not in {cell.verdict for cell in cells(made, 3)}
 
@@ -192,7 +193,7 @@ def test_the_premise_is_a_mean_over_the_seeds_that_verdicts_rest_on(planted):
     made = planted(model={"unseen_depth": 0.8}, seeds=10, shifts=shifts)
     first, second = cells(made, 2)
     assert (first.decides, first.verdict) == (True, NOT_APPLICABLE)
-    assert "right on 70.0 % of unseen_depth" in first.reason
+    assert f"right on 70.0 % of {made.task.look('unseen_depth').label}," in first.reason
     assert second.verdict != NOT_APPLICABLE, "on the others it is right on 80 %"
 
 

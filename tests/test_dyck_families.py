@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 import pytest
-from chapters import line, marks, panel, titles
+from chapters import line, marks, of_split, panel, titles
 from planted import study
 from readable import flaw, seen
 from scipy.stats import norm
@@ -73,8 +73,9 @@ PROMISED = {
 
 
 def test_what_is_kept_is_read_off_between_the_settings_of_a_family(planted):
-    figure = planted(PROMISED).at_equal_agreement().figure
-    deep = panel(figure, "unseen_depth")
+    chapter = planted(PROMISED)
+    figure = chapter.at_equal_agreement().figure
+    deep = of_split(figure, chapter.study, "unseen_depth")
     svd = line(deep, PROXIES["svd"].colour)
     assert svd == pytest.approx({100 * level: level - 0.1 for level in LEVELS if level <= 0.9}, abs=1e-5)
     kmeans = line(deep, PROXIES["kmeans"].colour)
@@ -83,7 +84,7 @@ def test_what_is_kept_is_read_off_between_the_settings_of_a_family(planted):
         "where all seeds have settings on either side"
     )
     assert not [of for of in deep.lines if of.get_color() == PROXIES["one_hot"].colour], "one setting has no between"
-    assert line(panel(figure, "unseen_length"), PROXIES["svd"].colour)[70] == pytest.approx(0.5)
+    assert line(of_split(figure, chapter.study, "unseen_length"), PROXIES["svd"].colour)[70] == pytest.approx(0.5)
 
 
 def test_the_two_are_compared_level_by_level(planted):
@@ -116,13 +117,13 @@ def test_a_family_of_one_cannot_be_compared(planted):
 
 def test_figures_put_agreement_where_it_belongs(planted):
     chapter = planted(PROMISED)
-    transfer = line(panel(chapter.transfer().figure, "unseen_depth"), PROXIES["svd"].colour)
+    transfer = line(of_split(chapter.transfer().figure, chapter.study, "unseen_depth"), PROXIES["svd"].colour)
     assert [*transfer, *transfer.values()] == pytest.approx([0.48, 0.72, 0.92, 0.38, 0.62, 0.82], abs=1e-5)
-    assert [text.get_text() for text in panel(chapter.transfer().figure, "unseen_depth").texts] == [
+    assert [text.get_text() for text in of_split(chapter.transfer().figure, chapter.study, "unseen_depth").texts] == [
         "2", "4", "6", "", "", "4", "8", "", "", "",
     ]  # fmt: skip
     complexity = chapter.complexity().figure
-    assert titles(complexity)[2] == "unseen_depth: same prediction as the model"
+    assert titles(complexity)[2] == f"{chapter.study.task.look('unseen_depth').label}: same prediction as the model"
     assert line(complexity.axes[2], PROXIES["svd"].colour) == pytest.approx({2: 0.38, 4: 0.62, 6: 0.82}, abs=1e-5)
     assert line(complexity.axes[5], PROXIES["svd"].colour) == pytest.approx(dict.fromkeys((2, 4, 6), 0.5), abs=1e-5)
 
@@ -217,7 +218,8 @@ def test_one_basis_is_held_against_two_at_equal_rank(planted):
     table = chapter.bases().frame
     assert list(table.index) == ["rank 2", "rank 4"], "6 was measured with two only"
     assert table.loc["rank 2"].str.split(" ").str[0].tolist() == ["60.0", "50.0", "+10.0", "30.0", "40.0", "−10.0"]
-    assert list(table.columns[:3]) == ["one basis, iid", "one each, iid", "difference, iid, points"]
+    inside = chapter.study.task.look("iid").label
+    assert list(table.columns[:3]) == [f"one basis, {inside}", f"one each, {inside}", f"difference, {inside}, points"]
     assert chapter.bases_text() == (
         "One basis for both agrees with the model, against one for each, in distribution more often at rank 2; not clearly "
         "more or less often at rank 4; and in deeper sentences more often at rank 4; less often at rank 2."
@@ -249,7 +251,7 @@ def test_the_oracle_stands_beside_other_pictures_of_its_rank(planted):
         "loses 15.0 [15.0, 15.0] points."
     )
     assert chapter.heading("oracle") == "## Fitted on deeper sentences, SVD clearly gains there"
-    ax = panel(chapter.oracle().figure, "unseen_depth")
+    ax = of_split(chapter.oracle().figure, chapter.study, "unseen_depth")
     assert [label.get_text() for label in ax.get_yticklabels()] == ["SVD, rank 4", "k-means, 8 clusters"]
     assert marks(ax, "#0072B2") == pytest.approx([0.4, 0.6], abs=1e-6)
     assert marks(ax, "#E69F00") == pytest.approx([0.5, 0.45], abs=1e-6)

@@ -116,8 +116,9 @@ def test_training_curves_are_means_over_seeds_between_the_lowest_and_the_highest
     np.testing.assert_allclose(deep.get_xydata(), [[0, 0.4], [40, 0.7]])
     corners = {tuple(np.round(corner, 6)) for path in ax.collections[0].get_paths() for corner in path.vertices}
     assert corners == {(0, 0.1), (0, 0.2), (40, 0.5), (40, 0.9)}
-    assert [text.get_text() for text in ax.texts] == ["iid", "unseen depth"]
-    assert picture.alt == "Accuracy of the model along training. At its end: 70 % on iid and 70 % on unseen depth."
+    called = [made.task.look(split).label for split in ("iid", "unseen_depth")]
+    assert [text.get_text() for text in ax.texts] == called
+    assert picture.alt == "Accuracy of the model along training. At its end: {} 70 % and {} 70 %.".format(*called)
     assert picture.note == "preset made-up, 2 seeds, 20 sentences a split and seed; bands: from the lowest to the highest seed"
     assert (figure.get_supxlabel(), figure.get_supylabel()) == ("training step", "accuracy")
 

@@ -146,9 +146,9 @@ def test_gaps_at_equal_covariates_are_those_of_claims(config, dyck):
 def test_what_it_is_compared_with_is_told_in_words(config):
     (depth,) = [split for split in config["studies"][0]["splits"] if split["name"] == "unseen_depth"]
     assert [of["label"] for of in depth["controls"]] == [
-        "in distribution", "iid, as long as unseen depth", "iid, as long as unseen depth, at the same depth",
+        "in distribution", "as long as the deeper ones", "as long as the deeper ones, at the same depth",
     ]  # fmt: skip
-    assert depth["controls"][2]["there"] == "unseen depth, at the same depth"
+    assert depth["controls"][2]["there"] == "deeper sentences, at the same depth"
 
 
 def test_sentences_lose_nothing_where_each_phrase_is_kept_once(figure, config, dyck):
@@ -194,7 +194,7 @@ def test_the_summary_counts_settings_without_controls(figure, dyck, other):
     gaps = [dyck.estimates.gap(s, "unseen_length", "iid").interval for s in settings(dyck) if s.proxy != "random_subspace"]
     above, below = sum(low > 0 for low, _ in gaps), sum(high < 0 for _, high in gaps)
     assert figure.summary(dyck, "unseen_length") == (
-        f"Settings, controls left out: {len(gaps)}. Agreement on unseen length is lower than in distribution for {above} of "
+        f"Settings, controls left out: {len(gaps)}. Agreement on longer sentences is lower than in distribution for {above} of "
         f"these, higher for {below}, and cannot be told to differ for {len(gaps) - above - below}."
     )
     assert figure.summary(other, "unseen_depth").startswith("Settings, controls left out: 1."), "what was measured there"
@@ -209,7 +209,7 @@ def row_with(gap: str, matched: str, off: str) -> Row:
     alike = Matched(estimate(0.8, 0.8), estimate(0.8, 0.8) - OUTCOMES[matched])
     return Row(
         SVD,
-        "unseen depth",
+        "deeper sentences",
         {"in distribution": Matched(inside, there), "iid": alike},
         inside - OUTCOMES["above"] + OUTCOMES[off],
     )
@@ -222,11 +222,11 @@ def test_a_sentence_is_true_for_every_outcome(gap, matched, off):
     assert flaw(" ".join(row.sentences())) is None
     assert first.startswith("SVD of rank 2 in layer 1 makes the model's prediction in 90.0 % of cases in distribution")
     if gap == "missing":
-        assert first.endswith("; on unseen depth it was not measured.")
+        assert first.endswith("; on deeper sentences it was not measured.")
         assert not others
         return
     assert (
-        first.partition(" on unseen depth: ")[2]
+        first.partition(" on deeper sentences: ")[2]
         == {
             "above": "4.0 [2.0, 6.0] points less often there.",
             "below": "4.0 [2.0, 6.0] points more often there.",
@@ -260,7 +260,7 @@ def test_a_sentence_is_true_for_every_outcome(gap, matched, off):
 )
 def test_what_was_foreseen_is_held_against_what_was_measured(off, said):
     there = estimate(0.9, 0.9)
-    row = Row(SVD, "unseen depth", {"in distribution": Matched(estimate(0.95, 0.95), there)}, there + OUTCOMES[off])
+    row = Row(SVD, "deeper sentences", {"in distribution": Matched(estimate(0.95, 0.95), there)}, there + OUTCOMES[off])
     assert row.sentences()[-1] == said
 
 
@@ -374,17 +374,17 @@ def test_controls_change_what_is_compared(opened, config):
         page.mouse.move(5, 5)
         return list(page.locator('[data-key="svd-2-1"]').bounding_box().values())
 
-    page.get_by_label("Split").select_option("unseen length")
+    page.get_by_label("Split").select_option("longer sentences")
     plain = place()
-    page.get_by_label("Compared with").select_option("iid, at the same depth")
+    page.get_by_label("Compared with").select_option("in distribution, at the same depth")
     assert place() != plain, "it stands elsewhere"
     axes = " ".join(page.locator(".live-gap .live-axis").all_text_contents())
-    assert axes == "agreement on iid, at the same depth agreement on unseen length"
-    assert page.locator(".live-gap-table .live-right th").inner_text() == "gap from iid, at the same depth"
-    assert "lower than on iid, at the same depth for" in page.locator(".live-gap-figure figcaption").inner_text()
+    assert axes == "agreement in distribution, at the same depth agreement on longer sentences"
+    assert page.locator(".live-gap-table .live-right th").inner_text() == "gap from in distribution, at the same depth"
+    assert "lower than in distribution, at the same depth for" in page.locator(".live-gap-figure figcaption").inner_text()
     page.get_by_label("Show").select_option("what was foreseen")
     assert not page.get_by_label("Compared with").is_visible()
-    assert "What is foreseen on unseen length" in page.locator(".live-gap-figure figcaption").inner_text()
+    assert "What is foreseen on longer sentences" in page.locator(".live-gap-figure figcaption").inner_text()
     assert page.locator(".live-gap-table .live-right th").inner_text() == "agreement foreseen there"
     page.get_by_label("Agreement in distribution").select_option("at least 80 %")
     few = [of for of in config["studies"][0]["settings"] if of["inside"][0] >= 0.8 or of["key"] == "svd-2-1"]
@@ -407,7 +407,7 @@ def test_the_caption_counts_as_python_does(opened, figure, dyck):
 def test_what_was_not_measured_is_said_to_be_so(opened, config):
     page = opened("study=planted&split=unseen_depth&point=kmeans-8-1&against=foreseen")
     assert row_shown(page)[1] == "not measured"
-    assert said(page).endswith("; on unseen depth it was not measured.")
+    assert said(page).endswith("; on deeper sentences it was not measured.")
     assert page.locator(".live-gap-mark[data-key]").count() == 0, "nothing was foreseen there"
     assert "NaN" not in page.content().split('class="live-board"')[1]
 
@@ -459,7 +459,7 @@ def test_a_wrong_state_is_left_by_choosing_another(opened, config):
     page = opened("split=unseen_length&point=svd-2-1")
     page.evaluate("location.hash = '#live:split=nowhere'")
     page.wait_for_selector(".live-stale")
-    page.get_by_label("Split").select_option("unseen depth")
+    page.get_by_label("Split").select_option("deeper sentences")
     page.wait_for_selector(".live:not(.live-stale)")
     assert page.locator(".live-message").inner_text() == ""
     assert (row_shown(page), said(page)) == expected(config, 0, "unseen_depth", "svd-2-1")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from test_figures import TABLES
 
 from lib.figures import Picture, Table, curves
 from lib.figures.colours import DARK, LIGHT, MARK, TEXT, contrast, on
-from lib.figures.style import GRID, QUIET
+from lib.figures.panels import sheet
+from lib.figures.style import GRID, QUIET, WIDTHS
+from lib.figures.svg import relative
 from lib.proxies import PROXIES
 from lib.tasks import Look
 
@@ -97,7 +102,8 @@ def test_names_in_a_picture_are_its_own(plot, table):
         used = set(re.findall(r'(?:url\(|href=")#([\w-]+)', html))
         assert used <= set(re.findall(r' id="([^"]+)"', html))
     rules = re.findall(r"[^{}]*(?=\{)", "".join(re.findall(r"<style>(.*?)</style>", one)))
-    of_others = [rule for rule in rules if rule and "picture" not in rule and not re.search(r"^@|\.p[0-9a-f]{8}$", rule)]
+    own = r"^@|\.p[0-9a-f]{8}( \.s\d+)?$"
+    of_others = [rule for rule in rules if rule and "picture" not in rule and not re.search(own, rule)]
     assert of_others == [], "no rule for what is outside"
 
 
@@ -110,9 +116,10 @@ def test_the_same_picture_is_the_same_to_the_byte(plot, table):
 def test_every_colour_is_one_on_light_and_one_on_dark_pages(plot, table):
     html = plot(table).to_html()
     style, drawn = re.search(r"<style>(.*?)</style>(.*)", html, re.DOTALL).groups()
-    used = set(re.findall(r"var\((--c\d+)\)", drawn))
+    classes = re.findall(r"\.p[0-9a-f]{8} \.s\d+\{(.*?)\}", style)
+    used = set(re.findall(r"var\((--c\d+)\)", "".join([drawn, *classes])))
     assert used
-    assert re.findall(r"#[0-9a-f]{6}", re.sub(r'href="data:[^"]*"', "", drawn)) == [], "none is fixed"
+    assert re.findall(r"#[0-9a-f]{6}", "".join([re.sub(r'href="data:[^"]*"', "", drawn), *classes])) == [], "none is fixed"
     light, dark = re.findall(r"([^{}]*)\.p[0-9a-f]{8}\{(.*?)\}", style)
     assert "dark" in dark[0]
     assert "dark" not in light[0]
@@ -141,6 +148,84 @@ def test_the_order_of_contrasts_is_kept():
     for page in (LIGHT, DARK):
         found = [contrast(on(page, shade), page) for shade in shades]
         assert found == sorted(found)
+
+
+# What it takes
+
+
+def points_of(path: str) -> list[tuple[str, float, float]]:
+    """The points of a path in either form, each after the command that leads there; control points, too."""
+    found, x, y = [], 0.0, 0.0
+    for command, given in re.findall(r"([MLQCzlqchv])([^MLQCzlqchv]*)", path):
+        numbers = [float(number) for number in re.findall(r"-?(?:\d+\.?\d*|\.\d+)", given)]
+        step = {"q": 4, "c": 6, "h": 1, "v": 1}.get(command.lower(), 2)
+        for i in range(0, len(numbers), step):
+            part = numbers[i : i + step]
+            if command in "hv":
+                part = [part[0], 0.0] if command == "h" else [0.0, part[0]]
+            if command.islower():
+                part = [number + (x, y)[k % 2] for k, number in enumerate(part)]
+            found += [("l" if command in "hv" else command.lower(), *part[k : k + 2]) for k in range(0, len(part), 2)]
+            x, y = part[-2:]
+        found += [("z", x, y)] if command == "z" else []
+    return found
+
+
+@pytest.mark.parametrize(
+    ("path", "shorter"),
+    [
+        ("M 1.04 2 \nL 3.26 2 \nL 3.26 -5.51 \nL 4.5 -5 \nL 5 -4.5 \nz \n", "M1 2h2.3v-7.5l1.2 .5 .5 .5z"),
+        ("M 0.55 0 Q 1 1 2 2 C 3 3 4 4 5 5 z M -0.5 0.25 L 9 9", "M.6 0q.4 1 1.4 2c1 1 2 2 3 3zM-.5 .2l9.5 8.8"),
+    ],
+)
+def test_a_path_is_as_short_as_it_can_be_said(path, shorter):
+    assert relative(path) == shorter
+
+
+def test_a_path_goes_where_it_went_however_long_it_is():
+    """Each of its points is rounded, and none of the errors is carried on to the next."""
+    random = np.random.default_rng(0)
+    at = np.cumsum(random.normal(0, 0.37, (500, 2)), axis=0)
+    path = "M 0.123456 7.654321 " + " ".join(
+        f"L {x:.6f} {y:.6f}" if i % 3 else f"C {x:.6f} {y:.6f} {y:.6f} {x:.6f} {x:.6f} {y:.6f}" for i, (x, y) in enumerate(at)
+    )
+    before, after = points_of(path), points_of(relative(path))
+    assert [of[0] for of in before] == [of[0] for of in after]
+    np.testing.assert_allclose([of[1:] for of in after], [of[1:] for of in before], atol=0.0501)
+
+
+@every_plot
+def test_a_picture_has_nothing_that_says_nothing(plot, table):
+    html = plot(table).to_html()
+    assert re.findall(r"<g>|<g/>|<defs/>|rotate\(-?0 ", html) == []
+    _, drawn = html.split("</style>", 1)
+    marks = re.sub(r'href="data:[^"]*"|viewBox="[^"]*"', "", "".join(re.findall(r"<[^>]*>", drawn)))
+    numbers = re.findall(r"\d\.(\d+)", marks)
+    assert max(map(len, numbers), default=0) <= 1
+    assert len(re.findall(r' style="', drawn)) <= 2 + html.count("<li>"), "of drawings themselves, and samples of the key"
+
+
+def test_a_picture_is_drawn_once_for_all_that_show_it():
+    widths = []
+
+    def draw(width):
+        widths.append(width)
+        return sheet(width, 1)
+
+    shown = Picture(draw, alt="It falls.", note="preset x")
+    assert shown.to_html() == shown.to_html()
+    assert shown.to_svg() == shown.to_svg()
+    assert sorted(widths) == sorted(WIDTHS.values())
+
+
+def test_a_card_is_as_large_as_networks_ask_for_and_white_at_its_edges():
+    with Image.open(io.BytesIO(picture().to_png())) as card:
+        assert (card.format, card.size) == ("PNG", (1200, 630))
+        pixels = np.asarray(card.convert("L"))
+    assert (pixels[[0, -1]] == 255).all()
+    assert (pixels[:, [0, -1]] == 255).all()
+    assert (pixels < 128).mean() > 0.001, "something is drawn"
+    assert picture().to_png() == picture().to_png()
 
 
 def test_a_notebook_shows_a_picture_once():

@@ -1,25 +1,33 @@
 """What pages of this book say of themselves, and what the theme puts on them that no reader needs.
 
-`_config.yml` names it as a local extension of Sphinx. Pages get a description, cards for links to them, a line on where their
-numbers come from, and icons as drawings of their own; FontAwesome's scripts and those of a service for running code go.
+`_config.yml` names it as a local extension of Sphinx. Pages get a description, cards for links to them, a link to the
+repository where it is public, a line on where their numbers come from, and icons as drawings of their own. Scripts of
+FontAwesome go, those of a service for running code, those of a search as one types, and rules of style for what is on no page.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
+from collections.abc import Mapping
+from hashlib import sha256
 from html import escape
 from pathlib import Path
 
+import book_repository
+import book_styles
 from docutils import nodes
 
 UNWANTED = ("thebe", "fontawesome")  # in the name or the text of a script or a style
 LONGEST = 300  # characters of a description
+CARD = "_static/dyck-depth.png"  # what is shown beside links to pages: networks draw no SVG
 ICONS = {  # by the name that the theme has for it: what is drawn in a square of 24
     "angle-left": "M15 5l-7 7 7 7",
     "angle-right": "M9 5l7 7-7 7",
     "arrow-up": "M12 20V5M5 12l7-7 7 7",
     "bars": "M4 6h16M4 12h16M4 18h16",
+    "code-branch": "M6 2v13M6 15a3 3 0 1 0 0 6a3 3 0 0 0 0-6zM18 3a3 3 0 1 0 0 6a3 3 0 0 0 0-6zM18 9a9 9 0 0 1-9 9",
     "chevron-down": "M5 9l7 7 7-7",
     "circle-half-stroke": "M12 3a9 9 0 1 0 0 18a9 9 0 0 0 0-18zM12 3v18M15 4v16M18 6v12",
     "download": "M12 4v11M7 10l5 5 5-5M4 20h16",
@@ -31,7 +39,9 @@ ICONS = {  # by the name that the theme has for it: what is drawn in a square of
     "sun": "M12 8a4 4 0 1 0 0 8a4 4 0 0 0 0-8zM12 2v2M12 20v2M2 12h2M20 12h2M5 5l1 1M18 18l1 1M5 19l1-1M18 6l1-1",
     "xmark": "M6 6l12 12M18 6L6 18",
 }
+SEARCHING = r'(?:<script src="[^"]*(?:searchtools|language_data|searchindex)\.js"></script>\s*)+'
 REPLACED = (  # in every page: (what the theme writes, what stands there instead)
+    (rf'(<meta name="doc[^>]*>\s*){SEARCHING}', r"\1"),  # as one types, which is off; the page for searching has them elsewhere
     (r'<script[^>]*src="[^"]*(?:fontawesome|sphinx-thebe)[^"]*"[^>]*></script>\s*', ""),
     (r"<script>const THEBE_JS_URL.*?</script>\s*", ""),
     (r'<link[^>]*href="[^"]*sphinx-thebe[^"]*"[^>]*/?>\s*', ""),
@@ -53,28 +63,50 @@ REPLACED = (  # in every page: (what the theme writes, what stands there instead
 
 def setup(app) -> dict:
     """Called by Sphinx."""
+    app.connect("config-inited", find_repository)
     app.connect("html-page-context", describe, priority=900)  # after the theme
     app.connect("build-finished", tidy)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
+def find_repository(app, config) -> None:
+    """Remember where the source of this book is public."""
+    app.repository = book_repository.found(Path(app.srcdir), os.environ)
+
+
 def describe(app, pagename: str, templatename: str, context: dict, doctree: nodes.document | None) -> None:
-    """Add what a page says of itself to its head and foot."""
+    """Add what a page says of itself to its head and foot, and a link to the repository to its header."""
     if doctree is not None:
         title, said = doctree.next_node(nodes.title), description(doctree)
-        values = {
-            "og:title": title.astext() if title else app.config.html_title,
-            "og:description": said,
-            "og:type": "article",
-            "og:site_name": app.config.html_title,
-            "twitter:card": "summary",
-        }
-        tags = "".join(f'<meta property="{name}" content="{escape(value)}" />\n' for name, value in values.items() if value)
-        tags += f'<meta name="description" content="{escape(said)}" />\n' if said else ""
+        name = app.config.html_title
+        tags = card(title.astext() if title else name, said, name, f"{pagename}.html", app.repository, Path(app.srcdir))
         context["metatags"] = tags + re.sub(r'<meta name="viewport"[^>]*>', "", context.get("metatags", ""))
+    if app.repository:
+        link = {"type": "link", "url": app.repository, "tooltip": "Source repository"}
+        context["header_buttons"].append({**link, "icon": "fas fa-code-branch", "label": "source-repository-button"})
     made = made_of(Path(app.srcdir, f"{pagename}.ipynb"))
     if made and "body" in context:
         context["body"] += f'<p class="provenance">{escape(made)}</p>\n'
+
+
+def card(title: str, said: str, book: str, page: str, repository: str, source: Path) -> str:
+    """Tags that say what a page is, for those who find or are sent it; with addresses where it is known where it is served.
+
+    `said` describes it; `source` is the folder of the book, which may hold the picture of the card.
+    """
+    served = book_repository.site(repository)
+    shown = served and (source / CARD).exists()
+    values = {
+        "og:title": title,
+        "og:description": said,
+        "og:type": "article",
+        "og:site_name": book,
+        "og:url": served and served + page.removesuffix("index.html"),
+        "og:image": served + CARD if shown else "",
+        "twitter:card": "summary_large_image" if shown else "summary",
+    }
+    tags = "".join(f'<meta property="{name}" content="{escape(value)}" />\n' for name, value in values.items() if value)
+    return tags + (f'<meta name="description" content="{escape(said)}" />\n' if said else "")
 
 
 def description(doctree: nodes.document) -> str:
@@ -111,19 +143,42 @@ def tidy(app, exception: Exception | None) -> None:
     if exception or app.builder.format != "html":
         return
     out = Path(app.outdir)
-    for page in out.rglob("*.html"):
-        if "_static" not in page.relative_to(out).parts:
-            page.write_text(tidied(page.read_text(encoding="utf-8")), encoding="utf-8")
     for file in (out / "_static").rglob("*"):
         if file.is_file() and (file.suffix == ".map" or any(name in file.name for name in UNWANTED)):
             file.unlink()
+    pages = [page for page in out.rglob("*.html") if "_static" not in page.relative_to(out).parts]
+    written = {page: tidied(page.read_text(encoding="utf-8")) for page in pages}
+    scripts = [file.read_text(encoding="utf-8") for file in out.rglob("*.js")]
+    may_be = book_styles.classes(written.values(), scripts)
+    versions = {}
+    for sheet in (out / "_static").rglob("*.css"):
+        name = sheet.relative_to(out).as_posix()
+        text = sheet.read_text(encoding="utf-8")
+        if not Path(app.srcdir, name).exists():  # the theme's, or an extension's
+            text = book_styles.needed(text, may_be)
+            sheet.write_text(text, encoding="utf-8")
+        versions[name] = sha256(text.encode()).hexdigest()[:8]
+    for page, html in written.items():
+        page.write_text(versioned(html, versions), encoding="utf-8")
+
+
+def versioned(html: str, versions: Mapping[str, str]) -> str:
+    """A page that asks for style sheets by what they hold, so that no browser takes one that it keeps from before."""
+    return re.sub(r'((_static/[^"?]+\.css)\?)[^"]*', lambda found: f"{found[1]}v={versions.get(found[2], '')}", html)
 
 
 def tidied(html: str) -> str:
     """A page of the theme's as this book has it."""
     for pattern, instead in REPLACED:
         html = re.sub(pattern, instead, html, flags=re.DOTALL)
-    return re.sub(r'<(i|span) class="([^"]*\bfa-[^"]*)"([^>]*)>\s*</\1>', _icon, html)
+    html = re.sub(r'<(i|span) class="([^"]*\bfa-[^"]*)"([^>]*)>\s*</\1>', _icon, html)
+    return re.sub(r"<h[1-6]\b.*?</h[1-6]>", lambda heading: unbroken(heading[0]), html, flags=re.DOTALL)
+
+
+def unbroken(heading: str) -> str:
+    """A heading in which no line ends after a single letter and a hyphen, as in k-means; anchors stay as they are."""
+    word = r"(<[^>]*>)|(?<![\w-])\w-\w+"
+    return re.sub(word, lambda found: found[1] or f'<span class="unbroken">{found[0]}</span>', heading)
 
 
 def _icon(found: re.Match) -> str:

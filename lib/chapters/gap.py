@@ -100,7 +100,8 @@ class GapFigure:
         for reference in others:
             label = named(study, reference)
             there = f"{elsewhere}, {alike(reference)}" if reference.covariates else elsewhere
-            yield {"key": key_of(reference), "label": label, "on": f"on {label}", "there": there}
+            on = label if reference.split == study.task.reference else f"on {label}"  # which is "in distribution"
+            yield {"key": key_of(reference), "label": label, "on": on, "there": there}
 
     def opens_on(self, study: Study) -> tuple[str, Simplification]:
         """The split and setting with the largest gap that is clearly one, of those that match the model in distribution.

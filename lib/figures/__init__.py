@@ -8,10 +8,10 @@ for wide and narrow columns, on light and dark pages, and shows itself in a note
 from lib.figures.curves import curves
 from lib.figures.picture import Picture, save
 from lib.figures.plots import FIGURES, crosses, forest, heat, scatter
-from lib.figures.style import BLACK, GREY, interval_note, looks_of, measured_on, split_looks, tabulate
+from lib.figures.style import BLACK, GREY, called, interval_note, looks_of, measured_on, split_looks, tabulate
 from lib.figures.tables import Table
 
 __all__ = [
-    "BLACK", "FIGURES", "GREY", "Picture", "Table", "crosses", "curves", "forest", "heat", "interval_note", "looks_of",
-    "measured_on", "save", "scatter", "split_looks", "tabulate",
+    "BLACK", "FIGURES", "GREY", "Picture", "Table", "called", "crosses", "curves", "forest", "heat", "interval_note",
+    "looks_of", "measured_on", "save", "scatter", "split_looks", "tabulate",
 ]  # fmt: skip

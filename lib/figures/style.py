@@ -64,6 +64,11 @@ def split_looks(study: Study, splits: Sequence[str]) -> dict[str, Look]:
     return {split: study.task.look(split) for split in splits}
 
 
+def called(study: Study, split: str) -> str:
+    """What figures and tables call a split, which has another name in code."""
+    return study.task.look(split).label
+
+
 def tabulate(items: Iterable[tuple[Mapping[str, object], Estimate]], fewest: int = 1) -> pd.DataFrame:
     """A tidy table of estimates, one row each: its labels, `value`, `low`, `high`, `seeds` and `n`.
 

@@ -20,6 +20,6 @@ def training_figure(study: Study, splits: Sequence[str]) -> Picture:
     note = f"{measured_on(study, study.experiment.training.heldout_sequences)}; bands: from the lowest to the highest seed"
     looks = split_looks(study, splits)
     last = table[table["x"] == table["x"].max()].set_index("series")["value"]
-    ends = names(f"{100 * last[split]:.0f} % on {looks[split].label}" for split in splits if split in last)
+    ends = names(f"{looks[split].label} {100 * last[split]:.0f} %" for split in splits if split in last)
     alt = f"Accuracy of the model along training. At its end: {ends}."
     return curves(table, looks, x="training step", y="accuracy", alt=alt, note=note)

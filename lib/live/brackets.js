@@ -1,6 +1,8 @@
 // One sentence of brackets: where model and picture attend, and what they predict.
 
 const START = 1, END = 2, FIRST_BRACKET = 3; // lib.tasks.dyck.language
+const FINGER = 24; // pixels, the least that can be hit (WCAG 2.2, 2.5.8)
+const PHONE = 480; // pixels of a column as narrow as a phone's
 
 /** A sentence as Python's `parse_sentences` and `annotate` read it: arrays by token, START first; `Problem` for what is none. */
 function parseSentence(text, { types, longest }) {
@@ -99,7 +101,9 @@ FIGURES.brackets = (host, board) => {
       const hidden = values.guess === 1 && values.guessed !== at;
       closer.offer(closers, at, (t) => (hidden ? `at ${t}` : `${sentence.words[t - 1]} at ${t}`));
       own.hidden = hidden && document.activeElement !== typed; // it holds the answer
-      picture.replaceChildren(attentionPicture(view, config, picture.clientWidth, hidden, (t) => state.set({ at: t })));
+      const from = picture.scrollLeft, drawn = attentionPicture(view, config, picture.clientWidth, hidden, (t) => state.set({ at: t }));
+      picture.replaceChildren(drawn.root);
+      picture.scrollLeft = inSight(drawn.at, from, picture.clientWidth);
       said.textContent = hidden ? `Which bracket closes at position ${at}? Choose.` : sayBrackets(view, config);
       predictions.replaceChildren(...(hidden ? guesses(view, config, (t) => { if (state.values.sentence === values.sentence && state.values.at === t) state.set({ guessed: t }); }) : predictionBars(view, config)));
       curve.replaceChildren(depthCurve(view, config, curve.clientWidth));
@@ -122,9 +126,18 @@ function sayBrackets({ sentence, at, of, chosen, typeAt, setting, values, scored
   return `${due} The model ${says("model")}. ${settingOf(setting)}, in ${placeOf(values.layer)}, ${says("proxy")}.${count}`;
 }
 
-/** The sentence at its depths with what is attended to most, and under it the attention of both, up and down from one axis. */
+/** From where to show a row so wide that it scrolls: from where it was shown, unless a place in it is out of sight then. */
+function inSight(place, from, width) {
+  return place < from + FINGER || place > from + width - FINGER ? place - width / 2 : from;
+}
+
+/**
+ * The sentence at its depths with what is attended to most, and under it the attention of both, up and down from one axis: the
+ * `root` of a drawing, and where `at` is in it. Where fingers choose, brackets are apart by as much as one needs.
+ */
 function attentionPicture({ sentence, at, of, setting, opener }, config, width, hidden, choose) {
-  const n = sentence.tokens.length, left = 62, pitch = Math.max(hidden ? 10 : 0, (width - left - 8) / n); // who guesses needs letters
+  const n = sentence.tokens.length, left = 62, fingers = width < PHONE || matchMedia("(pointer: coarse)").matches;
+  const pitch = Math.max(fingers ? FINGER : hidden ? 10 : 0, (width - left - 8) / n); // who guesses needs letters
   const tight = pitch < 8.5, heeded = new Set([opener, at]);
   const deepest = Math.max(...sentence.depth);
   const step = 11, base = 40 + deepest * step, axis = base + 78, bar = 56, height = axis + bar + 22;
@@ -165,9 +178,9 @@ function attentionPicture({ sentence, at, of, setting, opener }, config, width, 
     const closes = sentence.opener[t] >= 0, shown = hidden && t >= at ? (closes ? "?" : word) : word;
     const text = svg("text", { x: x(t), y: y(t) + 4, class: `live-token${t < at ? "" : " live-later"}`, "text-anchor": "middle" }, shown);
     root.append(text);
-    if (closes) root.append(svg("rect", { class: "live-click", x: x(t) - pitch / 2, y: y(t) - 9, width: pitch, height: 18, onclick: () => choose(t) }, svg("title", {}, `look at what is predicted here, at position ${t}`)));
+    if (closes) root.append(svg("rect", { class: "live-click", x: x(t) - pitch / 2, y: y(t) - FINGER / 2, width: pitch, height: FINGER, onclick: () => choose(t) }, svg("title", {}, `look at what is predicted here, at position ${t}`)));
   });
-  return root;
+  return { root, at: x(at) };
 }
 
 /** What each predicts: its three most probable closing brackets. */

@@ -76,7 +76,10 @@ class Causes:
         others = [s for s in self.compared if PROXIES[s.proxy].parameter != kind]
         shown = [MODEL, self.example, *others]
         depths = depths[depths["simplification"].isin(shown)]
-        panels = [f"{split}:\n{s.label}" for split, s in zip(depths["split"], depths["simplification"], strict=True)]
+        panels = [
+            f"{figures.called(self.study, split)}:\n{s.label}"
+            for split, s in zip(depths["split"], depths["simplification"], strict=True)
+        ]
         table = depths.assign(panel=panels, x=depths["attended"], y=depths["depth"]).sort_values("split", kind="stable")
         x, y = "depth of the bracket with most attention (0: START)", "depth to be closed"
         note = f"{self.measured_on}; {self.place}; each row sums to 100 %; grey: fewer than {FEWEST} brackets; no intervals"
@@ -121,7 +124,7 @@ class Causes:
         for split in PAIR:
             for s in (ANYWHERE, MODEL, *self.compared):
                 found = self.misses(s, split)
-                rows[f"{split}: {s.label}"] = {
+                rows[f"{figures.called(self.study, split)}: {s.label}"] = {
                     head: percent(found[name], interval=True) if found[name].positions >= FEWEST else "too few"
                     for name, head in heads.items()
                 }

@@ -64,6 +64,11 @@ class DepthChapter(Causes, DepthSentences):
 
     def boundary(self) -> figures.Picture:
         """Agreement by the exact depth of sentences of one band of lengths; under it, how often each depth occurs."""
+        return self._boundary
+
+    @cached_property
+    def _boundary(self) -> figures.Picture:
+        """It is shown on two pages and kept for a third, and drawn once."""
         depths = self.estimates.categories(boundary.SPLIT, "sentence_depth")
         of = {s.label: s for s in self.by_depth}
         table = figures.tabulate(
@@ -118,7 +123,7 @@ class DepthChapter(Causes, DepthSentences):
         n = int((found.tokens[0] > 2).sum())
         words = [self.run.data.vocabulary[token] for token in found.tokens[0, 1 : n + 1]]
         openers = [opener - 1 if opener > 0 else -1 for opener in found.opener[0, 1 : n + 1]]
-        source = f"preset {self.study.preset}, seed 0: one sentence of iid"
+        source = f"preset {self.study.preset}, seed 0: a sentence in distribution"
         return sentence_figure(words, found.depth[0, 1 : n + 1], openers, source)
 
     def training(self) -> figures.Picture:
@@ -131,7 +136,10 @@ class DepthChapter(Causes, DepthSentences):
         shown = [s for s in followed if s.layer == self.layer]
         measures = ("accuracy", "same_prediction", "attention_jsd")
         table = figures.tabulate(
-            ({"panel": f"{split}:\n{LABELS[m]}", "series": s.label, "x": step}, at.estimate(s, split, m))
+            (
+                {"panel": f"{figures.called(self.study, split)}:\n{LABELS[m]}", "series": s.label, "x": step},
+                at.estimate(s, split, m),
+            )
             for split in boundary.PAIR
             for m in measures
             for step, at in self.study.along_training.items()
@@ -153,7 +161,7 @@ class DepthChapter(Causes, DepthSentences):
             rows += [({"row": s.label, "series": name}, part.scaled(100)) for name, part in parts._asdict().items()]
         note = f"{self.measured_on}; {self.place}; bars: {figures.interval_note(self.study)}"
         table, x = figures.tabulate(rows), "part of the gap (percentage points)"
-        alt = f"The gap at unseen depth in three parts, picture by picture. {self.decomposition_text()}"
+        alt = f"The gap in deeper sentences in three parts, picture by picture. {self.decomposition_text()}"
         return figures.forest(table, PARTS, x=x, alt=alt, note=note, percent=False)
 
     def decompositions(self, studies: Mapping[str, Study]) -> figures.Table:
@@ -167,7 +175,7 @@ class DepthChapter(Causes, DepthSentences):
                 parts = boundary.decomposition(study, s)
                 named = {PARTS[part].label: points(value) for part, value in parts._asdict().items()}
                 rows[f"{name}: {s.label}"] = {"gap": points(study.estimates.gap(s, "unseen_depth", "iid")), **named}
-        return figures.Table(prose.table(rows), "The gap at unseen depth and its parts, in percentage points", heat=True)
+        return figures.Table(prose.table(rows), "The gap in deeper sentences and its parts, in percentage points", heat=True)
 
     def faithfulness(self) -> figures.Picture:
         """Agreement of every simplification with the model on every split."""
@@ -191,7 +199,10 @@ class DepthChapter(Causes, DepthSentences):
 
     def _gap_table(self, simplifications: Iterable[Simplification], caption: str) -> figures.Table:
         gap = self.estimates.gap
-        rows = {f"{s.place}: {s.label}": {x: points(gap(s, x, "iid")) for x in self.unseen} for s in simplifications}
+        rows = {
+            f"{s.place}: {s.label}": {figures.called(self.study, x): points(gap(s, x, "iid")) for x in self.unseen}
+            for s in simplifications
+        }
         return figures.Table(prose.table(rows), caption, heat=True)
 
     @cached_property
@@ -216,9 +227,13 @@ class DepthChapter(Causes, DepthSentences):
         for name, study in studies.items():
             row = rows[f"{name} ({prose.seeds(study.seeds)})"] = {}
             for split in ("iid", "unseen_length", "unseen_depth"):
-                row[f"model, {split}"] = percent(study.estimates.estimate(MODEL, split, "accuracy"), 0, True)
+                row[f"model, {figures.called(study, split)}"] = percent(
+                    study.estimates.estimate(MODEL, split, "accuracy"), 0, True
+                )
             for s in (self.example, self.one_hot):
                 study.measure_also([s])
                 for split in ("iid", "unseen_length", "unseen_depth"):
-                    row[f"{s.label}, {split}"] = percent(study.estimates.estimate(s, split, "same_prediction"), 0, True)
+                    row[f"{s.label}, {figures.called(study, split)}"] = percent(
+                        study.estimates.estimate(s, split, "same_prediction"), 0, True
+                    )
         return figures.Table(prose.table(rows).T, "Accuracy of the model, and agreement of pictures with it")

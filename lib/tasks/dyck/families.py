@@ -39,7 +39,7 @@ class Families:
         """Agreement and divergence of attention against rank or number of clusters."""
         table = figures.tabulate(
             (
-                {"panel": f"{split}:\n{LABELS[measure]}", "series": proxy, "x": s.complexity},
+                {"panel": f"{figures.called(self.study, split)}:\n{LABELS[measure]}", "series": proxy, "x": s.complexity},
                 self.estimates.estimate(s, split, measure),
             )
             for measure in ("same_prediction", "attention_jsd")
@@ -61,9 +61,9 @@ class Families:
                     x, y = (self._agreement(s, name) for name in ("iid", split))
                     label = s.complexity if s.complexity and proxy in ("svd", "kmeans") and x.value < 0.97 else ""
                     across = {"x": x.value, "x_low": x.interval[0], "x_high": x.interval[1], "label": label}
-                    rows.append(({"panel": split, "series": proxy, **across}, y))
+                    rows.append(({"panel": figures.called(self.study, split), "series": proxy, **across}, y))
         note = f"{self.note}; numbers: rank or clusters; dotted: no gap"
-        x, y = "same prediction on iid", "same prediction on the split"
+        x, y = "same prediction in distribution", "same prediction on these sentences"
         alt = f"Every setting of every family: agreement in distribution across, on another split up. {self.line()}"
         return figures.crosses(figures.tabulate(rows), self.proxy_looks, x=x, y=y, alt=alt, note=note, columns=2)
 
@@ -80,12 +80,13 @@ class Families:
     def at_equal_agreement(self) -> figures.Picture:
         """What every family keeps elsewhere, at every level of agreement in distribution."""
         table = figures.tabulate(
-            ({"panel": split, "series": proxy, "x": 100 * level}, self._kept(proxy, split, level))
+            ({"panel": figures.called(self.study, split), "series": proxy, "x": 100 * level}, self._kept(proxy, split, level))
             for split in ("unseen_length", "unseen_depth")
             for proxy in self.families
             for level in LEVELS
         )
-        x, y = "same prediction on iid (%), between settings by linear interpolation", "same prediction on the split"
+        x = "same prediction in distribution (%), between settings by linear interpolation"
+        y = "same prediction on these sentences"
         alt = f"What every family keeps elsewhere where it agrees equally often in distribution. {self.comparison()}"
         return figures.curves(table, self.proxy_looks, x=x, y=y, alt=alt, note=f"bands: {self.note}", columns=2)
 
@@ -140,8 +141,9 @@ class Families:
             row = rows[f"rank {joint.complexity}"] = {}
             for split in PAIR:
                 pair = [self._agreement(s, split) for s in (joint, separate)]
-                row[f"one basis, {split}"], row[f"one each, {split}"] = (percent(e, interval=True) for e in pair)
-                row[f"difference, {split}, points"] = points(pair[0] - pair[1], sign=True)
+                of = figures.called(self.study, split)
+                row[f"one basis, {of}"], row[f"one each, {of}"] = (percent(e, interval=True) for e in pair)
+                row[f"difference, {of}, points"] = points(pair[0] - pair[1], sign=True)
         return figures.Table(prose.table(rows), "One basis for queries and keys, or one each: same prediction as the model")
 
     def _pairs(self) -> list[tuple[Simplification, Simplification]]:

@@ -102,7 +102,9 @@ def deepest_sentences(run: Run, split: str, count: int = 1, brackets: int | None
         raise InputError(
             f"the first hundred sentences of {split!r} hold none with at most {brackets} brackets and one to score"
         )
-    bracket_types = run.experiment.task.bracket_types
+    task = run.experiment.task
+    name = task.look(split).label
     return {
-        f"{split} {row}: {depth[row]} deep, {length[row]} brackets": annotate(of.tokens[[row]], bracket_types) for row in rows
+        f"{name} {row}: {depth[row]} deep, {length[row]} brackets": annotate(of.tokens[[row]], task.bracket_types)
+        for row in rows
     }

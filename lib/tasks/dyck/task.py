@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from lib.studies import Study
 
 _LOOKS = {
-    "iid": Look("iid", "#000000", "o"),
-    "seen_structure": Look("seen structure", "#56B4E9", "v"),
-    "unseen_structure": Look("unseen structure", "#009E73", "^"),
-    "unseen_structure_long": Look("unseen structure, longer", "#CC79A7", "<"),
-    "unseen_length": Look("unseen length", "#E69F00", "s"),
-    "unseen_depth": Look("unseen depth", "#D55E00", "D"),
-    "iid_matched": Look("iid, as long as unseen depth", "#6B6B6B", "P"),
+    "iid": Look("in distribution", "#000000", "o"),
+    "seen_structure": Look("seen structures", "#56B4E9", "v"),
+    "unseen_structure": Look("new structures", "#009E73", "^"),
+    "unseen_structure_long": Look("longer new structures", "#CC79A7", "<"),
+    "unseen_length": Look("longer sentences", "#E69F00", "s"),
+    "unseen_depth": Look("deeper sentences", "#D55E00", "D"),
+    "iid_matched": Look("as long as the deeper ones", "#6B6B6B", "P"),
     "by_depth": Look("every depth alike", "#F0E442", "h"),
 }
 
