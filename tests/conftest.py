@@ -36,6 +36,15 @@ torch.set_num_threads(int(os.environ.get("TEST_THREADS", "1")))
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# The files that take longest, first: so that at the end no worker waits for another. The book is built by one worker while the
+# other does the next two files; by then its pages are there.
+LONGEST = ("book", "workflow", "kernels", "pages", "pictures", "benchmarks", "provenance", "live_pages", "chapters", "figures")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
 
 @pytest.fixture(autouse=True)
 def artifacts_outside_the_checkout(tmp_path, monkeypatch):
@@ -159,6 +168,31 @@ def tiny_artifacts(tiny, tmp_path_factory, worker_id) -> Path:
         patch.setenv("LIB_ARTIFACTS", str(folder))
         load(tiny).study("dyck").save()  # which does nothing where all is there
     return folder
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory, worker_id) -> Path:
+    """A copy of what is under version control, with the book of preset smoke built in it, and a proxy of a user's own.
+
+    The first of several workers that asks for it makes it. Nothing may be changed in it but what Snakemake keeps for itself.
+    """
+    from whole_book import build
+
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "of-smoke" / "project"
+    built = folder.parent / "built"
+    with FileLock(f"{folder.parent}.lock"):
+        if not built.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # what another worker may have failed with
+            build(folder)
+            built.touch()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def html(checkout) -> Path:
+    """The folder of the built pages."""
+    return checkout / "artifacts/mine/book/_build/html"
 
 
 @pytest.fixture

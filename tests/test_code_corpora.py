@@ -825,6 +825,7 @@ def installed(tmp_path_factory) -> Corpus:
         return CodeTask(package_functions=3, language_functions=100).load()
 
 
+@pytest.mark.slow
 def test_the_environment_itself_is_a_corpus_of_four_languages(installed):
     assert set(installed.languages) >= {"python", "cpp", "c", "javascript"}
     functions = installed.functions

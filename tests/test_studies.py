@@ -88,6 +88,7 @@ def test_the_results_table_holds_every_measurement(tiny_artifacts, small_experim
     assert table.loc[table["metric"] != "output_kl", "value"].between(0, 1).all()
 
 
+@pytest.mark.slow
 def test_the_commands_of_a_study_one_by_one_leave_the_same_to_the_bit(tiny, tiny_artifacts, capsys):
     for arguments in (["train", "--seed", "1"], ["evaluate", "--seed", "1"], ["evaluate"]):
         assert cli.main([arguments[0], "dyck", "--preset", tiny, *arguments[1:]]) == 0
@@ -255,6 +256,7 @@ def test_further_proxies_join_wherever_something_is_measured(small_experiment):
 # More than the experiment asks for
 
 
+@pytest.mark.slow
 def test_a_rank_that_was_not_measured_is_measured_when_it_is_asked_for(study, small_experiment, tmp_path):
     before = contents(study.folder)
     asked = Simplification("svd", 3, 1)
