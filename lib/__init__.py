@@ -14,11 +14,12 @@ The package reads bottom up. What stands in a row uses what stands above it, or 
     studies                             several seeds, with intervals
     presets/                            the sizes
     prose, figures/                     sentences and plots from estimates
+    audit/                              the same for anyone's language model and texts
     rules, foreseeing                   how claims are judged; what could have been known
     claims, answers, matrices           what is claimed, tested cell by cell; in words; as HTML
     tasks/<domain>/                     what its chapters show and say: the rest of a domain's folder
     chapters/                           chapters on all tasks together
-    book, workflow, cli                 executing notebooks, building pages; the whole way; `python -m lib`
+    book, report, workflow, cli         executing notebooks, building pages; of an audit; the whole way; `python -m lib`
 
 Modules are imported where they are used, so that `python -m lib --help` answers before PyTorch would have loaded.
 """

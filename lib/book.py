@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from lib import presets, provenance
-from lib.artifacts import read_json, write_json, writing
+from lib.artifacts import read_json, root, write_json, writing
 from lib.errors import ArtifactError, InputError
 from lib.live import script
 
@@ -56,8 +56,15 @@ def notebook_identity(preset: presets.Preset, name: str) -> dict:
         "source": provenance.checksum(NOTEBOOKS / f"{name}.ipynb"),
         "preset": preset.name,
         "measured": {task: [run.measuring_identity() for run in study.runs] for task, study in shown.items()},
+        "reads": {file: provenance.checksum(path) if path.exists() else "" for file, path in reads(name).items()},
         "code": {str(path.relative_to(ROOT)): provenance.code_in(path) for path in sorted((ROOT / "lib").rglob("*.py"))},
     }
+
+
+def reads(name: str) -> dict[str, Path]:
+    """Other results that a notebook shows where they are there, by their path in the folder of all results."""
+    named = read_json(NOTEBOOKS / f"{name}.ipynb", "restore it").get("metadata", {}).get("reads", [])
+    return {file: root() / file for file in named}
 
 
 def book_identity(preset: presets.Preset) -> dict:
@@ -78,7 +85,6 @@ def executed(preset: presets.Preset, name: str) -> Path:
 def execute(preset: presets.Preset, name: str) -> Path:
     """Execute a notebook with papermill, once all that it shows is measured. Returns its path; a record beside it vouches."""
     import nbformat
-    import papermill
 
     shown, path = notebooks(preset), executed(preset, name)
     if name not in shown:
@@ -86,23 +92,31 @@ def execute(preset: presets.Preset, name: str) -> Path:
     for task in shown[name]:
         preset.study(task).save()
     identity = notebook_identity(preset, name)
-    parameters = {"preset": preset.given, "seeds": preset.experiment(shown[name][0]).seeds}
-    with TemporaryDirectory() as folder:
-        made = Path(folder, path.name)  # papermill writes after every cell: nobody is to meet a notebook half executed
-        from_to = [str(p).replace("{", "{{").replace("}", "}}") for p in (NOTEBOOKS / path.name, made)]  # it formats them
-        try:
-            papermill.execute_notebook(*from_to, parameters, cwd=str(NOTEBOOKS))
-        except papermill.PapermillExecutionError as error:
-            raise InputError(f"notebook {name} failed\n{error}") from None
-        notebook = nbformat.read(made, 4)
-    notebook.cells = with_headings(with_values(notebook.cells, parameters))
-    notebook.metadata.pop("widgets", None)  # which no page can use: live figures have their own
-    notebook.metadata["papermill"] |= {"input_path": path.name, "output_path": path.name}  # and no folders of this machine
+    notebook = execute_with(name, {"preset": preset.given, "seeds": preset.experiment(shown[name][0]).seeds})
     notebook.metadata["provenance"] = {"fingerprint": provenance.digest_of(identity), **provenance.machine()}
     with writing(path) as temporary:
         nbformat.write(notebook, temporary)
     _record(path.with_suffix(".json")).write(identity, [path.name, *_write_packs(preset, path)], {})
     return path
+
+
+def execute_with(name: str, parameters: Mapping) -> NotebookNode:
+    """A notebook, executed by papermill with parameters; as pages show it."""
+    import nbformat
+    import papermill
+
+    with TemporaryDirectory() as folder:
+        made = Path(folder, f"{name}.ipynb")  # papermill writes after every cell: nobody is to meet a notebook half executed
+        from_to = [str(p).replace("{", "{{").replace("}", "}}") for p in (NOTEBOOKS / made.name, made)]  # it formats them
+        try:
+            papermill.execute_notebook(*from_to, dict(parameters), cwd=str(NOTEBOOKS))
+        except papermill.PapermillExecutionError as error:
+            raise InputError(f"notebook {name} failed\n{error}") from None
+        notebook = nbformat.read(made, 4)
+    notebook.cells = with_headings(with_values(notebook.cells, parameters))
+    notebook.metadata.pop("widgets", None)  # which no page can use: live figures have their own
+    notebook.metadata["papermill"] |= {"input_path": made.name, "output_path": made.name}  # and no folders of this machine
+    return notebook
 
 
 def with_values(cells: Iterable[NotebookNode], given: Mapping) -> list[NotebookNode]:
@@ -183,18 +197,13 @@ def assemble(preset: presets.Preset) -> Path:
     check_that_it_may_be_replaced(book)
     identity = book_identity(preset)
     try:
-        shutil.copytree(
-            PAGES, new, ignore=shutil.ignore_patterns("_build", "__pycache__", "*.ipynb", "_config.yml", "_toc.yml")
-        )
-        for name in ("_config.yml", "_toc.yml"):
-            shutil.copy(ROOT / name, new)
+        copy_pages(new)
+        shutil.copy(ROOT / "_toc.yml", new)
         for name in notebooks(preset):
             shutil.copy(executed(preset, name), new)
+        _add_figures(preset, new)
         _add_live(preset, new)
-        start = "from jupyter_book.cli.main import main; main()"  # not its script: that holds this environment's path
-        done = subprocess.run([sys.executable, "-c", start, "build", "-W", "--keep-going", str(new)], cwd=preset.folder)
-        if done.returncode:
-            raise InputError("the pages could not be built: jupyter-book says above why")
+        build_pages(new)
         write_json(new / OWN, {"preset": preset.given})
         shutil.rmtree(book, ignore_errors=True)
         new.rename(book)
@@ -204,6 +213,28 @@ def assemble(preset: presets.Preset) -> Path:
     finally:
         shutil.rmtree(new, ignore_errors=True)
     return first_page(preset)
+
+
+def copy_pages(to: Path) -> None:
+    """Copy what a book is made of, beside executed notebooks and its table of contents, into a new folder."""
+    apart = ("_build", "__pycache__", "*.ipynb", "_config.yml", "_toc.yml")
+    shutil.copytree(PAGES, to, ignore=shutil.ignore_patterns(*apart))
+    shutil.copy(ROOT / "_config.yml", to)
+
+
+def build_pages(pages: Path) -> None:
+    """Build the pages of a book in place; `InputError` where that fails or anything is amiss."""
+    start = "from jupyter_book.cli.main import main; main()"  # not its script: that holds this environment's path
+    done = subprocess.run([sys.executable, "-c", start, "build", "-W", "--keep-going", str(pages)], cwd=pages.parent)
+    if done.returncode:
+        raise InputError("the pages could not be built: jupyter-book says above why")
+
+
+def _add_figures(preset: presets.Preset, pages: Path) -> None:
+    """Put beside pages the pictures that are shown elsewhere: in the README, and with links to the book."""
+    for figure in sorted(of for of in (preset.folder / "figures").glob("*") if of.suffix in (".svg", ".png")):
+        with writing(pages / "_static" / figure.name) as temporary:
+            shutil.copy(figure, temporary)
 
 
 def _add_live(preset: presets.Preset, pages: Path) -> None:
@@ -240,7 +271,5 @@ def publish(preset: presets.Preset) -> None:
     for name in names:
         with writing(PAGES / f"{name}.ipynb") as temporary:
             shutil.copy(executed(preset, name), temporary)
-    for figure in (preset.folder / "figures").glob("*.svg"):  # of the README
-        with writing(PAGES / "_static" / figure.name) as temporary:
-            shutil.copy(figure, temporary)
+    _add_figures(preset, PAGES)
     _add_live(preset, PAGES)

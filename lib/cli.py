@@ -23,19 +23,24 @@ Examples:
   python -m lib evaluate dyck --preset quick --sentences mine.txt
   python -m lib evaluate code-javascript --corpus directory --location ~/my-project
   python -m lib claims --preset quick
+  python -m lib audit ~/my-model --in-distribution a.txt --out-of-distribution b.txt
   python -m lib book --preset quick
 """
 PRESET = (
     "Size of everything: smoke (seconds, meaningless numbers), quick (minutes), paper (hours, several seeds), or the path of a "
     "TOML file of your own."
 )
+AUDIT = """\b
+Example:
+  python -m lib audit ~/model --in-distribution english.txt --out-of-distribution german.txt code/ --proxies svd:8,16 one_hot
+"""
 TASK = "TASK is an experiment of the preset, such as dyck (a language of nested brackets) or code; code-<language> is one, too."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 2 for unusable input, 130 when interrupted."""
+    """Run one command; returns the exit status: 0, 1 if an audit fails, 2 for unusable input, 130 when interrupted."""
     try:
-        commands.main(arguments, prog_name="python -m lib", standalone_mode=False)
+        status = commands.main(arguments, prog_name="python -m lib", standalone_mode=False)
         sys.stdout.flush()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -49,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever reads what is printed, such as `head`, has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor is it told when Python ends
         return 1
-    return 0
+    return status or 0
 
 
 @click.group(epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -152,6 +157,73 @@ def claims(preset: str, task: str | None, as_json: bool) -> None:
     for study in studies:
         print(f"{study.name}, preset {loaded.name}, {study.seeds} seeds; effects in percentage points with 95 % intervals\n")
         print(to_text(found[study.name]) or "nothing is claimed about this task", end="\n\n")
+
+
+class _WithLists(click.Command):
+    """A command whose options that may be repeated also take several values in a row, up to the next option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        lists = {name for option in self.params if getattr(option, "multiple", False) for name in option.opts}
+        written, of = [], None
+        for given in args:
+            if given.startswith("-"):
+                of = given if given in lists else None
+            elif of and written[-1] != of:
+                written.append(of)
+            written.append(given)
+        return super().parse_args(ctx, written)
+
+
+@commands.command(cls=_WithLists, epilog=AUDIT)
+@click.argument("model")
+@click.option("--in-distribution", required=True, metavar="TEXT", help="Text like that on which the picture is made.")
+@click.option("--out-of-distribution", required=True, multiple=True, metavar="TEXT...", help="Text of other kinds.")
+@click.option("--proxies", multiple=True, metavar="PROXY...", help="As in svd:8,16,32 kmeans:64 one_hot.")
+@click.option("--each", type=click.Choice(["none", "layer", "head"]), default="none", help="Simplify each by itself, too.")
+@click.option("--sequences", type=int, default=200, show_default=True, help="Windows of each text to test on.")
+@click.option("--length", type=int, default=256, show_default=True, help="Tokens of a window.")
+@click.option("--positions", type=int, default=32, show_default=True, help="Predictions of a window that are scored.")
+@click.option("--oracles/--no-oracles", default=True, help="Whether proxies are fitted on the other texts, too.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Draws these predictions.")
+@click.option("--gguf", metavar="FILE", help="The file to read, in a model's folder with several of GGUF.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto: cuda where there is one.")
+@click.option("--dtype", default="float32", show_default=True, help="float32 or bfloat16: what the model computes in.")
+@click.option("--threads", type=click.IntRange(1), help="How many threads to compute with; as many as there are cores.")
+@click.option("--trust-remote-code", is_flag=True, help="Run the code that comes with a model.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Where results are kept; else in artifacts/audits.")
+@click.option("--report", type=click.Path(path_type=Path), metavar="DIR", help="Write an executed notebook and its page there.")
+@click.option("--fail-above", type=click.FloatRange(0, 100), metavar="POINTS", help="Exit with status 1 if a gap is larger.")
+def audit(
+    model: str,
+    in_distribution: str,
+    out_of_distribution: tuple[str, ...],
+    proxies: tuple[str, ...],
+    folder: Path | None,
+    report: Path | None,
+    fail_above: float | None,
+    **options: object,
+) -> int:
+    """Say what simplified pictures of a language model's attention are worth: how often they predict what the model
+    predicts, on text like that on which they were made, and on other text.
+
+    MODEL is a folder, a GGUF file, or an id on the Hugging Face hub. A TEXT is a file or a folder, or NAME=PATH.
+    """
+    from lib.audit import command
+    from lib.audit.settings import Settings
+
+    if report:
+        from lib.report import check_folder, write
+
+        check_folder(report.expanduser())  # before minutes are spent
+    settings = {name: options.pop(name) for name in Settings.model_fields if name in options}
+    found, kept = command.run(model, [in_distribution, *out_of_distribution], proxies, settings, folder=folder, **options)
+    print(f"{command.printed(found)}\nall measurements: {kept}")
+    if report:
+        print(f"the report: {write(kept, report)}")
+    if fail_above is not None and (gaps := command.too_large(found, fail_above)):
+        print(f"larger than {fail_above:g} points: {'; '.join(gaps)}", file=sys.stderr)
+        return 1
+    return 0
 
 
 @commands.command()

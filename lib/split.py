@@ -30,10 +30,14 @@ class Sequences:
         """[n, T] bool: what is not padding."""
         return np.arange(self.tokens.shape[1]) < self.lengths[:, None]
 
+    def part(self, rows: slice) -> Self:
+        """Only some of the sequences."""
+        fitted = None if self.fitted is None else self.fitted[rows]
+        return replace(self, tokens=self.tokens[rows], lengths=self.lengths[rows], fitted=fitted)
+
     def first(self, count: int | None) -> Self:
         """Only the first sequences; None for all."""
-        fitted = None if self.fitted is None else self.fitted[:count]
-        return replace(self, tokens=self.tokens[:count], lengths=self.lengths[:count], fitted=fitted)
+        return self.part(slice(count))
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -68,12 +72,12 @@ class Split(Sequences):
         """[n, T] the token that each position predicts; 0 in the last column."""
         return np.pad(self.tokens[:, 1:], ((0, 0), (0, 1)))
 
-    def first(self, count: int | None) -> Split:
-        """The split of only the first sequences; None for all."""
+    def part(self, rows: slice) -> Split:
+        """The split of only some of the sequences."""
         parts = {"tokens": self.tokens, "lengths": self.lengths, "scored": self.scored}
         parts |= {} if self.fitted is None else {"fitted": self.fitted}
-        covariates = {name: values[:count] for name, values in self.covariates.items()}
-        return replace(self, **{name: part[:count] for name, part in parts.items()}, covariates=covariates)
+        covariates = {name: values[rows] for name, values in self.covariates.items()}
+        return replace(self, **{name: part[rows] for name, part in parts.items()}, covariates=covariates)
 
 
 class OnDemand(Mapping[str, Sequences]):

@@ -16,7 +16,6 @@ from lib.experiment import Experiment, simplifications_of
 from lib.live.kept import arrays_of
 from lib.measuring import table
 from lib.measuring.estimates import Estimates
-from lib.measuring.intervals import refuse_twins
 from lib.measuring.table import Block
 from lib.proxies import MODEL, Simplification
 from lib.runs import Run
@@ -184,3 +183,18 @@ class Study:
             f"{measure} with 95 % intervals over {self.estimates.over} ({self.name}, preset {self.preset}; layers count from 0)"
         )
         return f"{head.to_string()}\n\n{heading}\n{pd.DataFrame(rows).to_string(index=False)}"
+
+
+def refuse_twins(weights: Mapping[int, str]) -> None:
+    """Raise `InputError` if two seeds have the same weights: an interval over them would take one model for several.
+
+    `weights` has a checksum of each seed's.
+    """
+    first: dict[str, int] = {}
+    for seed, checksum in weights.items():
+        if checksum in first:
+            raise InputError(
+                f"seeds {first[checksum]} and {seed} are one and the same model: seeds that share a fingerprint are not "
+                f"independent, and an interval over them would be too narrow; train seed {seed} anew"
+            )
+        first[checksum] = seed

@@ -10,10 +10,12 @@ import pytest
 from scipy.stats import norm, spearmanr, ttest_1samp
 
 from lib.errors import InputError
+from lib.measuring.association import rank_correlation, share_interval
 from lib.measuring.estimates import Estimates
-from lib.measuring.intervals import Estimate, mean_of, nothing, rank_correlation, refuse_twins, share_interval
+from lib.measuring.intervals import Estimate, mean_of, nothing
 from lib.measuring.table import Block
 from lib.proxies import MODEL, Simplification
+from lib.studies import refuse_twins
 
 kernels = pytest.mark.kernels
 

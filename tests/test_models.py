@@ -14,7 +14,7 @@ from lib.config import checked
 from lib.errors import InputError
 from lib.measuring.estimates import Estimates
 from lib.measuring.faithfulness import measure
-from lib.models.base import ALL, Capture, RunAgain, attend_as_usual, capture, most_attended
+from lib.models.base import ALL, Capture, Captured, RunAgain, attend_as_usual, most_attended
 from lib.models.transformer import ModelConfig, Transformer, attention_pattern, causal_mask
 from lib.proxies import MODEL, PROXIES, TRAINING, Fitter, Simplification
 from lib.split import Sequences
@@ -264,15 +264,16 @@ def test_a_rule_applies_to_its_own_layer_only(model):
 
 
 @every_model
-def test_captured_are_the_positions_that_are_fitted_on_and_all_tokens_where_none_are_named(model):
+def test_captured_are_the_positions_that_are_fitted_on_and_all_tokens_where_none_are_named(model, monkeypatch):
     """Queries and keys of each layer, a sequence at a time, whatever the batches are."""
+    monkeypatch.setattr("lib.models.base._WEIGHTS", 3 * model.heads * 12**2)  # three sequences at a time
     tokens = random_tokens(7, 12, seed=2)
     tokens[2:4, 5:] = 0
     everything = Sequences.padded(tokens.numpy())
     fitted = everything.real & (np.random.default_rng(0).random((7, 12)) < 0.3)
     fitted[1] = False  # a sequence may have none
     every, chosen = (
-        capture(model, sequences, batch_size=3)
+        Captured(model, sequences)
         for sequences in (everything, Sequences(tokens=everything.tokens, lengths=everything.lengths, fitted=fitted))
     )
     kept = torch.from_numpy(fitted[everything.real])
@@ -281,6 +282,23 @@ def test_captured_are_the_positions_that_are_fitted_on_and_all_tokens_where_none
         for whole, part in zip(every[layer], chosen[layer], strict=True):
             assert whole.shape == (model.heads, len(kept), model.head_width)
             torch.testing.assert_close(part, whole[:, kept], rtol=0, atol=0)
+
+
+@every_model
+def test_of_a_model_too_large_to_keep_what_is_captured_is_the_same(model, monkeypatch):
+    """In whatever order layers are asked for; then only the last is kept."""
+    sequences = Sequences.padded(random_tokens(7, 12, seed=2).numpy())
+    kept = Captured(model, sequences)
+    expected = [kept[layer] for layer in range(model.layers)]
+    monkeypatch.setattr("lib.models.base._KEPT", 0)
+    found = Captured(model, sequences)
+    for layer in (*range(model.layers), model.layers - 1, 0):
+        for one, other in zip(found[layer], expected[layer], strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=0)
+    assert len(found._found) == 1
+    assert len(kept._found) == len(kept) == model.layers
+    with pytest.raises(KeyError):
+        found[model.layers]
 
 
 # A model of another make

@@ -11,7 +11,7 @@ from lib.experiment import Experiment, MeasuringConfig
 from lib.measuring import table
 from lib.measuring.estimates import Estimates
 from lib.measuring.faithfulness import measure
-from lib.models.base import Capture, capture
+from lib.models.base import Capture, Captured
 from lib.models.transformer import ModelConfig, attention_pattern, causal_mask
 from lib.proxies import MODEL, PROXIES, TRAINING, Fitter, Head, Proxy, Simplification, divergence, learned
 from lib.split import Sequences
@@ -55,7 +55,7 @@ def attend(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
 def test_only_tokens_are_captured_and_padding_is_not(model, training):
     seen = Capture()
     model(tokens_of(training), {1: seen})
-    data = capture(model, training, batch_size=7)
+    data = Captured(model, training)
     for head in range(CONFIG.heads):
         expected = [
             seen.queries[row, head, position] for row, position in np.argwhere(training.tokens != 0).tolist()
@@ -365,7 +365,7 @@ def test_only_the_chosen_heads_are_simplified(fitter, proxy, layer, head, change
 def test_an_oracle_is_fitted_on_the_split_that_it_names(model, fitter, small_dataset):
     split = small_dataset.splits["unseen_depth"]
     found = fitter.proxies(Simplification("svd", 2, layer=1, fit_on="unseen_depth"))[1][0]
-    queries, keys = capture(model, split)[1]
+    queries, keys = Captured(model, split)[1]
     expected = PROXIES["svd"].fit(Head(queries[0], keys[0]), 2)
     torch.testing.assert_close(found.queries.mean, expected.queries.mean)
     torch.testing.assert_close(found.queries.basis.abs(), expected.queries.basis.abs())

@@ -13,15 +13,12 @@ the interval of the result is that of the difference.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
-import pandas as pd
 from scipy import special  # `scipy.stats` has the same by other names, and takes a second to load
-
-from lib.errors import InputError
 
 CONFIDENCE = 0.95  # of intervals, where nothing else is asked for
 UNBOUNDED = ("output_kl", "bits")  # measures that may exceed 1
@@ -135,21 +132,6 @@ def nothing() -> Estimate:
     return Estimate(np.array([np.nan]))
 
 
-def refuse_twins(weights: Mapping[int, str]) -> None:
-    """Raise `InputError` if two seeds have the same weights: an interval over them would take one model for several.
-
-    `weights` has a checksum of each seed's.
-    """
-    first: dict[str, int] = {}
-    for seed, checksum in weights.items():
-        if checksum in first:
-            raise InputError(
-                f"seeds {first[checksum]} and {seed} are one and the same model: seeds that share a fingerprint are not "
-                f"independent, and an interval over them would be too narrow; train seed {seed} anew"
-            )
-        first[checksum] = seed
-
-
 def mean_over_seeds(drawn: Sequence[np.ndarray]) -> np.ndarray | None:
     """[resamples] the mean over seeds, of those that a resample drew something of; None if nothing was drawn."""
     if not drawn:
@@ -173,26 +155,3 @@ def mean_of(estimates: Sequence[Estimate]) -> Estimate:
     for other in others:
         first = first + other
     return first.scaled(1 / len(estimates))
-
-
-def rank_correlation(table: pd.DataFrame, x: str, y: str, resamples: int = 500) -> Estimate:
-    """Spearman's rank correlation between two columns over rows (sequences) of a table with a `seed` column, mean over seeds.
-
-    With one seed its rows are drawn anew for the interval. NaN where a column is constant.
-    """
-    by_seed = [rows[[x, y]].rank().to_numpy() for _, rows in table.groupby("seed")]
-    drawn = None
-    with np.errstate(invalid="ignore", divide="ignore"):
-        values = [np.corrcoef(ranks.T)[0, 1] for ranks in by_seed]
-        if len(by_seed) == 1:
-            draws = np.random.default_rng(0).integers(0, len(by_seed[0]), (resamples, len(by_seed[0])))
-            drawn = np.array([np.corrcoef(pd.DataFrame(by_seed[0][draw]).rank().to_numpy().T)[0, 1] for draw in draws])
-    return Estimate(np.array(values), drawn, len(table), (-1.0, 1.0))
-
-
-def share_interval(part: np.ndarray, whole: np.ndarray, resamples: int = 500) -> tuple[float, float]:
-    """A 95 % bootstrap interval for sum(part) / sum(whole), drawing rows (sequences)."""
-    rng = np.random.default_rng(0)
-    drawn = rng.multinomial(len(part), np.full(len(part), 1 / len(part)), resamples) @ np.stack([part, whole], 1)
-    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975])
-    return float(low), float(high)

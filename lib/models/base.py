@@ -7,7 +7,7 @@ queries, keys and patterns is a rule that keeps what it sees (`Capture`), so nei
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +18,6 @@ from lib.split import Sequences
 
 Attend = Callable[[Tensor, Tensor], Tensor]  # queries (batch, head, Q, d_head), keys (batch, head, T, d_head) -> pattern
 AttentionRule = Callable[[Tensor, Tensor, Attend], Tensor]  # queries, keys, attend -> pattern (batch, head, Q, T)
-QueriesAndKeys = Mapping[int, tuple[Tensor, Tensor]]  # by layer: queries and keys, each (head, n, d_head)
 Heads = slice | Sequence[int]
 ALL = slice(None)  # heads of a layer
 
@@ -102,8 +101,7 @@ class RunAgain:
             self.queries, self.keys, self._attend, self.pattern = queries, keys, attend, attend(queries, keys)
             return self.pattern
 
-        self._run = run
-        run(seen)
+        self._run, self._own = run, run(seen)
 
     def attend(self, queries: Tensor, keys: Tensor, heads: Heads = ALL) -> Tensor:
         """See `Paused`."""
@@ -111,6 +109,8 @@ class RunAgain:
 
     def resume(self, pattern: Tensor, heads: Heads = ALL) -> Tensor:
         """See `Paused`."""
+        if pattern is self.pattern:
+            return self._own
         return self._run(lambda *_: with_heads(self.pattern, heads, pattern))
 
 
@@ -121,21 +121,57 @@ def with_heads(of_all: Tensor, heads: Heads, of_heads: Tensor) -> Tensor:
     return replaced
 
 
-@torch.no_grad()
-def capture(model: Model, sequences: Sequences, batch_size: int = 250) -> QueriesAndKeys:
-    """The queries and keys of every layer at the positions of `sequences` that proxies are fitted on, a sequence at a time."""
-    positions = sequences.real if sequences.fitted is None else sequences.fitted
-    found: dict[int, list[tuple[Tensor, Tensor]]] = {layer: [] for layer in range(model.layers)}
-    for start in range(0, len(sequences), batch_size):
-        rows = slice(start, start + batch_size)
-        residual = model.embed(torch.from_numpy(sequences.tokens[rows].astype(np.int64)).to(model.device))
-        kept = torch.from_numpy(positions[rows]).to(model.device)
-        for layer, parts in found.items():
-            if layer:
-                residual = model.run(residual, start=layer - 1, stop=layer)
-            paused = model.pause(residual, layer)
+_WEIGHTS = 16_000_000  # attention weights of a layer that are computed at a time, at most
+_KEPT = 2**30  # bytes of queries and keys that are kept
+
+
+class Captured(Mapping[int, tuple[Tensor, Tensor]]):
+    """The queries and keys of every layer at the positions of `sequences` that proxies are fitted on, a sequence at a time.
+
+    A layer is computed when it is asked for, from where the one before ended. Of a large model, whose layers do not fit into
+    memory together, only the last one is kept: so it is best to ask for layers in their order.
+    """
+
+    def __init__(self, model: Model, sequences: Sequences):
+        self.model, self.sequences = model, sequences
+        self._found: dict[int, tuple[Tensor, Tensor]] = {}
+        self._entering: list[Tensor] = []  # by batch of sequences, what layer `_next` reads
+        self._next = 0
+
+    def __getitem__(self, layer: int) -> tuple[Tensor, Tensor]:
+        if layer not in range(self.model.layers):
+            raise KeyError(layer)
+        if layer not in self._found:
+            self._compute(layer)
+        return self._found[layer]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.model.layers))
+
+    def __len__(self) -> int:
+        return self.model.layers
+
+    @torch.no_grad()
+    def _compute(self, layer: int) -> None:
+        batch_size = max(1, _WEIGHTS // (self.model.heads * self.sequences.tokens.shape[1] ** 2))
+        batches = [slice(start, start + batch_size) for start in range(0, len(self.sequences), batch_size)]
+        if not self._entering or layer < self._next:
+            tokens = (torch.from_numpy(self.sequences.tokens[rows].astype(np.int64)) for rows in batches)
+            self._entering, self._next = [self.model.embed(of.to(self.model.device)) for of in tokens], 0
+        positions = self.sequences.real if self.sequences.fitted is None else self.sequences.fitted
+        parts = []
+        for batch, rows in enumerate(batches):
+            residual = self.model.run(self._entering[batch], start=self._next, stop=layer)
+            kept, paused = torch.from_numpy(positions[rows]).to(self.model.device), self.model.pause(residual, layer)
             parts.append(tuple(x.transpose(0, 1)[:, kept] for x in (paused.queries, paused.keys)))
-    return {layer: tuple(torch.cat(parts, 1) for parts in zip(*pairs, strict=True)) for layer, pairs in found.items()}
+            self._entering[batch] = paused.resume(paused.pattern)
+        self._next = layer + 1
+        queries, keys = (torch.cat(part, 1) for part in zip(*parts, strict=True))
+        if self.model.layers * (queries.nbytes + keys.nbytes) > _KEPT:
+            self._found.clear()
+        self._found[layer] = queries, keys
+        if len(self._found) == self.model.layers:
+            self._entering = []
 
 
 TIE = 1e-4  # weights that differ by less than this share of the larger are a tie: they would be equal but for rounding

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from lib.errors import InputError, one_of, whole_number
-from lib.models.base import Attend, Model, QueriesAndKeys, capture, with_heads
+from lib.models.base import Attend, Captured, Model, with_heads
 from lib.proxies.divergence import Divergence
 from lib.split import Sequences, Split
 
@@ -178,14 +178,14 @@ class Fitter:
     def __init__(self, model: Model, sources: Mapping[str, Sequences], seed: int = 0):
         """`sources` is what proxies may be fitted on, by the name that `fit_on` uses; `seed` is handed to the proxies."""
         self.model, self.sources, self.seed = model, sources, seed
-        self._captured: dict[str, QueriesAndKeys] = {}
+        self._captured: dict[str, Captured] = {}
         self._fitted: dict[tuple, Proxy] = {}
 
-    def captured(self, source: str = TRAINING) -> QueriesAndKeys:
-        """Queries and keys of every layer on a source."""
+    def captured(self, source: str = TRAINING) -> Captured:
+        """Queries and keys of every layer on a source, each (head, n, d_head)."""
         one_of("fit_on", source, self.sources)
         if source not in self._captured:
-            self._captured[source] = capture(self.model, self.sources[source])
+            self._captured[source] = Captured(self.model, self.sources[source])
         return self._captured[source]
 
     def head(self, layer: int, head: int, source: str = TRAINING) -> Head:

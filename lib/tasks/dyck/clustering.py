@@ -12,7 +12,8 @@ from lib import figures, prose
 from lib.errors import InputError, one_of
 from lib.experiment import simplifications_of
 from lib.live.explorer import Explorer
-from lib.measuring.intervals import Estimate, nothing, rank_correlation, share_interval
+from lib.measuring.association import rank_correlation, share_interval
+from lib.measuring.intervals import Estimate, nothing
 from lib.measuring.measures import LABELS
 from lib.prose import percent, points
 from lib.proxies import PROXIES, TRAINING, Simplification
@@ -63,7 +64,7 @@ class ClusteringChapter(Families):
                 chosen = points[points["kind"] == kind]
                 scaled = (chosen[of] - chosen[of].min()) / max(1, np.ptp(chosen[of]))
                 parts.append(chosen.assign(panel=f"{kind} by {of}", colour=scaled))
-        shown = f"preset {self.study.preset}, layer {layer} of seed 0, {len(points) // 2:,} tokens of iid"
+        shown = f"preset {self.study.preset}, layer {layer} of seed 0, {len(points) // 2:,} tokens in distribution"
         note = f"{shown}; axes and clusters: fitted on training sentences"
         x, y, colour = "first singular direction", "second", "lowest to highest, or one type or cluster to the next"
         alt = f"Queries and keys of layer {layer} as points on their first two directions. {_told_apart(points)}"
@@ -72,10 +73,11 @@ class ClusteringChapter(Families):
     def shift(self) -> figures.Picture:
         """Queries and keys in and out of distribution on the same axes, coloured by depth."""
         points = self._points[self.layer]
-        table = points.assign(panel=points["kind"] + ", " + points["split"], colour=points["depth"])
+        panels = points["kind"] + ", " + points["split"].map(lambda split: figures.called(self.study, split))
+        table = points.assign(panel=panels, colour=points["depth"])
         note = f"preset {self.study.preset}, {self.place} of seed 0; axes fitted on training sentences"
         limits = (0, self.study.task.unseen_depth)
-        alt = f"Queries and keys in distribution and at unseen depth on the same axes, by depth. {self.dropped()}"
+        alt = f"Queries and keys in distribution and in deeper sentences on the same axes, by depth. {self.dropped()}"
         x, y = "first singular direction", "second"
         return figures.scatter(table, x=x, y=y, colour="depth", alt=alt, note=note, limits=limits)
 
@@ -135,7 +137,10 @@ class ClusteringChapter(Families):
         measuring = self.study.experiment.measuring
         measured = [s for s in simplifications_of(measuring.refitted) if s.layer == self.layer]
         rows = [
-            ({"panel": split, "row": s.label, "series": name}, self.estimates.estimate(fitted, split, "same_prediction"))
+            (
+                {"panel": figures.called(self.study, split), "row": s.label, "series": name},
+                self.estimates.estimate(fitted, split, "same_prediction"),
+            )
             for split in measuring.refitted_on
             if split in self.study.splits
             for s in measured
@@ -143,7 +148,7 @@ class ClusteringChapter(Families):
         ]
         looks = {
             TRAINING: Look("fitted on training sentences", "#0072B2", "o"),
-            "the split itself": Look("fitted on the split itself", "#E69F00", "D"),
+            "the split itself": Look("fitted on these sentences themselves", "#E69F00", "D"),
         }
         alt = f"Agreement of pictures fitted on training sentences, and on the very split. {self.oracle_gains()}"
         note = f"bars: {self.note}"
@@ -220,7 +225,7 @@ class ClusteringChapter(Families):
     def controls(self) -> figures.Table:
         """Gaps in percentage points with controls, one row per simplification."""
         rows = {label: {name: points(gap) for name, gap in gaps.items()} for label, gaps in self.controlled.items()}
-        caption = "Gaps at unseen depth, in percentage points, as they are and against sentences that are alike otherwise"
+        caption = "Gaps in deeper sentences, in percentage points, as they are and against sentences that are alike otherwise"
         return figures.Table(prose.table(rows), caption, heat=True)
 
     def against_random(self) -> figures.Table:

@@ -10,7 +10,7 @@ import torch
 
 from lib.measuring.faithfulness import batches, block_of
 from lib.measuring.table import Block
-from lib.models.base import capture, most_attended
+from lib.models.base import Captured, most_attended
 from lib.proxies import MODEL, PROXIES, Simplification, Subspace, nearest
 from lib.runs import Run
 from lib.split import Split
@@ -90,7 +90,7 @@ def projections(run: Run, layer: int, splits: Sequence[str], clusters: int, sequ
             "position": np.broadcast_to(np.arange(split.tokens.shape[1]), real.shape)[real],
             "type": np.where(split.tokens < FIRST_BRACKET, -1, (split.tokens - FIRST_BRACKET) % k)[real],
         }
-        captured = [vectors[0] for vectors in capture(run.model, split)[layer]]
+        captured = [vectors[0] for vectors in Captured(run.model, split)[layer]]
         for (kind, (train, centroids)), vectors in zip(fitted.items(), captured, strict=True):
             plane = Subspace.principal(train, 2)
             x, y = ((vectors - plane.mean) @ plane.basis).T.cpu().numpy()
@@ -113,7 +113,7 @@ def unexplained(run: Run, blocks: Sequence[Block], splits: Sequence[str], simpli
     tables = []
     for name in splits:
         split, block = run.data.splits[name], of_split[name]
-        vectors = [x[0] for x in capture(run.model, split)[layer]]
+        vectors = [x[0] for x in Captured(run.model, split)[layer]]
         lost = [
             (a - b).square().sum(1).cpu().numpy() / v
             for a, b, v in zip(vectors, proxy.simplify(*vectors), variance, strict=True)

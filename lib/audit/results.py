@@ -1,0 +1,224 @@
+"""What an audit found: tidy tables, and what they come to in three sentences."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lib import prose, provenance
+from lib.artifacts import writing
+from lib.errors import ArtifactError, InputError
+from lib.measuring import table
+from lib.measuring.diagnostics import Cell, regression
+from lib.measuring.estimates import Estimates
+from lib.measuring.intervals import Estimate, nothing
+from lib.measuring.table import Block
+from lib.proxies import MODEL, PROXIES, Simplification
+
+QUANTITIES = {  # of a setting on a text, in the order of tables
+    "agreement": "same prediction as the model",
+    "accuracy": "accuracy",
+    "gap": "gap",
+    "gap_at_equal_margin": "gap at equal margins",
+    "gap_foreseen": "gap foreseen",
+    "oracle": "agreement if fitted there",
+}
+_SEED = 0  # an audit is of one model
+_DRAWS = 100  # of windows, for the interval of what is foreseen
+TABLE = "audit.csv"  # in the folder of an audit
+_RECORD, _WHOLE, _PARTS = "audit.json", "whole.parquet", "parts.parquet"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """How well simplifications of a model predict it on several texts; intervals are over windows of these texts."""
+
+    name: str  # of the model
+    reference: str  # the text in distribution
+    settings: Sequence[Simplification]  # of all layers, in the order that was asked for
+    blocks: Sequence[Block]
+    single: Sequence[Block] = ()  # of layers or heads alone, on fewer windows
+    about: Mapping[str, object] = field(default_factory=dict)  # of the model and its texts, as JSON has it
+
+    @cached_property
+    def estimates(self) -> Estimates:
+        """Of all layers together."""
+        return Estimates({_SEED: self.blocks})
+
+    @cached_property
+    def estimates_of_parts(self) -> Estimates:
+        """Of layers or heads alone."""
+        return Estimates({_SEED: self.single})
+
+    @property
+    def targets(self) -> list[str]:
+        """The other texts."""
+        return [block.split for block in self.blocks if block.split != self.reference]
+
+    def estimate(self, s: Simplification, split: str, quantity: str) -> Estimate:
+        """One of `QUANTITIES`; not measured where it has no meaning, as a gap in distribution has none."""
+        of = self.estimates if s.layer < 0 else self.estimates_of_parts
+        if quantity in ("agreement", "accuracy"):
+            return of.estimate(s, split, "same_prediction" if quantity == "agreement" else quantity)
+        if split == self.reference:
+            return nothing()
+        if quantity == "gap":
+            return of.gap(s, split, self.reference)
+        if quantity == "oracle":
+            fitted_there = replace(s, fit_on=split)
+            return of.estimate(fitted_there, split, "same_prediction") if of.has(fitted_there, split) else nothing()
+        try:
+            if quantity == "gap_at_equal_margin":
+                return of.matched_gap(s, split, self.reference, ["margin"])
+            return self._foreseen(of, s, split)
+        except InputError:  # too few positions to say
+            return nothing()
+
+    def own_accuracy(self, split: str) -> Estimate:
+        """How often the model itself is right."""
+        return self.estimates.estimate(MODEL, split, "accuracy")
+
+    def _foreseen(self, of: Estimates, s: Simplification, split: str) -> Estimate:
+        """The gap as a regression foresees it from measurements in distribution, and the model itself on the other text."""
+        inside, target = (of.block(_SEED, name) for name in (self.reference, split))
+        covariates = [name for name in target.covariates if name != "margin" and name in inside.covariates]
+        if not covariates:
+            return nothing()
+        before = of.estimate(s, self.reference, "same_prediction")
+        rng, drawn = np.random.default_rng(0), []
+        for _ in range(_DRAWS):
+            pair = [_drawn_again(block, s, rng) for block in (inside, target)]
+            drawn.append(_agreement(pair[0], s) - regression(Cell(*pair, s, covariates[0], covariates)))
+        value = regression(Cell(inside, target, s, covariates[0], covariates))
+        return Estimate(before.by_seed - value, np.array(drawn), before.positions)
+
+    def rows(self) -> Iterator[tuple[Simplification, str]]:
+        """What was measured, setting by setting, text by text."""
+        singles = [s for s in (self.single[0].simplifications if self.single else ()) if s != MODEL]
+        for s in (*self.settings, *singles):
+            yield from ((s, block.split) for block in self.blocks)
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row per setting, text and quantity: `value` with its 95 % interval, `low` to `high`; as shares.
+
+        The model itself comes first, with its accuracy alone. What has no meaning, or too few positions, has no row.
+        """
+        found = [self._row(MODEL, block.split, "accuracy") for block in self.blocks]
+        found += [self._row(s, split, quantity) for s, split in self.rows() for quantity in QUANTITIES]
+        return pd.DataFrame([row for row in found if row])
+
+    def _row(self, s: Simplification, split: str, quantity: str) -> dict | None:
+        estimate = self.estimate(s, split, quantity)
+        if not estimate.measured:
+            return None
+        low, high = estimate.interval
+        where = {"setting": s.label, "place": s.place, **asdict(s), "split": split, "quantity": quantity}
+        return where | {"value": estimate.value, "low": low, "high": high, "positions": estimate.positions}
+
+    def shown(self, single: bool = False) -> pd.DataFrame:
+        """The table as texts in per cent and points, a row for each setting (of single layers or heads, or of all) and text."""
+        rows = self.table[(self.table["layer"] >= 0) == single]
+        texts = [self._text(row) for row in rows.itertuples()]
+        index = ["setting", "place", "split"] if single else ["setting", "split"]
+        order = [name for name in QUANTITIES if name in set(rows["quantity"])]
+        wide = rows.assign(text=texts).pivot_table("text", index, "quantity", aggfunc="first", sort=False, fill_value="")
+        return wide[order].rename(columns=QUANTITIES).rename_axis(columns=None).reset_index()
+
+    @staticmethod
+    def _text(row: object) -> str:
+        sign = row.quantity.startswith("gap")
+        value, low, high = (f"{100 * x:{'+' if sign else ''}.1f}" for x in (row.value, row.low, row.high))
+        return prose.minus(f"{value} [{low}, {high}]")
+
+    @property
+    def best(self) -> Simplification:
+        """The setting that agrees with the model most often in distribution; of controls, where there is nothing else."""
+        claimed = [s for s in self.settings if not PROXIES[s.proxy].control] or self.settings
+        return max(claimed, key=lambda s: self.estimate(s, self.reference, "agreement").value)
+
+    def gaps(self) -> dict[tuple[Simplification, str], Estimate]:
+        """The gap of every setting that is no control, from the text in distribution to each other one."""
+        claimed = [s for s in self.settings if not PROXIES[s.proxy].control]
+        return {(s, split): self.estimate(s, split, "gap") for s in claimed for split in self.targets}
+
+    def sentences(self) -> list[str]:
+        """How faithful the best setting is in distribution, where it parts from the model, and what was foreseen of that."""
+        s, inside = self.best, self.reference
+        worst = max(self.targets, key=lambda split: self.estimate(s, split, "gap").value)
+        gap, equal, foreseen = (self.estimate(s, worst, q) for q in ("gap", "gap_at_equal_margin", "gap_foreseen"))
+        own, agreement = self.own_accuracy(inside), self.estimate(s, inside, "agreement")
+        first = (
+            f"On {inside}, {s.phrase} in all layers, the most faithful picture that was tried, predicts what {self.name} "
+            f"predicts in {_share(agreement)} of cases; {self.name} itself is right in {_share(own)}."
+        )
+        there = f"in {_share(self.estimate(s, worst, 'agreement'))} of cases"
+        second = prose.tell(
+            gap,
+            above=f"It parts from the model most on {worst}, where it does so {there}: a gap of {_points(gap)} points",
+            below=f"On every other text it is more faithful; least so on {worst}, {there}: a gap of {_points(gap)} points",
+            unclear=f"On no other text can it be told to be less faithful; on {worst}, the lowest, it does so {there}: "
+            f"a gap of {_points(gap)} points",
+        )
+        second += f", and of {_points(equal)} where the model is equally certain." if equal.measured else "."
+        third = (
+            f"From {inside} and the text of {worst} alone, a gap of {_points(foreseen)} points was to be expected."
+            if foreseen.measured
+            else f"What was to be expected on {worst} is not known: too few positions, or none of which anything is known."
+        )
+        return [first, second, third]
+
+    def write(self, folder: Path, identity: Mapping) -> None:
+        """Keep it in a folder, with a record of what it depends on, and the table as `audit.csv`."""
+        table.write(folder / _WHOLE, self.blocks)
+        table.write(folder / _PARTS, self.single)
+        with writing(folder / TABLE) as temporary:
+            self.table.to_csv(temporary, index=False)
+        made = {"name": self.name, "reference": self.reference, "settings": [asdict(s) for s in self.settings]}
+        record_of(folder).write(identity, (_WHOLE, _PARTS, TABLE), {"audit": made | {"about": dict(self.about)}})
+
+    @classmethod
+    def read(cls, folder: Path) -> Audit:
+        """What was kept in a folder; `ArtifactError` where there is nothing, or it is damaged."""
+        record = record_of(folder)
+        made = record.read().get("made", {}).get("audit")
+        if made is None:
+            raise ArtifactError(f"{folder} holds no finished audit: run python -m lib audit with --folder for it")
+        whole, parts, listed = (record.verified(file) for file in (_WHOLE, _PARTS, TABLE))
+        settings = [Simplification(**s) for s in made["settings"]]
+        found = cls(made["name"], made["reference"], settings, table.read(whole), table.read(parts), made["about"])
+        found.__dict__["table"] = pd.read_csv(listed, keep_default_na=False, na_values=[""])
+        return found
+
+
+def record_of(folder: Path) -> provenance.Record:
+    """The record of an audit in a folder."""
+    path = folder / _RECORD
+    return provenance.Record(path, f"delete it, and run the audit again: rm -r {shlex.quote(str(folder))}")
+
+
+def _agreement(block: Block, s: Simplification) -> float:
+    return float(block.sums[s, "same_prediction"].sum(dtype=float) / block.columns["n"].sum())
+
+
+def _drawn_again(block: Block, s: Simplification, rng: np.random.Generator) -> Block:
+    """A block as it would be of other windows: its own, drawn anew."""
+    weights = rng.multinomial(block.sequences, np.full(block.sequences, 1 / block.sequences))[block.columns["sequence"]]
+    chosen = np.flatnonzero(weights)
+    columns = {name: values[chosen] for name, values in block.columns.items()} | {"n": (weights * block.columns["n"])[chosen]}
+    sums = {(s, m): (weights * block.sums[s, m])[chosen] for m in ("same_prediction", "outside")}
+    return replace(block, columns=columns, sums=sums)
+
+
+def _share(estimate: Estimate) -> str:
+    return prose.percent(estimate, interval=True)
+
+
+def _points(estimate: Estimate) -> str:
+    return prose.points(estimate)

@@ -1,0 +1,231 @@
+"""The chapter on auditing a language model: what its notebook shows and says of an audit that was made before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+
+from lib import figures, prose
+from lib.audit import demonstration
+from lib.audit.results import Audit
+from lib.measuring.intervals import Estimate
+from lib.prose import difference, share, tell, whole
+from lib.proxies import PROXIES, Simplification
+from lib.tasks import Look
+
+_TEXTS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#8C6D31", "#882255")  # the first is in distribution
+_GAPS = {
+    "gap": Look("measured", "#000000", "o"),
+    "gap_at_equal_margin": Look("measured, the model equally certain", "#0072B2", "s"),
+    "gap_foreseen": Look("foreseen", "#D55E00", "D"),
+}
+_MISSING = """
+No language model was audited here, so this page has nothing to show yet. Two commands audit the one that the published book
+shows, on texts that Debian and Python bring along; the second, in the project's folder, takes some minutes and installs what it
+needs:
+
+```
+apt install debian-handbook
+make demonstration
+```
+
+Then this page shows what was found. For a model of your own, see below.
+"""
+
+
+def chapter(results: str = "") -> AuditChapter:
+    """The chapter on the audit in a folder; if none is named, on the demonstration, or on nothing where that was not made."""
+    if results:
+        return AuditChapter(Audit.read(Path(results).expanduser()))
+    folder = demonstration.folder()
+    return AuditChapter(Audit.read(folder) if (folder / "audit.json").exists() else None)
+
+
+class AuditChapter:
+    """An audit, or none: then it says how to come by one, and everything else is empty."""
+
+    def __init__(self, audit: Audit | None):
+        self.audit = audit
+
+    @property
+    def looks(self) -> dict[str, Look]:
+        """How texts look."""
+        names = [self.audit.reference, *self.audit.targets]
+        return {name: Look(name, _TEXTS[i % len(_TEXTS)], "o" if i == 0 else "s") for i, name in enumerate(names)}
+
+    def measured_on(self) -> str:
+        """What was measured, in words."""
+        about, settings = self.audit.about, self.audit.about["settings"]
+        counts = sorted(about["windows"].values())
+        count = f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
+        return (
+            f"{self.audit.name}; {count} windows of {settings['length']} tokens a text, {settings['positions']} predictions of "
+            "each; 95 % intervals over windows"
+        )
+
+    def _figure_table(self, quantities: Sequence[str]) -> pd.DataFrame:
+        table = self.audit.table
+        return table[(table["layer"] < 0) & table["quantity"].isin(quantities) & (table["proxy"] != "")]
+
+    def agreement(self) -> figures.Picture | None:
+        """How often each setting predicts what the model predicts, a line a setting, a colour a text."""
+        if self.audit is None:
+            return None
+        table = self._figure_table(["agreement"]).assign(panel="")
+        table = table.assign(row=table["setting"], series=table["split"])
+        alt = " ".join(self.audit.sentences())
+        return figures.forest(table, self.looks, x="same prediction as the model", alt=alt, note=self.measured_on(), columns=1)
+
+    def gaps(self) -> figures.Picture | None:
+        """The gap of each setting: as measured, where the model is equally certain, and as foreseen; a panel a text."""
+        if self.audit is None:
+            return None
+        table = self._figure_table([*_GAPS])
+        looks = {look.label: look for look in _GAPS.values()}
+        points = {column: 100 * table[column] for column in ("value", "low", "high")}
+        series = [_GAPS[quantity].label for quantity in table["quantity"]]
+        table = table.assign(**points, row=table["setting"], series=series, panel=table["split"])
+        alt = f"Gaps by setting and text. {self.gaps_text()}"
+        return figures.forest(
+            table, looks, x="gap (percentage points)", alt=alt, note=self.measured_on(), percent=False, columns=2
+        )
+
+    def table(self) -> figures.Table | None:
+        """All that was measured of settings in all layers."""
+        if self.audit is None:
+            return None
+        shown = self.audit.shown().rename(columns={"split": "text"})
+        rows = shown.assign(row=shown["setting"] + " · " + shown["text"]).drop(columns=["setting", "text"]).set_index("row")
+        return figures.Table(rows.rename_axis(None), f"In per cent and points. {self.measured_on()}.")
+
+    def layers(self) -> figures.Picture | None:
+        """The gap of each layer alone, where layers were simplified by themselves."""
+        if self.audit is None or not self.audit.single:
+            return None
+        table = self.audit.table
+        table = table[(table["layer"] >= 0) & (table["head"] < 0) & (table["quantity"] == "agreement")]
+        if table.empty:
+            return None
+        table = table.assign(x=table["layer"], series=table["split"], panel=table["setting"])
+        alt = "How often the model with one layer simplified predicts what the model predicts, by layer."
+        return figures.curves(table, self.looks, x="layer", y="same prediction", alt=alt, note=self.measured_on())
+
+    # What the chapter says
+
+    def missing(self) -> str:
+        """How to come by an audit, where there is none."""
+        return _MISSING if self.audit is None else ""
+
+    def setup(self) -> str:
+        """The model, the texts, and the proxies, in a box."""
+        if self.audit is None:
+            return ""
+        about, audit = self.audit.about, self.audit
+        left_out = [f"{100 * part:.0f} % of {name}" for name, part in about["shared"].items() if part > 0.005]
+        others = f"and, to test on alone, {prose.names(audit.targets)}"
+        texts = f"{audit.reference}, to fit proxies on (its first half) and to test them on (its second); {others}."
+        texts += f" Left out of the others, as it stands in the first as well: {prose.names(left_out)}." if left_out else ""
+        items = {
+            "model": f"{audit.name}: {about['layers']} layers of {about['heads']} heads, whose queries and keys have "
+            f"{about['head_width']} dimensions.",
+            "texts": texts,
+            "gap": "How much less often the simplified model predicts what the model predicts, than in distribution.",
+            "at equal margins": "The same where the model is equally certain of its prediction, as the log-probability of its "
+            "choice above that of the next best says.",
+            "foreseen": "What a regression that was fitted in distribution expects, from the other text and the model on it; "
+            "the picture is not run there.",
+        }
+        return prose.setup(items, dict.fromkeys(s.proxy for s in audit.settings))
+
+    def heading(self, section: str) -> str:
+        """The heading of a section: what was found in it."""
+        if self.audit is None:
+            return ""
+        return f"## {({'agreement': self._agreement_heading, 'gaps': self._gaps_heading})[section]()}"
+
+    def _agreement_heading(self) -> str:
+        s = self.audit.best
+        inside = whole(self.audit.estimate(s, self.audit.reference, "agreement"))
+        return f"On text like that it was made on, {s.phrase} predicts what the model predicts in {inside} of cases"
+
+    def _gaps_heading(self) -> str:
+        _, worst, gap = self._worst
+        size = f"{abs(100 * gap.value):.0f} points" if gap.measured else ""
+        return tell(
+            gap,
+            above=f"On {worst}, it does so {size} less often",
+            below=f"On other text it does so more often, by {size} at least",
+            unclear="On no other text can it be told to do so less often",
+            missing="On other text nothing was measured",
+        )
+
+    @property
+    def _worst(self) -> tuple[Simplification, str, Estimate]:
+        """The most faithful setting in distribution, and the text on which it loses most."""
+        s = self.audit.best
+        gaps = {split: self.audit.estimate(s, split, "gap") for split in self.audit.targets}
+        worst = max(gaps, key=lambda split: gaps[split].value)
+        return s, worst, gaps[worst]
+
+    def agreement_text(self) -> str:
+        """How faithful the best and the other settings are in distribution, and how often the model itself is right."""
+        if self.audit is None:
+            return ""
+        audit, s, inside = self.audit, self.audit.best, self.audit.reference
+        own = {name: share(audit.own_accuracy(name)) for name in (inside, *audit.targets)}
+        return prose.paragraph(
+            f"The most faithful picture of those tried, {escape(s.phrase)} in all layers, agrees with the model in "
+            f"{share(audit.estimate(s, inside, 'agreement'))} of predictions on {escape(inside)}.",
+            f"The model's own next token is right in {prose.names(f'{of} on {escape(name)}' for name, of in own.items())}.",
+        )
+
+    def gaps_text(self) -> str:
+        """Where the best setting parts from the model, at equal margins, as foreseen, and what fitting there wins back."""
+        if self.audit is None:
+            return ""
+        audit, (s, worst, gap) = self.audit, self._worst
+        equal, foreseen, oracle = (audit.estimate(s, worst, q) for q in ("gap_at_equal_margin", "gap_foreseen", "oracle"))
+        of = f"On {escape(worst)}, the other text on which {escape(s.phrase)} loses most"
+        said = [f"{of}, the gap is {difference(gap)}."]
+        if equal.measured:
+            said.append(f"Where the model is equally certain, it is {difference(equal)}.")
+        if foreseen.measured:
+            error = tell(
+                gap - foreseen,
+                above="more is lost than was to be expected",
+                below="less is lost than was to be expected",
+                unclear="no difference from what was measured can be told",
+            )
+            said.append(f"Foreseen from {escape(audit.reference)} and the text alone: {difference(foreseen)}; {error}.")
+        if oracle.measured:
+            won = oracle - audit.estimate(s, worst, "agreement")
+            said.append(
+                tell(
+                    won,
+                    above=f"Fitted on that text itself, it agrees more often by {difference(won)}: so much is a matter "
+                    "of what it was fitted on.",
+                    below=f"Fitted on that text itself, it agrees less often, by {difference(won)}.",
+                    unclear=f"Fitting it on that text itself wins back nothing that can be told ({difference(won)}).",
+                )
+            )
+        return prose.paragraph(*said)
+
+    def sure(self) -> str:
+        """How far the numbers can be trusted."""
+        if self.audit is None:
+            return ""
+        fitted = [PROXIES[s.proxy].label for s in self.audit.settings if PROXIES[s.proxy].fitted]
+        mixed = (
+            "Queries and keys are simplified as attention scores them: where a model turns them by their position (rotary), "
+            "content and position are mixed in what is cut down."
+        )
+        return prose.how_sure(
+            self.measured_on(),
+            "95 % intervals over the windows of each text",
+            min(self.audit.about["windows"].values()),
+            "One model and a few texts: what is said here is said of these.",
+            mixed if fitted else "",
+        )

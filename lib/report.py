@@ -1,0 +1,53 @@
+"""The report of an audit: a notebook that papermill executed, its page, and the table behind it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from lib import book, provenance
+from lib.artifacts import write_json
+from lib.audit.results import TABLE, Audit, record_of
+from lib.errors import InputError
+
+_NOTEBOOK = "audit"
+_HTML = Path("_build", "html")
+
+
+def write(audit: Path, to: Path) -> Path:
+    """Write the report of an audit, which a folder keeps, into a folder; returns the page.
+
+    `InputError` where something is in the way that no report was.
+    """
+    import nbformat
+
+    Audit.read(audit)  # refuses what is damaged, before minutes are spent
+    to = to.expanduser()
+    check_folder(to)
+    notebook = book.execute_with(_NOTEBOOK, {"results": str(audit.resolve())})
+    identity = {"audit": record_of(audit).read()["fingerprint"]}
+    notebook.metadata["provenance"] = {"fingerprint": provenance.digest_of(identity), **provenance.machine()}
+    with TemporaryDirectory(dir=audit) as folder:
+        pages = Path(folder, "book")
+        book.copy_pages(pages)
+        for page in pages.glob("*.md"):
+            page.unlink()
+        (pages / "_toc.yml").write_text(f"format: jb-book\nroot: {_NOTEBOOK}\n", encoding="utf-8")
+        nbformat.write(notebook, pages / f"{_NOTEBOOK}.ipynb")
+        book.build_pages(pages)
+        new = Path(folder, "report")
+        shutil.copytree(pages / _HTML, new)
+        shutil.copy(pages / f"{_NOTEBOOK}.ipynb", new)
+        shutil.copy(audit / TABLE, new)
+        write_json(new / book.OWN, identity)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(to, ignore_errors=True)
+        shutil.move(new, to)
+    return to / f"{_NOTEBOOK}.html"
+
+
+def check_folder(to: Path) -> None:
+    """Raise `InputError` for a folder that may not be replaced by a report."""
+    if to.exists() and not (to / book.OWN).exists() and (not to.is_dir() or any(to.iterdir())):
+        raise InputError(f"--report is {str(to)!r}, which is there and no report: name a new folder")

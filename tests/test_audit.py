@@ -1,0 +1,288 @@
+"""Auditing a language model, from the command to the report: what it says is what it measures, and it can be interrupted."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from language_models import character_tokenizer, saved
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from lib.audit import Audit, audit, measuring
+from lib.audit.results import QUANTITIES
+from lib.cli import main
+from lib.measuring.faithfulness import compare
+from lib.measuring.intervals import Estimate
+from lib.models.export import to_gpt2
+from lib.models.huggingface import HuggingFace
+from lib.presets import load
+from lib.proxies import TRAINING, Fitter, Simplification
+from lib.split import Dataset
+from lib.tasks.text.windows import Texts, Windows
+from lib.tasks.text.windows import texts as windows_of
+
+SMALL = ["--sequences", "20", "--length", "32", "--positions", "8"]
+
+
+def sentences(seed: int, count: int, words: str) -> str:
+    """Text of paragraphs of a few words in random order."""
+    rng = np.random.default_rng(seed)
+    return "\n\n".join(" ".join(rng.choice(words.split(), 12)) + "." for _ in range(count))
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory) -> dict[str, Path]:
+    """Two texts of other words."""
+    folder, found = tmp_path_factory.mktemp("texts"), {}
+    words = {"plain": "the cat sat on a mat and saw one dog", "other": "zwei hunde jagen drei katzen um den baum herum"}
+    for seed, (name, of) in enumerate(words.items()):
+        found[name] = folder / f"{name}.txt"
+        found[name].write_text(sentences(seed, 150, of))
+    return found
+
+
+@pytest.fixture(scope="module")
+def trained(texts) -> GPT2LMHeadModel:
+    """A tiny GPT-2 that has learned the words of the first text, and in which heads matter."""
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=97, n_embd=32, n_layer=2, n_head=2, n_positions=64, bos_token_id=0, eos_token_id=0, initializer_range=0.3
+    )
+    model, tokenizer = GPT2LMHeadModel(config), character_tokenizer()
+    stream = torch.tensor(tokenizer(texts["plain"].read_text()).input_ids)
+    optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
+    for _ in range(120):
+        starts = torch.randint(len(stream) - 33, (16,))
+        batch = torch.stack([stream[start : start + 32] for start in starts])
+        loss = model(input_ids=batch, labels=batch).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 1.3
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def folder(trained, tmp_path_factory) -> Path:
+    return saved(tmp_path_factory.mktemp("models") / "tiny gpt", trained, character_tokenizer())
+
+
+@pytest.fixture(scope="module")
+def data(trained, texts) -> Texts:
+    """What `found` is measured on."""
+    return windows_of(texts, character_tokenizer(), 97, Windows(sequences=30, length=32, positions=8))
+
+
+@pytest.fixture(scope="module")
+def found(trained, texts) -> Audit:
+    return audit(
+        trained, character_tokenizer(), texts, "svd:1,4,16 random_subspace:4 one_hot",
+        sequences=30, length=32, positions=8, each="layer", say=lambda line: None,
+    )  # fmt: skip
+
+
+def run(folder: Path, texts: dict[str, Path], *more: str) -> int:
+    given = ["--in-distribution", str(texts["plain"]), "--out-of-distribution", str(texts["other"])]
+    return main(["audit", str(folder), *given, *SMALL, *more])
+
+
+# What is measured
+
+
+def test_what_is_found_is_what_comes_out_when_it_is_done_by_hand(trained, found, data):
+    """Agreement and accuracy from plain forward passes with the rule in every layer, on the windows of the audit."""
+    model = HuggingFace(trained)
+    split, fitted = data.splits["other"], data.training
+    rules = Fitter(model, {TRAINING: fitted}).rules(Simplification("svd", 4))
+    tokens = torch.from_numpy(split.tokens)
+    with torch.no_grad():
+        logits, residual = model.logits(tokens), model.embed(tokens)
+        simplified = model.unembed(model.run(residual, rules))
+    scored = torch.from_numpy(split.scored)
+    agreed = (logits.argmax(-1) == simplified.argmax(-1))[scored].float().mean()
+    right = (simplified[scored].argmax(-1) == torch.from_numpy(split.targets)[scored]).float().mean()
+    assert found.estimate(Simplification("svd", 4), "other", "agreement").value == pytest.approx(float(agreed), abs=1e-6)
+    assert found.estimate(Simplification("svd", 4), "other", "accuracy").value == pytest.approx(float(right), abs=1e-6)
+
+
+def test_a_projection_onto_everything_agrees_everywhere_and_has_no_gap(found):
+    whole = Simplification("svd", 16)
+    assert [found.estimate(whole, split, "agreement").value for split in ("plain", "other")] == [1, 1]
+    assert found.estimate(whole, "other", "gap").value == 0
+    assert found.best == whole
+
+
+def test_the_table_has_every_quantity_of_every_setting_with_its_interval(found):
+    table = found.table
+    whole = table[table["layer"] < 0]
+    assert set(whole["split"]) == {"plain", "other"}
+    assert set(whole["quantity"]) == {*QUANTITIES}
+    assert not whole[["value", "low", "high"]].isna().any().any()
+    assert (whole["low"] <= whole["value"] + 1e-9).all()
+    assert (whole["value"] <= whole["high"] + 1e-9).all()
+    inside = whole[(whole["split"] == "plain") & (whole["proxy"] != "")]
+    assert set(inside["quantity"]) == {"agreement", "accuracy"}, "there is no gap in distribution"
+    assert set(whole[whole["quantity"] == "oracle"]["proxy"]) == {"svd", "random_subspace"}, (
+        "hard attention is fitted on nothing"
+    )
+    parts = table[table["layer"] >= 0]
+    assert set(zip(parts["proxy"], parts["complexity"].fillna(0), parts["layer"], strict=True)) == {
+        *(
+            (proxy, complexity, layer)
+            for proxy, complexity in (("svd", 1), ("random_subspace", 4), ("one_hot", 0))
+            for layer in (0, 1)
+        )
+    }
+
+
+def test_a_gap_is_agreement_in_distribution_less_agreement_elsewhere(found):
+    s = Simplification("svd", 1)
+    inside, outside = (found.estimate(s, split, "agreement").value for split in ("plain", "other"))
+    assert found.estimate(s, "other", "gap").value == pytest.approx(inside - outside)
+    assert abs(inside - outside) > 0.02, "else its sign is not tested"
+
+
+def test_what_proxies_are_fitted_on_is_not_what_they_are_tested_on(data):
+    halves = [data.training, data.splits["plain"]], [data.oracles["other"], data.splits["other"]]
+    for fitted, tested in halves:
+        assert not {row.tobytes() for row in fitted.tokens} & {row.tobytes() for row in tested.tokens}
+        assert fitted.fitted.any()
+
+
+# Sentences
+
+
+def planted(gap: float, width: float, monkeypatch, **others: float) -> list[str]:
+    """The sentences of an audit with a planted gap, its interval so wide to either side."""
+
+    def estimate(self, s, split, quantity):
+        values = {"agreement": 0.9 if split == "a" else 0.9 - gap, "accuracy": 0.5, "gap": gap, "gap_at_equal_margin": gap / 2}
+        value = {**values, "gap_foreseen": gap, "oracle": 0.95, **others}[quantity]
+        return Estimate(np.array([value]), np.array([value - width, value, value + width] * 30), 100)
+
+    monkeypatch.setattr(Audit, "estimate", estimate)
+    of = Audit("it", "a", [Simplification("svd", 2)], [])
+    monkeypatch.setattr(Audit, "targets", ["b"])
+    monkeypatch.setattr(Audit, "own_accuracy", lambda self, split: Estimate(np.array([0.5]), None, 10))
+    return of.sentences()
+
+
+@pytest.mark.parametrize(
+    ("gap", "width", "says"),
+    [
+        (0.2, 0.01, "It parts from the model most on b"),
+        (-0.2, 0.01, "On every other text it is more faithful"),
+        (0.01, 0.2, "On no other text can it be told to be less faithful"),
+    ],
+)
+def test_the_second_sentence_says_what_its_interval_allows(gap, width, says, monkeypatch):
+    first, second, third = planted(gap, width, monkeypatch)
+    assert first.startswith("On a, SVD of rank 2 in all layers")
+    assert second.startswith(says)
+    assert "where the model is equally certain" in second
+    assert third.startswith("From a and the text of b alone, a gap of")
+    assert "nan" not in " ".join((first, second, third))
+
+
+def test_what_was_not_measured_is_not_said(monkeypatch):
+    _, second, third = planted(0.2, 0.01, monkeypatch, gap_at_equal_margin=np.nan, gap_foreseen=np.nan)
+    assert "equally certain" not in second
+    assert third.startswith("What was to be expected on b is not known")
+
+
+# The same numbers
+
+
+def test_a_dyck_model_in_the_form_of_gpt_2_has_the_numbers_of_the_book(tiny, tiny_artifacts, monkeypatch):
+    """Measured through the door for everybody's models: agreement, accuracy and divergences of the study's own measurements."""
+    monkeypatch.setenv("LIB_ARTIFACTS", str(tiny_artifacts))
+    run = load(tiny).study("dyck").runs[0]
+    names = ("iid", "unseen_depth")
+    fitted = run.data.training.first(run.experiment.measuring.fit_sequences)
+    data = Dataset(run.data.vocabulary, run.data.context, fitted, {name: run.data.splits[name] for name in names})
+    found = audit(to_gpt2(run.model), None, data, "svd:1,3,8 kmeans:16 one_hot", oracles=False, say=lambda line: None)
+    assert len(found.settings) == 5
+    for book, here in zip(run.compare(list(data.splits.values()), found.settings), found.blocks, strict=True):
+        for s, name in book.sums:
+            one, other = (block.sums[s, name].sum(dtype=float) / block.columns["n"].sum() for block in (book, here))
+            assert other == pytest.approx(one, abs=1e-6), (s, name)
+
+
+# The command
+
+
+def test_the_command_says_what_it_found(folder, texts, tmp_path, capsys):
+    kept = tmp_path / "kept"
+    assert run(folder, texts, "--proxies", "svd:1,16", "one_hot", "--folder", str(kept)) == 0
+    printed, progress = capsys.readouterr()
+    assert re.search(
+        r"tiny-gpt: (less than two minutes|about \d+ minutes), and at most [\d.]+ GB of memory beside the model", progress
+    )
+    assert "SVD, rank 16" in printed
+    assert "one-hot" in printed
+    assert "predicts what tiny-gpt predicts in 100.0 %" in printed
+    assert "nan" not in printed
+    assert printed.rstrip().endswith(str(kept))
+    table = pd.read_csv(kept / "audit.csv")
+    assert {"plain", "other"} == set(table["split"])
+    assert sorted(path.name for path in kept.iterdir()) == [
+        "audit.csv", "audit.json", "begun.json", "parts.parquet", "whole.parquet",
+    ]  # fmt: skip
+    again = Audit.read(kept)
+    pd.testing.assert_frame_equal(again.table, table, check_dtype=False)
+
+
+def test_an_audit_that_is_there_is_not_made_again_and_one_that_was_interrupted_goes_on(
+    folder, texts, tmp_path, capsys, monkeypatch
+):
+    """With the same numbers, to the last bit."""
+    ways = {}
+    for name in ("whole", "interrupted"):
+        ways[name] = tmp_path / name
+        given = (folder, texts, "--proxies", "svd:2", "--each", "layer", "--folder", str(ways[name]))
+        if name == "interrupted":
+            measured = []
+
+            def failing(*arguments, measured=measured):
+                measured.append(arguments)
+                if len(measured) > 6:
+                    raise KeyboardInterrupt
+                return compare(*arguments)
+
+            monkeypatch.setattr(measuring, "compare", failing)
+            assert run(*given) == 130
+            assert list(ways[name].glob("*-*.parquet"))
+            monkeypatch.setattr(measuring, "compare", compare)
+        assert run(*given) == 0
+    whole, interrupted = ((path / "whole.parquet").read_bytes() for path in ways.values())
+    assert whole == interrupted
+    monkeypatch.setattr(measuring, "compare", None)  # nothing is measured any more
+    capsys.readouterr()
+    assert run(*given) == 0
+    assert "SVD, rank 2" in capsys.readouterr().out
+
+
+def test_a_gap_that_is_too_large_fails(folder, texts, tmp_path, capsys):
+    swapped = {"plain": texts["other"], "other": texts["plain"]}  # on which more is lost
+    given = (folder, swapped, "--proxies", "svd:1", "random_subspace:1", "--folder", str(tmp_path / "kept"))
+    assert run(*given, "--fail-above", "0.5") == 1
+    said = capsys.readouterr().err
+    assert re.search(r"larger than 0.5 points: SVD, rank 1 on plain: \d+\.\d points\n$", said), "and nothing of a control"
+    assert run(*given, "--fail-above", "100") == 0
+
+
+def test_another_audit_is_not_mixed_with_one_that_is_there(folder, texts, tmp_path, capsys):
+    kept = tmp_path / "kept"
+    assert run(folder, texts, "--proxies", "svd:1", "--folder", str(kept)) == 0
+    assert run(folder, texts, "--proxies", "svd:2", "--folder", str(kept)) == 2
+    assert "holds another audit (settings.proxies is" in capsys.readouterr().err
+    (kept / "whole.parquet").write_bytes((kept / "whole.parquet").read_bytes()[:-9])
+    assert run(folder, texts, "--proxies", "svd:1", "--folder", str(kept)) == 2
+    assert (
+        f"whole.parquet is damaged: its checksum is not the one in audit.json; delete it, and run the audit again: rm -r {kept}"
+        in (capsys.readouterr().err)
+    )
