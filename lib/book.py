@@ -100,8 +100,8 @@ def execute(preset: presets.Preset, name: str) -> Path:
     return path
 
 
-def execute_with(name: str, parameters: Mapping) -> NotebookNode:
-    """A notebook, executed by papermill with parameters; as pages show it."""
+def execute_with(name: str, parameters: Mapping, shown: Mapping | None = None) -> NotebookNode:
+    """A notebook, executed by papermill with parameters; as pages show it, with `shown` in place of those that others lack."""
     import nbformat
     import papermill
 
@@ -113,9 +113,11 @@ def execute_with(name: str, parameters: Mapping) -> NotebookNode:
         except papermill.PapermillExecutionError as error:
             raise InputError(f"notebook {name} failed\n{error}") from None
         notebook = nbformat.read(made, 4)
-    notebook.cells = with_headings(with_values(notebook.cells, parameters))
+    said = {**parameters, **(shown or {})}
+    notebook.cells = with_headings(with_values(notebook.cells, said))
     notebook.metadata.pop("widgets", None)  # which no page can use: live figures have their own
-    notebook.metadata["papermill"] |= {"input_path": made.name, "output_path": made.name}  # and no folders of this machine
+    own = {"input_path": made.name, "output_path": made.name, "parameters": said}  # and no folders of this machine
+    notebook.metadata["papermill"] |= own
     return notebook
 
 
@@ -165,8 +167,9 @@ def with_headings(cells: Iterable[NotebookNode]) -> list[NotebookNode]:
     found = []
     for cell in cells:
         if "finding" in cell.metadata.get("tags", []):
-            (heading,) = (output.data["text/markdown"] for output in cell.outputs)
-            found.append(new_markdown_cell(f'<span id="{cell.id}"></span>\n\n{heading}', id=f"{cell.id}-heading"))
+            for output in cell.outputs:  # none where there is nothing to tell
+                text = f'<span id="{cell.id}"></span>\n\n{output.data["text/markdown"]}'
+                found.append(new_markdown_cell(text, id=f"{cell.id}-heading"))
             cell.metadata.tags, cell.outputs = [*cell.metadata.tags, "remove-cell"], []
         found.append(cell)
     return found

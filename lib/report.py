@@ -1,4 +1,4 @@
-"""The report of an audit: a notebook that papermill executed, its page, and the table behind it."""
+"""The report of an audit: a notebook that papermill executed, its page, and what is behind them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from lib import book, provenance
 from lib.artifacts import write_json
-from lib.audit.results import TABLE, Audit, record_of
+from lib.audit.results import Audit, record_of
 from lib.errors import InputError
 
 _NOTEBOOK = "audit"
@@ -25,8 +25,9 @@ def write(audit: Path, to: Path) -> Path:
     Audit.read(audit)  # refuses what is damaged, before minutes are spent
     to = to.expanduser()
     check_folder(to)
-    notebook = book.execute_with(_NOTEBOOK, {"results": str(audit.resolve())})
-    identity = {"audit": record_of(audit).read()["fingerprint"]}
+    notebook = book.execute_with(_NOTEBOOK, {"results": str(audit.resolve())}, {"results": "."})  # where it will stand
+    record = record_of(audit)
+    identity = {"audit": record.read()["fingerprint"]}
     notebook.metadata["provenance"] = {"fingerprint": provenance.digest_of(identity), **provenance.machine()}
     with TemporaryDirectory(dir=audit) as folder:
         pages = Path(folder, "book")
@@ -39,7 +40,8 @@ def write(audit: Path, to: Path) -> Path:
         new = Path(folder, "report")
         shutil.copytree(pages / _HTML, new)
         shutil.copy(pages / f"{_NOTEBOOK}.ipynb", new)
-        shutil.copy(audit / TABLE, new)
+        for file in (record.path.name, *record.read()["files"]):
+            shutil.copy(audit / file, new)
         write_json(new / book.OWN, identity)
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(to, ignore_errors=True)
@@ -50,4 +52,4 @@ def write(audit: Path, to: Path) -> Path:
 def check_folder(to: Path) -> None:
     """Raise `InputError` for a folder that may not be replaced by a report."""
     if to.exists() and not (to / book.OWN).exists() and (not to.is_dir() or any(to.iterdir())):
-        raise InputError(f"--report is {str(to)!r}, which is there and no report: name a new folder")
+        raise InputError(f"--report is {str(to)!r}, which is there and holds no report: name a new folder")

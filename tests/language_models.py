@@ -16,17 +16,23 @@ _GPT2 = {"n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 64, "vocab_size
 _WINDOW = {**_COMMON, "sliding_window": 6}
 _MAMBA = {"mamba_d_state": 8, "use_mamba_kernels": False}
 FAMILIES = {
+    "bloom": {"hidden_size": 32, "n_layer": 3, "n_head": 4, "vocab_size": 97},  # ALiBi
     "cohere": _COMMON,
     "deepseek_v3": {
         **_COMMON, "num_key_value_heads": 4, "q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 4, "v_head_dim": 8,
         "qk_nope_head_dim": 4, "head_dim": 4, "n_routed_experts": 8, "n_group": 2, "topk_group": 1, "num_experts_per_tok": 2,
         "moe_intermediate_size": 16, "first_k_dense_replace": 1,
     },
+    "falcon": {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "vocab_size": 97},  # one key for all heads
     "gemma": _COMMON,
     "gemma2": {**_WINDOW, "query_pre_attn_scalar": 8},  # soft caps
     "gemma3_text": {**_WINDOW, "query_pre_attn_scalar": 8},
     "glm4": _COMMON,
     "gpt2": _GPT2,
+    "gpt_neo": {
+        "hidden_size": 32, "num_layers": 2, "num_heads": 4, "vocab_size": 97, "max_position_embeddings": 64, "window_size": 6,
+        "attention_types": [[["global", "local"], 1]],
+    },
     "gpt_neox": _COMMON,
     "gpt_oss": {**_WINDOW, "num_local_experts": 4},  # sinks
     "gptj": {**_GPT2, "rotary_dim": 4},
@@ -37,6 +43,7 @@ FAMILIES = {
     "llama": _COMMON,
     "mistral": _WINDOW,
     "mixtral": {**_COMMON, "num_local_experts": 4},
+    "mpt": {"d_model": 32, "n_heads": 4, "n_layers": 3, "vocab_size": 97},  # ALiBi
     "nemotron": _COMMON,
     "olmo2": _COMMON,
     "opt": {**_COMMON, "ffn_dim": 48, "word_embed_proj_dim": 16},
@@ -58,7 +65,6 @@ REFUSED = {
         **_COMMON, **_MAMBA, "num_hidden_layers": 4, "layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"],
         "mamba_headdim": 8, "mamba_ngroups": 1, "n_mamba_heads": 8, "num_mem_blocks": 1,
     },
-    "bloom": {"hidden_size": 32, "n_layer": 2, "n_head": 4, "vocab_size": 97},
     "mamba": {"hidden_size": 32, "num_hidden_layers": 2, "vocab_size": 97},
     "bert": {**_COMMON, "is_decoder": False},
 }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,13 +15,17 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from lib.audit import Audit, audit, measuring
 from lib.audit.results import QUANTITIES
+from lib.chapters.audit import AuditChapter
+from lib.chapters.audit import chapter as chapter_of
 from lib.cli import main
+from lib.errors import ArtifactError
 from lib.measuring.faithfulness import compare
 from lib.measuring.intervals import Estimate
 from lib.models.export import to_gpt2
 from lib.models.huggingface import HuggingFace
 from lib.presets import load
 from lib.proxies import TRAINING, Fitter, Simplification
+from lib.report import check_folder
 from lib.split import Dataset
 from lib.tasks.text.windows import Texts, Windows
 from lib.tasks.text.windows import texts as windows_of
@@ -194,6 +199,68 @@ def test_what_was_not_measured_is_not_said(monkeypatch):
     assert third.startswith("What was to be expected on b is not known")
 
 
+# The chapter
+
+
+def planted_chapter(gap: float, width: float, monkeypatch, **others: float) -> AuditChapter:
+    planted(gap, width, monkeypatch, **others)
+    return AuditChapter(Audit("it", "a", [Simplification("svd", 2)], []))
+
+
+@pytest.mark.parametrize(
+    ("gap", "width", "oracle", "heading", "says"),
+    [
+        (0.2, 0.01, 0.95, "## On b, it does so 20.0 points less often", "Fitted on that text itself, it agrees more often by"),
+        (-0.2, 0.01, 0.95, "## On other text it does so more often, by 20.0 points at least", "it agrees less often, by"),
+        (0.01, 0.2, 0.89, "## On no other text can it be told to do so less often", "wins back nothing that can be told"),
+    ],
+)
+def test_the_chapter_says_what_intervals_allow(gap, width, oracle, heading, says, monkeypatch):
+    chapter = planted_chapter(gap, width, monkeypatch, oracle=oracle)
+    assert chapter.heading("gaps").data == heading
+    inside = chapter.heading("agreement").data
+    assert inside.endswith("SVD of rank 2 predicts what the model predicts in 90\N{NO-BREAK SPACE}% of cases")
+    assert says in chapter.gaps_text().data
+    assert "right in 50 %" in re.sub(r"<[^>]*>", "", chapter.agreement_text().data)
+
+
+@pytest.mark.parametrize(
+    ("foreseen", "says"),
+    [
+        (0.1, "more is lost than was to be expected"),
+        (0.3, "less is lost than was to be expected"),
+        (0.2, "no difference from what was measured can be told"),
+        (np.nan, None),
+    ],
+)
+def test_the_chapter_says_how_well_the_gap_was_foreseen(foreseen, says, monkeypatch):
+    said = planted_chapter(0.2, 0.01, monkeypatch, gap_foreseen=foreseen).gaps_text().data
+    assert ("Foreseen" in said) == (says is not None)
+    assert says is None or says in said
+
+
+def test_the_chapter_shows_an_audit_whole(found):
+    chapter = AuditChapter(found)
+    assert chapter.missing() is None
+    shown = [chapter.setup(), chapter.agreement_text(), chapter.gaps_text(), chapter.sure()]
+    pictures = [chapter.agreement(), chapter.gaps(), chapter.layers(), chapter.table()]
+    html = " ".join([*(part.data for part in shown), *(picture.to_html() for picture in pictures)])
+    assert "nan" not in re.findall(r"\w+", html.lower())
+    assert "30 windows of 32 tokens a text, 8 predictions of each by GPT2LMHeadModel" in html
+    assert {"plain", "other"} <= {*re.findall(r"\w+", chapter.gaps().alt + chapter.agreement().alt)}
+
+
+def test_without_an_audit_the_chapter_says_how_to_make_one_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIB_ARTIFACTS", str(tmp_path))
+    nothing = chapter_of()
+    assert "make demonstration" in nothing.missing().data
+    shown = ("setup", "agreement", "agreement_text", "gaps", "gaps_text", "layers", "table", "sure")
+    assert [getattr(nothing, name)() for name in shown] == [None] * len(shown)
+    assert nothing.heading("gaps") is None
+    with pytest.raises(ArtifactError, match="holds no finished audit"):
+        chapter_of(str(tmp_path))
+
+
 # The same numbers
 
 
@@ -286,3 +353,26 @@ def test_another_audit_is_not_mixed_with_one_that_is_there(folder, texts, tmp_pa
         f"whole.parquet is damaged: its checksum is not the one in audit.json; delete it, and run the audit again: rm -r {kept}"
         in (capsys.readouterr().err)
     )
+
+
+def test_the_report_is_a_notebook_that_was_executed_its_page_and_the_table(folder, texts, tmp_path, capfd):
+    """By papermill and Jupyter Book; a report is replaced, anything else is not."""
+    kept, report = tmp_path / "kept", tmp_path / "my report"
+    given = (folder, texts, "--proxies", "svd:1,16", "one_hot", "--folder", str(kept), "--report", str(report))
+    assert run(*given) == 0
+    page = (report / "audit.html").read_text(encoding="utf-8")
+    assert "On text like that it was made on, SVD of rank 16 predicts what the model predicts in 100" in page
+    assert "by tiny-gpt; 95 % intervals over windows" in page
+    assert "Markdown object" not in page
+    pd.testing.assert_frame_equal(Audit.read(report).table, Audit.read(kept).table)  # all that it takes to run it again
+    notebook = nbformat.read(report / "audit.ipynb", 4)
+    assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
+    for made in (page, (report / "audit.ipynb").read_text(encoding="utf-8")):
+        assert str(tmp_path) not in made, "a page is for others"
+    assert "'.'" in notebook.cells[1].source
+    check_folder(report)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    capfd.readouterr()
+    assert run(*given[:-1], str(tmp_path / "mine")) == 2
+    assert "mine', which is there and holds no report" in capfd.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,8 +32,8 @@ QUANTITIES = {  # of a setting on a text, in the order of tables
 }
 _SEED = 0  # an audit is of one model
 _DRAWS = 100  # of windows, for the interval of what is foreseen
-TABLE = "audit.csv"  # in the folder of an audit
-_RECORD, _WHOLE, _PARTS = "audit.json", "whole.parquet", "parts.parquet"
+
+_RECORD, _WHOLE, _PARTS, _TABLE = "audit.json", "whole.parquet", "parts.parquet", "audit.csv"
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Audit:
     blocks: Sequence[Block]
     single: Sequence[Block] = ()  # of layers or heads alone, on fewer windows
     about: Mapping[str, object] = field(default_factory=dict)  # of the model and its texts, as JSON has it
+    _found: dict[tuple, Estimate] = field(default_factory=dict, repr=False)
 
     @cached_property
     def estimates(self) -> Estimates:
@@ -63,6 +65,12 @@ class Audit:
 
     def estimate(self, s: Simplification, split: str, quantity: str) -> Estimate:
         """One of `QUANTITIES`; not measured where it has no meaning, as a gap in distribution has none."""
+        key = s, split, quantity
+        if key not in self._found:
+            self._found[key] = self._estimate(*key)
+        return self._found[key]
+
+    def _estimate(self, s: Simplification, split: str, quantity: str) -> Estimate:
         of = self.estimates if s.layer < 0 else self.estimates_of_parts
         if quantity in ("agreement", "accuracy"):
             return of.estimate(s, split, "same_prediction" if quantity == "agreement" else quantity)
@@ -85,18 +93,25 @@ class Audit:
         return self.estimates.estimate(MODEL, split, "accuracy")
 
     def _foreseen(self, of: Estimates, s: Simplification, split: str) -> Estimate:
-        """The gap as a regression foresees it from measurements in distribution, and the model itself on the other text."""
+        """The gap as a regression foresees it from measurements in distribution, and the model itself on the other text.
+
+        Of layers and heads alone it is not foreseen: each of the draws for its interval is a regression.
+        """
         inside, target = (of.block(_SEED, name) for name in (self.reference, split))
         covariates = [name for name in target.covariates if name != "margin" and name in inside.covariates]
-        if not covariates:
+        if not covariates or s.layer >= 0:
             return nothing()
-        before = of.estimate(s, self.reference, "same_prediction")
-        rng, drawn = np.random.default_rng(0), []
-        for _ in range(_DRAWS):
-            pair = [_drawn_again(block, s, rng) for block in (inside, target)]
-            drawn.append(_agreement(pair[0], s) - regression(Cell(*pair, s, covariates[0], covariates)))
-        value = regression(Cell(inside, target, s, covariates[0], covariates))
-        return Estimate(before.by_seed - value, np.array(drawn), before.positions)
+
+        def gap(*pair: Block) -> float:
+            return _agreement(pair[0], s) - regression(Cell(*pair, s, covariates[0], covariates))
+
+        value = gap(inside, target)
+        draws = [of.draws(_SEED, block)[:_DRAWS] for block in (inside, target)]  # the same as of the gap that is measured
+        drawn = np.full(of.resamples, np.nan)
+        for i, pair in enumerate(zip(*draws, strict=True)):
+            with suppress(InputError):  # a draw may have too few positions
+                drawn[i] = gap(*(_weighted(block, weights, s) for block, weights in zip((inside, target), pair, strict=True)))
+        return Estimate(np.array([value]), drawn, int(inside.columns["n"].sum()))
 
     def rows(self) -> Iterator[tuple[Simplification, str]]:
         """What was measured, setting by setting, text by text."""
@@ -178,10 +193,10 @@ class Audit:
         """Keep it in a folder, with a record of what it depends on, and the table as `audit.csv`."""
         table.write(folder / _WHOLE, self.blocks)
         table.write(folder / _PARTS, self.single)
-        with writing(folder / TABLE) as temporary:
+        with writing(folder / _TABLE) as temporary:
             self.table.to_csv(temporary, index=False)
         made = {"name": self.name, "reference": self.reference, "settings": [asdict(s) for s in self.settings]}
-        record_of(folder).write(identity, (_WHOLE, _PARTS, TABLE), {"audit": made | {"about": dict(self.about)}})
+        record_of(folder).write(identity, (_WHOLE, _PARTS, _TABLE), {"audit": made | {"about": dict(self.about)}})
 
     @classmethod
     def read(cls, folder: Path) -> Audit:
@@ -190,7 +205,7 @@ class Audit:
         made = record.read().get("made", {}).get("audit")
         if made is None:
             raise ArtifactError(f"{folder} holds no finished audit: run python -m lib audit with --folder for it")
-        whole, parts, listed = (record.verified(file) for file in (_WHOLE, _PARTS, TABLE))
+        whole, parts, listed = (record.verified(file) for file in (_WHOLE, _PARTS, _TABLE))
         settings = [Simplification(**s) for s in made["settings"]]
         found = cls(made["name"], made["reference"], settings, table.read(whole), table.read(parts), made["about"])
         found.__dict__["table"] = pd.read_csv(listed, keep_default_na=False, na_values=[""])
@@ -207,12 +222,12 @@ def _agreement(block: Block, s: Simplification) -> float:
     return float(block.sums[s, "same_prediction"].sum(dtype=float) / block.columns["n"].sum())
 
 
-def _drawn_again(block: Block, s: Simplification, rng: np.random.Generator) -> Block:
-    """A block as it would be of other windows: its own, drawn anew."""
-    weights = rng.multinomial(block.sequences, np.full(block.sequences, 1 / block.sequences))[block.columns["sequence"]]
-    chosen = np.flatnonzero(weights)
-    columns = {name: values[chosen] for name, values in block.columns.items()} | {"n": (weights * block.columns["n"])[chosen]}
-    sums = {(s, m): (weights * block.sums[s, m])[chosen] for m in ("same_prediction", "outside")}
+def _weighted(block: Block, weights: np.ndarray, s: Simplification) -> Block:
+    """A block as it would be if each of its sequences, as often as `weights` says, were drawn."""
+    times = weights[block.columns["sequence"]].astype(int)
+    chosen = np.flatnonzero(times)
+    columns = {name: values[chosen] for name, values in block.columns.items()} | {"n": (times * block.columns["n"])[chosen]}
+    sums = {(s, m): (times * block.sums[s, m])[chosen] for m in ("same_prediction", "outside")}
     return replace(block, columns=columns, sums=sums)
 
 

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 
 import pandas as pd
+from IPython.display import HTML, Markdown
 
 from lib import figures, prose
 from lib.audit import demonstration
@@ -62,8 +63,8 @@ class AuditChapter:
         counts = sorted(about["windows"].values())
         count = f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
         return (
-            f"{self.audit.name}; {count} windows of {settings['length']} tokens a text, {settings['positions']} predictions of "
-            "each; 95 % intervals over windows"
+            f"{count} windows of {settings['length']} tokens a text, {settings['positions']} predictions of each by "
+            f"{self.audit.name}; 95 % intervals over windows"
         )
 
     def _figure_table(self, quantities: Sequence[str]) -> pd.DataFrame:
@@ -88,7 +89,7 @@ class AuditChapter:
         points = {column: 100 * table[column] for column in ("value", "low", "high")}
         series = [_GAPS[quantity].label for quantity in table["quantity"]]
         table = table.assign(**points, row=table["setting"], series=series, panel=table["split"])
-        alt = f"Gaps by setting and text. {self.gaps_text()}"
+        alt = f"Gaps by setting and text. {self._gaps_said()}"
         return figures.forest(
             table, looks, x="gap (percentage points)", alt=alt, note=self.measured_on(), percent=False, columns=2
         )
@@ -99,7 +100,7 @@ class AuditChapter:
             return None
         shown = self.audit.shown().rename(columns={"split": "text"})
         rows = shown.assign(row=shown["setting"] + " · " + shown["text"]).drop(columns=["setting", "text"]).set_index("row")
-        return figures.Table(rows.rename_axis(None), f"In per cent and points. {self.measured_on()}.")
+        return figures.Table(rows.rename_axis(None), f"In per cent and points: {self.measured_on()}")
 
     def layers(self) -> figures.Picture | None:
         """The gap of each layer alone, where layers were simplified by themselves."""
@@ -111,18 +112,19 @@ class AuditChapter:
             return None
         table = table.assign(x=table["layer"], series=table["split"], panel=table["setting"])
         alt = "How often the model with one layer simplified predicts what the model predicts, by layer."
-        return figures.curves(table, self.looks, x="layer", y="same prediction", alt=alt, note=self.measured_on())
+        note = f"one layer at a time, on a part of the windows: {self.measured_on()}"
+        return figures.curves(table, self.looks, x="layer", y="same prediction", alt=alt, note=note)
 
     # What the chapter says
 
-    def missing(self) -> str:
+    def missing(self) -> Markdown | None:
         """How to come by an audit, where there is none."""
-        return _MISSING if self.audit is None else ""
+        return Markdown(_MISSING) if self.audit is None else None
 
-    def setup(self) -> str:
+    def setup(self) -> HTML | None:
         """The model, the texts, and the proxies, in a box."""
         if self.audit is None:
-            return ""
+            return None
         about, audit = self.audit.about, self.audit
         left_out = [f"{100 * part:.0f} % of {name}" for name, part in about["shared"].items() if part > 0.005]
         others = f"and, to test on alone, {prose.names(audit.targets)}"
@@ -138,13 +140,14 @@ class AuditChapter:
             "foreseen": "What a regression that was fitted in distribution expects, from the other text and the model on it; "
             "the picture is not run there.",
         }
-        return prose.setup(items, dict.fromkeys(s.proxy for s in audit.settings))
+        return HTML(prose.setup(items, dict.fromkeys(s.proxy for s in audit.settings)))
 
-    def heading(self, section: str) -> str:
+    def heading(self, section: str) -> Markdown | None:
         """The heading of a section: what was found in it."""
         if self.audit is None:
-            return ""
-        return f"## {({'agreement': self._agreement_heading, 'gaps': self._gaps_heading})[section]()}"
+            return None
+        found = {"agreement": self._agreement_heading, "gaps": self._gaps_heading}
+        return Markdown(f"## {found[section]()}")
 
     def _agreement_heading(self) -> str:
         s = self.audit.best
@@ -153,7 +156,7 @@ class AuditChapter:
 
     def _gaps_heading(self) -> str:
         _, worst, gap = self._worst
-        size = f"{abs(100 * gap.value):.0f} points" if gap.measured else ""
+        size = f"{prose.points(gap if gap.value > 0 else gap.scaled(-1), interval=False)} points"
         return tell(
             gap,
             above=f"On {worst}, it does so {size} less often",
@@ -170,22 +173,24 @@ class AuditChapter:
         worst = max(gaps, key=lambda split: gaps[split].value)
         return s, worst, gaps[worst]
 
-    def agreement_text(self) -> str:
-        """How faithful the best and the other settings are in distribution, and how often the model itself is right."""
+    def agreement_text(self) -> Markdown | None:
+        """How faithful the best setting is in distribution, and how often the model itself is right."""
         if self.audit is None:
-            return ""
+            return None
         audit, s, inside = self.audit, self.audit.best, self.audit.reference
         own = {name: share(audit.own_accuracy(name)) for name in (inside, *audit.targets)}
-        return prose.paragraph(
+        said = prose.paragraph(
             f"The most faithful picture of those tried, {escape(s.phrase)} in all layers, agrees with the model in "
             f"{share(audit.estimate(s, inside, 'agreement'))} of predictions on {escape(inside)}.",
             f"The model's own next token is right in {prose.names(f'{of} on {escape(name)}' for name, of in own.items())}.",
         )
+        return Markdown(said)
 
-    def gaps_text(self) -> str:
+    def gaps_text(self) -> Markdown | None:
         """Where the best setting parts from the model, at equal margins, as foreseen, and what fitting there wins back."""
-        if self.audit is None:
-            return ""
+        return None if self.audit is None else Markdown(self._gaps_said())
+
+    def _gaps_said(self) -> str:
         audit, (s, worst, gap) = self.audit, self._worst
         equal, foreseen, oracle = (audit.estimate(s, worst, q) for q in ("gap_at_equal_margin", "gap_foreseen", "oracle"))
         of = f"On {escape(worst)}, the other text on which {escape(s.phrase)} loses most"
@@ -213,19 +218,20 @@ class AuditChapter:
             )
         return prose.paragraph(*said)
 
-    def sure(self) -> str:
+    def sure(self) -> Markdown | None:
         """How far the numbers can be trusted."""
         if self.audit is None:
-            return ""
+            return None
         fitted = [PROXIES[s.proxy].label for s in self.audit.settings if PROXIES[s.proxy].fitted]
         mixed = (
             "Queries and keys are simplified as attention scores them: where a model turns them by their position (rotary), "
             "content and position are mixed in what is cut down."
         )
-        return prose.how_sure(
+        said = prose.how_sure(
             self.measured_on(),
             "95 % intervals over the windows of each text",
             min(self.audit.about["windows"].values()),
             "One model and a few texts: what is said here is said of these.",
             mixed if fitted else "",
         )
+        return Markdown(said)

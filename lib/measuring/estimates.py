@@ -110,7 +110,7 @@ class Estimates(Comparisons):
             positions += total
             if self.resamples:
                 by_sequence = np.stack([np.bincount(sequence, part, block.sequences) for part in (sums, n)], 1)
-                weighted = self._draws(seed, block) @ by_sequence.astype(np.float32)  # [resamples, 2]
+                weighted = self.draws(seed, block) @ by_sequence.astype(np.float32)  # [resamples, 2]
                 with np.errstate(invalid="ignore", divide="ignore"):  # a resample may happen to draw no scored position
                     drawn.append(weighted[:, 0] / weighted[:, 1])
         return Estimate(np.array(means), mean_over_seeds(drawn), positions, limits_of(measure))
@@ -122,7 +122,7 @@ class Estimates(Comparisons):
             raise InputError(f"{measure} of {what}, was not measured on split {split!r} with seed {seed}")
         return block
 
-    def _draws(self, seed: int, block: Block) -> np.ndarray:
+    def draws(self, seed: int, block: Block) -> np.ndarray:
         """How often each sequence of a block is drawn in each resample: [resamples, sequences]."""
         stream = (0 if self.same_sequences else seed, block.split.partition("/")[0])
         return sequence_weights(*stream, block.sequences, self.resamples)

@@ -108,7 +108,7 @@ class Comparisons:
             for side, value in enumerate(reweighted(*(grouped.sums() for grouped in pair))):
                 means[side].append(float(value))
             if self.resamples:
-                sums = [grouped.sums(self._draws(seed, block)) for grouped, block in zip(pair, blocks, strict=True)]
+                sums = [grouped.sums(self.draws(seed, block)) for grouped, block in zip(pair, blocks, strict=True)]
                 for side, value in enumerate(reweighted(*sums)):
                     drawn[side].append(value)
         sides = zip(means, drawn, strict=True)

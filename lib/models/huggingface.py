@@ -11,14 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from lib.models import inline
 from lib.models.attention import NAME, Call, UnsuitableModel, by_rule, register, watching, wide
-from lib.models.base import AttentionRule, Paused, RunAgain
+from lib.models.base import Attend, AttentionRule, Paused, RunAgain
 
 _SHAPES = 4  # of tokens, for which is kept what layers are called with
 
@@ -86,31 +88,66 @@ class HuggingFace:
 
     def logits(self, tokens: Tensor, rule: AttentionRule | None = None) -> Tensor:
         """tokens (batch, T) -> logits (batch, T, vocabulary), by the model's own forward pass; with a rule in every layer."""
+        if rule and self._inline:
+            return self.unembed(self.run(self.embed(tokens), dict.fromkeys(range(self.layers), rule)))
         with watching(by_rule(rule)) if rule else nullcontext():
             return wide(self.model(input_ids=tokens, use_cache=False).logits)
 
     @torch.no_grad()
     def _find_layers(self) -> None:
+        """Which blocks attend, and with heads of which shape: by those that call attention, or else by trying each block."""
+        tokens = torch.arange(4, device=self.device)[None] % self.vocabulary_size
         calls: list[Call] = []
 
         def note(call: Call) -> Tensor:
             calls.append(call)
             return call.attend(call.query, call.of_each_head(call.key))
 
-        tokens = torch.arange(4, device=self.device)[None] % self.vocabulary_size
         with watching(note):
             self.model(input_ids=tokens, use_cache=False)
-        if not calls:
+        self._inline = not calls
+        if calls:
+            self._blocks, attending = self._blocks_of([call.module for call in calls])
+            self._in_tuple = self._which_return_tuples(tokens)
+            found = [(call.query.shape[1], call.query.shape[3]) for call in calls]
+        else:
+            self.model.config._attn_implementation = "eager"  # which such a model reads itself, where it has several ways
+            self._blocks = self._repeated()
+            self._in_tuple = self._which_return_tuples(tokens)
+            tried = {index: self._tried(tokens, index) for index in range(len(self._blocks))}
+            attending, found = [index for index, shape in tried.items() if shape], list(filter(None, tried.values()))
+        if not found:
             raise UnsuitableModel(f"{self.name} has no attention, or computes it in code of its own that nothing can replace")
-        shapes = {(call.query.shape[1], call.query.shape[3]) for call in calls}
-        if len(shapes) > 1:
-            found = ", ".join(f"{heads} heads of width {width}" for heads, width in sorted(shapes))
-            raise UnsuitableModel(f"{self.name} has layers of different shapes ({found}), which no one rank describes")
-        ((self.heads, self.head_width),) = shapes
-        self._blocks, attending = self._blocks_of([call.module for call in calls])
-        self.layers, ends = len(attending), [*(block + 1 for block in attending[:-1]), len(self._blocks)]
+        if len(set(found)) > 1:
+            each = ", ".join(f"{heads} heads of width {width}" for heads, width in sorted(set(found)))
+            raise UnsuitableModel(f"{self.name} has layers of different shapes ({each}), which no one rank describes")
+        self.heads, self.head_width = found[0]
+        self.layers, self._attending = len(attending), attending
+        ends = [*(block + 1 for block in attending[:-1]), len(self._blocks)]
         self._layers = [range(*pair) for pair in zip([0, *ends[:-1]], ends, strict=True)]
-        self._in_tuple = self._which_return_tuples(tokens)
+
+    def _repeated(self) -> nn.ModuleList:
+        """The blocks of a model none of which calls attention: the list of as many as its configuration says."""
+        count = self.model.config.get_text_config().num_hidden_layers
+        for blocks in self.model.modules():
+            if isinstance(blocks, nn.ModuleList) and len(blocks) == count:
+                return blocks
+        raise UnsuitableModel(f"{self.name} has no list of {count} blocks, so where its layers begin and end is not known")
+
+    def _tried(self, tokens: Tensor, index: int) -> tuple[int, int] | None:
+        """Heads and their width of a block that computes attention in code of its own; None where it does not attend."""
+        shapes: list[tuple[int, int]] = []
+
+        def note(queries: Tensor, keys: Tensor, attend: Attend) -> Tensor:
+            shapes.append((queries.shape[1], queries.shape[3]))
+            return attend(queries, keys)
+
+        residual = self.embed(tokens)
+        try:
+            inline.run_with(note, lambda: self._run_block(index, residual), len(tokens))
+        except UnsuitableModel:
+            return None
+        return shapes[0]
 
     def _blocks_of(self, attentions: Sequence[nn.Module]) -> tuple[nn.ModuleList, list[int]]:
         """The list of blocks, and which of them hold the modules that attended, in their order."""
@@ -185,6 +222,12 @@ class HuggingFace:
             self.embed(torch.zeros(shape, dtype=torch.long, device=self.device))
         return self._called[shape]
 
+    def _run_block(self, index: int, residual: Tensor) -> Tensor:
+        """What a block makes of a residual stream (batch, T, width)."""
+        called = self._called_for(residual)[index]
+        output = self._blocks[index](residual, *called.given, **called.named)
+        return output[0] if isinstance(output, tuple) else output
+
     def run(
         self,
         residual: Tensor,
@@ -197,13 +240,14 @@ class HuggingFace:
 
         With `positions` (batch, Q) only these are returned, (batch, Q, width).
         """
-        called = self._called_for(residual)
         for layer in range(start, self.layers if stop is None else stop):
-            rule = (rules or {}).get(layer)
-            with watching(by_rule(rule)) if rule else nullcontext():
-                for index in self._layers[layer]:
-                    output = self._blocks[index](residual, *called[index].given, **called[index].named)
-                    residual = output[0] if isinstance(output, tuple) else output
+            for index in self._layers[layer]:
+                rule = (rules or {}).get(layer) if index == self._attending[layer] else None
+                if rule and self._inline:
+                    residual = inline.run_with(rule, partial(self._run_block, index, residual), len(residual))
+                else:
+                    with watching(by_rule(rule)) if rule else nullcontext():
+                        residual = self._run_block(index, residual)
         if positions is None:
             return residual
         return residual.gather(1, positions[:, :, None].expand(-1, -1, residual.shape[2]))
