@@ -23,7 +23,7 @@ from lib import presets
 from lib.cli import commands, main
 from lib.measuring.table import COLUMNS
 
-COMMANDS = ("train", "evaluate", "data", "claims", "book", "execute", "assemble", "publish", "clean")
+COMMANDS = ("train", "evaluate", "data", "claims", "audit", "book", "execute", "assemble", "publish", "clean")
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -77,7 +77,7 @@ def test_help_lists_every_command_and_where_results_go(capsys):
     assert text.count("python -m lib ") > 5, "examples"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["book", "--help"], ["learn"], ["train"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["book", "--help"], ["audit", "--help"], ["learn"], ["train"]])
 def test_help_and_misspellings_are_answered_before_pytorch_would_have_loaded(run_python, tmp_path, arguments):
     result = run_python("-X", "importtime", "-m", "lib", *arguments, artifacts=tmp_path)
     modules = {line.split("|")[-1].strip().split(".")[0] for line in result.stderr.splitlines() if "|" in line}
@@ -89,10 +89,10 @@ def test_documentation_names_only_options_that_there_are():
     """Every command line in the README and in the pages about use can be parsed."""
     texts = [path.read_text() for path in (ROOT / "README.md", ROOT / "book/running.md", ROOT / "book/extend.md")]
     lines = re.findall(r"python -m lib (\w+)((?: [^\s`#|)]+)*)", "\n".join(texts))
-    assert {"train", "evaluate", "claims"} <= {command for command, _ in lines}
+    assert {"train", "evaluate", "claims", "audit"} <= {command for command, _ in lines}
     for command, options in lines:
         known = {name for parameter in commands.commands[command].params for name in parameter.opts}
-        assert set(re.findall(r"--\w+", options)) <= known, f"{command}{options}"
+        assert set(re.findall(r"--[\w-]+", options)) <= known, f"{command}{options}"
 
 
 # Success
