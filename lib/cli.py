@@ -203,8 +203,7 @@ def audit(
     fail_above: float | None,
     **options: object,
 ) -> int:
-    """Say what simplified pictures of a language model's attention are worth: how often they predict what the model
-    predicts, on text like that on which they were made, and on other text.
+    """Say how often simplified pictures of a language model's attention predict what the model does, also on other text.
 
     MODEL is a folder, a GGUF file, or an id on the Hugging Face hub. A TEXT is a file or a folder, or NAME=PATH.
     """

@@ -77,7 +77,9 @@ def test_help_lists_every_command_and_where_results_go(capsys):
     assert text.count("python -m lib ") > 5, "examples"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["book", "--help"], ["audit", "--help"], ["learn"], ["train"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "--help"], ["book", "--help"], ["audit", "--help"], ["learn"], ["train"]]
+)
 def test_help_and_misspellings_are_answered_before_pytorch_would_have_loaded(run_python, tmp_path, arguments):
     result = run_python("-X", "importtime", "-m", "lib", *arguments, artifacts=tmp_path)
     modules = {line.split("|")[-1].strip().split(".")[0] for line in result.stderr.splitlines() if "|" in line}

@@ -412,7 +412,7 @@ def lines_of(path: Path) -> int:
     return sum(bool(line.strip()) for line in path.read_text(encoding="utf-8").splitlines())
 
 
-OF_OTHERS = ("huggingface", "attention", "inline", "pretrained", "export")  # the way in for models that others have made, and out of ours
+OF_OTHERS = ("huggingface", "attention", "inline", "pretrained", "export")  # the way in for models of others, out for ours
 
 
 def test_the_core_can_be_read_in_an_evening():
