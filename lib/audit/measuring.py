@@ -22,7 +22,7 @@ from lib.models.base import AttentionRule, Model
 from lib.proxies import Fitter, LayerRule, OneHot, Simplification
 from lib.split import Sequences, Split
 
-_AT_A_TIME = 10  # windows that are measured before what was found is kept
+_AT_A_TIME = 4  # windows that are measured before what was found is kept
 _PARTS = 4  # what is simplified by itself is measured on one of so many windows
 _FLOAT = 4  # bytes
 _KINDS = "whole", "parts"  # of chunks
@@ -119,7 +119,8 @@ def cost(model: Model, chunks: Sequence[Chunk], fitted: Sequence[Sequences]) -> 
     It is timed on one window, with a proxy that needs no fit in place of each.
     """
     window = chunks[0].split.part(slice(1))
-    gigabytes = _memory(model, window, max(int(of.real.sum() if of.fitted is None else of.fitted.sum()) for of in fitted))
+    positions = [int((of.real if of.fitted is None else of.fitted).sum()) for of in fitted]
+    gigabytes = _memory(model, window, max(positions, default=0))
     free = psutil.virtual_memory().available / 1e9
     if gigabytes > free:
         raise InputError(
