@@ -223,6 +223,10 @@ class AuditChapter:
         if self.audit is None:
             return None
         fitted = [PROXIES[s.proxy].label for s in self.audit.settings if PROXIES[s.proxy].fitted]
+        chosen = (
+            "Which picture and which text are spoken of was decided by these numbers (it agrees most, it loses most): some of "
+            "the gap may be chance."
+        )
         mixed = (
             "Queries and keys are simplified as attention scores them: where a model turns them by their position (rotary), "
             "content and position are mixed in what is cut down."
@@ -231,6 +235,8 @@ class AuditChapter:
             self.measured_on(),
             "95 % intervals over the windows of each text",
             min(self.audit.about["windows"].values()),
+            "They take windows for independent; where those of one document are alike, they are too narrow.",
+            chosen if len(self.audit.settings) * len(self.audit.targets) > 1 else "",
             "One model and a few texts: what is said here is said of these.",
             mixed if fitted else "",
         )

@@ -23,6 +23,7 @@ COVARIATES = ("position", "frequency", "repeated")
 _FREQUENCIES = (1, 4, 16, 64, 256)  # lower edges of the classes: how often a token is in the text that proxies are fitted on
 _POSITIONS = (16, 32, 64, 128, 256, 512)
 _FEWEST = 20  # windows of a split: intervals are over these
+_MORE = 4  # times as much is read of the first text
 _CHARACTERS = 12  # of a token, at most on average: so many characters are read for each token that is needed
 
 
@@ -59,11 +60,17 @@ def texts(given: Mapping[str, Path], tokenizer: PreTrainedTokenizerBase, vocabul
     if len(given) < 2:
         raise InputError("one text is not enough: give one in distribution and at least one that is not")
     needed = 2 * windows.length * max(windows.sequences, windows.fit_sequences)
-    documents = {name: read(path, _CHARACTERS * needed) for name, path in given.items()}
-    first, shared = next(iter(documents)), {}
+    first, shared = next(iter(given)), {}
+    more = {first: _MORE}  # so that what others have of it is found
+    documents = {name: read(path, more.get(name, 1) * _CHARACTERS * needed) for name, path in given.items()}
     for name in list(documents)[1:]:
         documents[name], shared[name] = without_shared(documents[name], documents[first])
     halves = {name: np.array_split(_windows(name, of, tokenizer, windows), 2) for name, of in documents.items()}
+    largest = max(int(half.max()) for of in halves.values() for half in of)
+    if largest >= vocabulary_size:
+        raise InputError(
+            f"the tokenizer gives token {largest}, but the model has {vocabulary_size}: they do not belong together"
+        )
     counts = np.bincount(halves[first][0].ravel(), minlength=vocabulary_size)
     rng = np.random.default_rng(windows.seed)
 
