@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import audit
 import dyck_sampler
 import measuring
 import rank_sweep
 import training
-from harness import Benchmark, Disagreement, LeftOut, checkout, cores, machine, measured, spread, version
+from harness import Benchmark, Disagreement, LeftOut, checkout, cores, machine, measured, said, version
 from page import page
 
 from lib.errors import InputError, one_of, whole_number
@@ -78,6 +79,7 @@ ROWS = {
         small={"sequences": 1, "every": 6},
     ),
     "precision": Benchmark(CODE_STEP.format("bfloat16"), "the same in float32", training.begin_precision, small=SHORT),
+    **audit.ROWS,
 }
 PEERS = tuple(dict.fromkeys(row.peer for row in ROWS.values() if row.peer))
 
@@ -86,7 +88,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     """What the command line says."""
     parser = argparse.ArgumentParser(prog="bench.py", description=__doc__)
     parser.add_argument(
-        "--peers", type=lambda name: Path(name).expanduser(), metavar="FOLDER", help=f"holds checkouts named {', '.join(PEERS)}"
+        "--peers", type=lambda name: Path(name).expanduser(), metavar="FOLDER", help=f"holds {', '.join(PEERS)}"
     )
     parser.add_argument("--only", action="append", metavar="ROW", help=f"or a peer; again for more: {', '.join(ROWS)}")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of rows that do not name a number; default: 1")
@@ -108,8 +110,13 @@ def check(asked: argparse.Namespace) -> dict[str, Benchmark]:
         )
     for name in asked.only or ():
         one_of("only", name, [*ROWS, *PEERS])
-    if asked.publish and (asked.only or asked.small):
-        raise InputError("what is published is all rows at full size: leave out --only and --small, or --publish")
+    if asked.publish and asked.small:
+        raise InputError("what is published is at full size: leave out --small, or --publish")
+    if asked.publish and asked.only:
+        before = json.loads(PUBLISHED.read_text("utf-8")) if PUBLISHED.exists() else {}
+        for what, now in {"machine": machine(), "rounds": asked.rounds}.items():
+            if before.get(what) != now:
+                raise InputError(f"other rows are published with {what} {before.get(what)}: leave out --only, or --publish")
     return {name: row for name, row in ROWS.items() if not asked.only or {name, row.peer} & set(asked.only)}
 
 
@@ -138,14 +145,12 @@ def run(asked: argparse.Namespace) -> dict:
     return found
 
 
-def said(name: str, row: dict) -> str:
-    """A row in words."""
-    median, least, most = spread(row)
-    threads = "1 thread" if row["threads"] == 1 else f"{row['threads']} threads"
-    lines = [f"{name}: {median} times as fast ({least} to {most} over {len(row['seconds'])} rounds) on {threads}"]
-    lines += [f"  {row['what']}; against {row['against']}" + (f"; {row['note']}" if row["note"] else "")]
-    lines += [f"  {d['of']}: at most {d['largest']:.2g} apart (allowed: {d['allowed']:g})" for d in row["differences"]]
-    return "\n".join(lines)
+def joined(found: dict) -> dict:
+    """What was found, with the published rows that were not run again."""
+    before = json.loads(PUBLISHED.read_text("utf-8"))
+    parts = {part: {**before[part], **found[part]} for part in ("peers", "rows", "left_out")}
+    rows = {name: parts["rows"][name] for name in ROWS if name in parts["rows"]}
+    return {**found, **parts, "rows": rows, "left_out": {n: why for n, why in parts["left_out"].items() if n not in rows}}
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -158,6 +163,7 @@ def main(given: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     if asked.publish:
+        found = joined(found) if asked.only else found
         PUBLISHED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         PAGE.write_text(page(found), encoding="utf-8")
     return 0

@@ -18,6 +18,7 @@ import torch
 
 from lib import provenance
 from lib.errors import InputError
+from lib.models import pretrained
 
 
 class LeftOut(InputError):
@@ -56,7 +57,7 @@ class Benchmark:
     begin: Callable[..., Contest]  # (folder of the peer or None, threads, sizes)
     peer: str | None = None  # name of its folder
     threads: int | None = None  # None: as asked for
-    small: Mapping[str, int] = field(default_factory=dict)  # sizes at which it only shows that it runs
+    small: Mapping[str, int | str] = field(default_factory=dict)  # sizes at which it only shows that it runs
 
 
 def timed(function: Callable[[], object], threads: int | None = None) -> Callable[[], float]:
@@ -109,6 +110,16 @@ def spread(row: Mapping) -> tuple[str, str, str]:
     return tuple(f"{x:,.0f}" if x >= 100 else f"{x:#.3g}" for x in (statistics.median(found), min(found), max(found)))
 
 
+def said(name: str, row: Mapping) -> str:
+    """A row in words."""
+    median, least, most = spread(row)
+    threads = "1 thread" if row["threads"] == 1 else f"{row['threads']} threads"
+    lines = [f"{name}: {median} times as fast ({least} to {most} over {len(row['seconds'])} rounds) on {threads}"]
+    lines += [f"  {row['what']}; against {row['against']}" + (f"; {row['note']}" if row["note"] else "")]
+    lines += [f"  {d['of']}: at most {d['largest']:.2g} apart (allowed: {d['allowed']:g})" for d in row["differences"]]
+    return "\n".join(lines)
+
+
 def cores() -> int:
     """How many threads can run at once."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -143,9 +154,21 @@ def importing(folder: Path | None, peer: str) -> Iterator[Path]:
         sys.path.remove(str(where))
 
 
+def language_models() -> None:
+    """`LeftOut` where what reads them is not installed."""
+    try:
+        pretrained.require()
+    except InputError as error:
+        raise LeftOut(str(error)) from error
+
+
 def version(folder: Path | None, peer: str) -> str:
-    """The commit of a peer's checkout."""
+    """The commit of a peer's checkout; of one that is installed in an environment of its own, its version."""
     where = checkout(folder, peer)
+    if (where / "pyvenv.cfg").exists():
+        asked = [where / "bin" / "python", "-c", f"from importlib.metadata import version; print(version({peer!r}))"]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+        return done.stdout.strip() or "of an unknown version"
     if not (where / ".git").exists():  # the commit of what is around it would be another's
         return "of an unknown commit"
     done = subprocess.run(["git", "-C", where, "rev-parse", "--short=8", "HEAD"], capture_output=True, text=True, check=False)

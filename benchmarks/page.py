@@ -10,6 +10,7 @@ HOMES = {
     "nanoGPT": "https://github.com/karpathy/nanoGPT",
     "structural-grokking": "https://github.com/MurtyShikhar/structural-grokking",
     "TransformerLens": "https://github.com/TransformerLensOrg/TransformerLens",
+    "transformer-lens": "https://pypi.org/project/transformer-lens",
 }
 FUSED = "scaled_dot_product_flash_attention_for_cpu", "fused attention"
 PAGE = """# How fast it is

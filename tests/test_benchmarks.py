@@ -12,6 +12,8 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +100,43 @@ def context():
 for i in range(iters + 1):
     print(f"iter {i}: loss 4.5, time {100 + i:.2f}ms, mfu -100.00%")
 """
+LENS = """
+from transformers import GPT2LMHeadModel
+
+class TransformerBridge:
+    @staticmethod
+    def boot_transformers(folder, hf_model, device, dtype):
+        bridge = TransformerBridge()
+        bridge.model = hf_model.eval()
+        return bridge
+
+    def __call__(self, tokens):
+        return self.run_with_hooks(tokens, [])
+
+    def run_with_cache(self, tokens, names_filter):
+        cache = {}
+        self.run_with_hooks(tokens, [(name, lambda x, hook: cache.setdefault(hook.name, x)) for name in names_filter])
+        return None, cache
+
+    def run_with_hooks(self, tokens, fwd_hooks):
+        handles = []
+        for name, function in fwd_hooks:
+            layer, side = int(name.split(".")[1]), name.split(".")[3]
+            handles.append(self.model.transformer.h[layer].attn.c_attn.register_forward_hook(self.hook(name, side, function)))
+        logits = self.model(tokens).logits
+        for handle in handles:
+            handle.remove()
+        return logits
+
+    def hook(self, name, side, function):
+        def replaced(module, given, output):
+            parts = list(output.chunk(3, -1))
+            i = "qk".index(side)
+            heads = parts[i].unflatten(-1, (self.model.config.n_head, -1))
+            parts[i] = function(heads, type("Hook", (), {"name": name})).flatten(2)
+            return __import__("torch").cat(parts, -1)
+        return replaced
+"""
 
 
 @pytest.fixture
@@ -136,13 +175,18 @@ def peers(tmp_path):
             "nanoGPT/model.py": MODEL,
             "nanoGPT/train.py": TRAIN,
             "nanoGPT/configurator.py": "",
+            "transformer-lens/site/transformer_lens/model_bridge.py": LENS,
+            "transformer-lens/site/transformer_lens/__init__.py": "",
+            "transformer-lens/bin/python": f'#!/bin/sh\nPYTHONPATH="{tmp_path}/peers/transformer-lens/site" exec PYTHON "$@"\n',
         }
         for name, text in texts.items():
             path = tmp_path / "peers" / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            for part, usual in {"P_END": "0.5", "CLOSE": "", "ACTIVATION": "gelu", "time {": "time {"}.items():
+            usually = {"P_END": "0.5", "CLOSE": "", "ACTIVATION": "gelu", "time {": "time {"}
+            for part, usual in {**usually, "exec PYTHON": f"exec '{sys.executable}'"}.items():
                 text = text.replace(part, changes.get(part, usual))
             path.write_text(text)
+            path.chmod(0o755)
         return tmp_path / "peers"
 
     return peers
@@ -151,7 +195,7 @@ def peers(tmp_path):
 SMALL = "--small", "--rounds", 1
 
 
-@pytest.mark.parametrize("name", ["sweep", "measuring-code", "precision"])
+@pytest.mark.parametrize("name", ["sweep", "measuring-code", "precision", "audit-whole", "audit-layers-once"])
 def test_ours_is_compared_with_other_ways_of_ours(name, run):
     status, out, err = run(*SMALL, "--only", name)
     assert (status, err) == (0, "")
@@ -159,12 +203,12 @@ def test_ours_is_compared_with_other_ways_of_ours(name, run):
     assert re.search(r"\non .*processor .+, torch 2\..*, cores \d+", out)
 
 
-@pytest.mark.parametrize("name", ["dyck-sampler", "training-code", "training-code-bfloat16", "training-dyck"])
+@pytest.mark.parametrize("name", ["dyck-sampler", "training-code", "training-code-bfloat16", "training-dyck", "audit-lens"])
 def test_ours_is_compared_with_other_projects(name, run, peers):
     status, out, err = run(*SMALL, "--only", name, "--peers", peers())
     assert (status, err) == (0, "")
     assert re.match(name + ROW, out), out
-    assert re.search(r"(structural-grokking|nanoGPT) of an unknown commit$", out.strip()), out
+    assert re.search(r"(structural-grokking|nanoGPT|transformer-lens) of an unknown commit$", out.strip()), out
 
 
 @pytest.mark.parametrize(
@@ -226,6 +270,67 @@ def test_every_measure_is_compared(part, another, bench, monkeypatch):
     assert wrong == ["all other measures in float64, at any position"]
 
 
+@pytest.mark.parametrize("changed", [{"scaling": 0.2}, {"dropped": True}])
+def test_an_audit_is_compared_at_every_scored_position_and_leaves_the_model_as_it_was(changed, bench, monkeypatch):
+    audit = importlib.import_module("audit")
+    model, whole, single = audit.prepared("tiny", torch.float64, 2)
+    assert (len(whole), {s.layer for s in single}) == (6, {1})
+    split, implementation = audit.windows(2, 97, 16, seed=0), model.model.config._attn_implementation
+    assert all(d.largest <= d.allowed for d in audit.differences(model, split, {**whole, **single}))
+    own = audit.attention
+
+    def other(*given, **options):
+        return own(*given, **{**options, **changed})
+
+    monkeypatch.setattr(audit, "attention", other)
+    if "dropped" in changed:
+        monkeypatch.setattr(audit, "_rules", type("Nothing", (dict,), {"get": lambda self, layer: None})())
+    assert [d.largest <= d.allowed for d in audit.differences(model, split, whole)] == [False, False]
+    assert model.model.config._attn_implementation == implementation
+
+
+def test_layers_that_stand_for_all_are_as_deep_on_average(bench):
+    audit = importlib.import_module("audit")
+    layers, every = range(audit.SMOLLM2["num_hidden_layers"]), 5
+    assert np.mean([layer for layer in layers if layer % every == every // 2]) == np.mean(layers)
+
+
+def test_statements_are_counted_without_imports_and_comments(bench):
+    by_lens = importlib.import_module("by_lens")
+    source = 'def f(x):\n    """It."""\n    from a import b\n    # said\n    for i in x:\n        b(i)\n    return x\n'
+    assert by_lens.statements(source, "f") == 3
+    assert by_lens.LINES["ours"] == 3
+
+
+def test_another_interpreter_is_not_taken_for_transformerlens(run, peers):
+    folder = peers()
+    (folder / "transformer-lens/bin/python").write_text("#!/bin/sh\necho no such module >&2\n")
+    status, out, err = run(*SMALL, "--peers", folder, "--only", "audit-lens")
+    assert (status, out) == (2, "")
+    assert "python cannot be used as transformer-lens (no such module)" in err
+
+
+def test_other_numbers_by_hand_are_not_timed(bench, run, peers, monkeypatch):
+    by_lens = importlib.import_module("by_lens")
+    nothing = {"seconds": 1.0, "gap": 0.5, "texts": {text: {"same": 0.0, "divergence": 0.0} for text in by_lens.TEXTS}}
+    monkeypatch.setattr(by_lens, "by_hand", lambda *_: [nothing, nothing])
+    status, out, err = run(*SMALL, "--peers", peers(), "--only", "audit-lens")
+    assert (status, out) == (1, "")
+    assert "agreement of SVD in all layers and in one, at any position: 1 apart, but at most 0 is allowed; not timed" in err
+
+
+def test_the_audit_has_a_command_of_its_own(bench, monkeypatch, capsys):
+    audit = importlib.import_module("audit")
+    small = {"audit-whole": replace(audit.ROWS["audit-whole"], begin=partial(audit.begin, layers=False, every=2, length=32))}
+    monkeypatch.setattr(audit, "ROWS", small)
+    assert audit.main(["--model", "tiny", "--rounds", "1"]) == 0
+    said = capsys.readouterr().out
+    assert re.match("audit-whole" + ROW, said)
+    assert re.search(r"ours spends \d+ % on layers, \d+ % on unembedding, \d+ % on measures; random weights", said)
+    assert audit.main(["--model", "nowhere", "--rounds", "1"]) == 2
+    assert "model 'nowhere' does not exist" in capsys.readouterr().err
+
+
 def test_distributions_are_compared(bench):
     sampler = importlib.import_module("dyck_sampler")
     lengths = []
@@ -245,8 +350,8 @@ def test_distributions_are_compared(bench):
         (["--threads", "100000"], r"threads is 100000, but this machine runs \d+ at once: ask for no more"),
         (["--peers", "no-such-folder"], "peers is 'no-such-folder', which is no folder: name the one that holds"),
         (["--only", "sweeping"], "only is 'sweeping', but must be one of: dyck-sampler, .*, nanoGPT"),
-        (["--only", "sweep", "--publish"], "leave out --only and --small, or --publish"),
-        (["--small", "--publish"], "leave out --only and --small, or --publish"),
+        (["--only", "sweep", "--publish"], "other rows are published with machine None: leave out --only, or --publish"),
+        (["--small", "--publish"], "leave out --small, or --publish"),
         (["--only", "nanoGPT"], "nanoGPT is not there: name the folder of peers"),
         (["--only", "sweep-start", "--peers", str(ROOT)], "TransformerLens is not there: .* has no folder TransformerLens"),
         (["--rounds", "few"], "argument --rounds: invalid int value: 'few'"),
@@ -296,11 +401,12 @@ def test_another_loop_is_not_taken_for_nanogpt(name, script, why, run, peers):
 
 
 @pytest.mark.skipif(not os.environ.get("PEERS"), reason="needs checkouts of other projects, in the folder that PEERS names")
-@pytest.mark.parametrize("peer", ["nanoGPT", "structural-grokking", "TransformerLens"])
+@pytest.mark.parametrize("peer", ["nanoGPT", "structural-grokking", "TransformerLens", "transformer-lens"])
 def test_ours_is_compared_with_the_projects_themselves(peer, run):
     status, out, err = run(*SMALL, "--only", peer, "--peers", os.environ["PEERS"])
     assert status == 0, err
-    assert out.count("times as fast") == {"nanoGPT": 4, "structural-grokking": 1, "TransformerLens": 2}[peer]
+    rows = {"nanoGPT": 4, "structural-grokking": 1, "TransformerLens": 2, "transformer-lens": 1}
+    assert out.count("times as fast") == rows[peer]
 
 
 def test_the_command_is_a_script():
@@ -382,3 +488,11 @@ def test_publishing_writes_the_run_and_its_page(bench, run, monkeypatch):
     assert "| row | results | 1e-07 | 1e-05 |" in page
     assert "- row: a note." in page
     assert "Left out: lens, as TransformerLens is not there: name the folder of peers." in page
+    found = iter([0.3, 0.1, 0.3, 0.1, 0.3, 0.1, 0.1])
+    monkeypatch.setattr(bench, "ROWS", {"row": row, "other": row, "lens": bench.ROWS["lens"]})
+    assert run("--rounds", 3, "--publish", "--only", "other")[0] == 0
+    both = json.loads(bench.PUBLISHED.read_text())
+    assert list(both["rows"]) == ["row", "other"]
+    assert both["rows"]["row"]["seconds"][1] == {"theirs": 0.6, "ours": 0.1}, "what is not run again stays"
+    assert list(both["left_out"]) == ["lens"]
+    assert "with rounds 3: leave out --only" in run("--rounds", 2, "--publish", "--only", "other")[2]
