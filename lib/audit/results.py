@@ -208,7 +208,7 @@ class Audit:
         whole, parts, listed = (record.verified(file) for file in (_WHOLE, _PARTS, _TABLE))
         settings = [Simplification(**s) for s in made["settings"]]
         found = cls(made["name"], made["reference"], settings, table.read(whole), table.read(parts), made["about"])
-        found.__dict__["table"] = pd.read_csv(listed, keep_default_na=False, na_values=[""])
+        found.__dict__["table"] = pd.read_csv(listed, keep_default_na=False, na_values={"complexity": [""]})
         return found
 
 
