@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import psutil
 from tqdm.auto import tqdm
 
-from lib.errors import InputError
+from lib.audit import memory
 from lib.measuring import table
 from lib.measuring.faithfulness import compare
 from lib.measuring.table import Block
@@ -24,7 +23,6 @@ from lib.split import Sequences, Split
 
 _AT_A_TIME = 4  # windows that are measured before what was found is kept
 _PARTS = 4  # what is simplified by itself is measured on one of so many windows
-_FLOAT = 4  # bytes
 _KINDS = "whole", "parts"  # of chunks
 
 Rules = Mapping[Simplification, Mapping[int, AttentionRule]]
@@ -62,6 +60,7 @@ def fit(fitter: Fitter, simplifications: Sequence[Simplification], title: str) -
         for s in simplifications:
             if s.fit_on == source and s.layer in (-1, layer):
                 fitter.proxies(replace(s, layer=layer))
+        memory.give_back()
 
 
 def measure(
@@ -80,6 +79,7 @@ def measure(
                 if kept:
                     table.write(kept, [block])
             found.setdefault((chunk.apart, chunk.split.name), []).append(block)
+            memory.give_back()
             bar.update(chunk.rows.stop - chunk.rows.start)
     return tuple([joined(blocks) for (apart, _), blocks in found.items() if apart is of] for of in (False, True))
 
@@ -120,13 +120,8 @@ def cost(model: Model, chunks: Sequence[Chunk], fitted: Sequence[Sequences]) -> 
     """
     window = chunks[0].split.part(slice(1))
     positions = [int((of.real if of.fitted is None else of.fitted).sum()) for of in fitted]
-    gigabytes = _memory(model, window, max(positions, default=0))
-    free = psutil.virtual_memory().available / 1e9
-    if gigabytes > free:
-        raise InputError(
-            f"this audit needs {gigabytes:.1f} GB of memory beside the model, and {free:.1f} are free: ask for shorter windows "
-            "(length), fewer positions, or close what else runs"
-        )
+    gigabytes = memory.needed(model, window, max(positions, default=0))
+    memory.check(gigabytes)
 
     def seconds(rules: Rules) -> float:
         start = time.perf_counter()
@@ -140,12 +135,3 @@ def cost(model: Model, chunks: Sequence[Chunk], fitted: Sequence[Sequences]) -> 
     above = {s: 1 if s.layer < 0 else 1 - s.layer / model.layers for chunk in chunks for s in chunk.simplifications}
     windows = sum((c.rows.stop - c.rows.start) * (own + each * sum(above[s] for s in c.simplifications)) for c in chunks)
     return Cost(windows + 2 * own * sum(map(len, fitted)), gigabytes)
-
-
-def _memory(model: Model, window: Split, fitted_positions: int) -> float:
-    """Gigabytes: a window in all layers, its logits some ten times, and queries and keys of as many layers as are kept."""
-    length, heads = window.tokens.shape[1], model.layers * model.heads
-    attention = heads * length * (3 * length + 4 * model.head_width)
-    logits = 10 * int(window.scored.sum()) * (int(window.candidates.max()) + 1)
-    fitting = min(2**30, 2 * _FLOAT * heads * fitted_positions * model.head_width)
-    return (_FLOAT * (3 * attention + logits) + 3 * fitting) / 1e9
