@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from lib.errors import ArtifactError
+from lib.errors import ArtifactError, InputError, looking_for
 
 if TYPE_CHECKING:
     import torch
@@ -94,6 +94,16 @@ def writing(path: Path) -> Iterator[Path]:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
             file.close()
+
+
+def check_folder(argument: str, folder: Path) -> None:
+    """Raise `InputError` where nothing can be written into a folder, whether it is there already or still to be made."""
+    with looking_for(argument, folder):
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise InputError(f"{argument} is {str(folder)!r}, but {str(there)!r} is a file: name a folder")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise InputError(f"{argument} is {str(folder)!r}, but nothing may be written to {str(there)!r}: name another")
 
 
 def write_json(path: Path, value: Mapping) -> None:

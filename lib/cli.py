@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -213,7 +214,9 @@ def audit(
     if report:
         from lib.report import check_folder, write
 
-        check_folder(report.expanduser())  # before minutes are spent
+        check_folder(report.expanduser(), folder and folder.expanduser())  # before minutes are spent
+    if fail_above is not None and math.isnan(fail_above):  # which no gap would ever be above
+        raise InputError("--fail-above is nan, but must be a number of points, from 0 to 100")
     settings = {name: options.pop(name) for name in Settings.model_fields if name in options}
     found, kept = command.run(model, [in_distribution, *out_of_distribution], proxies, settings, folder=folder, **options)
     print(f"{command.printed(found)}\nall measurements: {kept}")

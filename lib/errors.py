@@ -23,6 +23,18 @@ def naming(origin: object) -> Iterator[None]:
         raise InputError(f"{origin}: {error}") from None
 
 
+@contextmanager
+def looking_for(argument: str, path: object) -> Iterator[None]:
+    """Say in a line why the system cannot even look for a path: its name is too long, a folder closed, links go in a circle."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{argument} {str(path)!r} cannot be looked for: {reason}; give another path") from None
+
+
 def one_of(argument: str, value: object, allowed: Iterable) -> None:
     """Raise `InputError` naming the alternatives unless `value` is one of `allowed`."""
     allowed = list(allowed)

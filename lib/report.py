@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from lib import book, provenance
+from lib import artifacts, book, provenance
 from lib.artifacts import write_json
 from lib.audit.results import Audit, record_of
-from lib.errors import InputError
+from lib.errors import ArtifactError, InputError
 
 _NOTEBOOK = "audit"
 _HTML = Path("_build", "html")
@@ -24,7 +24,8 @@ def write(audit: Path, to: Path) -> Path:
 
     Audit.read(audit)  # refuses what is damaged, before minutes are spent
     to = to.expanduser()
-    check_folder(to)
+    check_folder(to, audit)
+    to = to.resolve()  # what a link leads to is replaced, not the link
     notebook = book.execute_with(_NOTEBOOK, {"results": str(audit.resolve())}, {"results": "."})  # where it will stand
     record = record_of(audit)
     identity = {"audit": record.read()["fingerprint"]}
@@ -43,13 +44,19 @@ def write(audit: Path, to: Path) -> Path:
         for file in (record.path.name, *record.read()["files"]):
             shutil.copy(audit / file, new)
         write_json(new / book.OWN, identity)
-        to.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(to, ignore_errors=True)
-        shutil.move(new, to)
+        try:
+            to.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(to, ignore_errors=True)
+            shutil.move(new, to)
+        except OSError as error:
+            raise ArtifactError(f"--report {str(to)!r} cannot be written: {error.strerror}; name another folder") from error
     return to / f"{_NOTEBOOK}.html"
 
 
-def check_folder(to: Path) -> None:
-    """Raise `InputError` for a folder that may not be replaced by a report."""
+def check_folder(to: Path, audit: Path | None = None) -> None:
+    """Raise `InputError` for a folder that may not be replaced by a report, or would take the audit along that it is of."""
+    artifacts.check_folder("--report", to)
+    if audit and to.resolve() in (audit.resolve(), *audit.resolve().parents):
+        raise InputError(f"--report is {str(to)!r}, where the audit itself is kept ({audit}): name another folder")
     if to.exists() and not (to / book.OWN).exists() and (not to.is_dir() or any(to.iterdir())):
         raise InputError(f"--report is {str(to)!r}, which is there and holds no report: name a new folder")

@@ -1,9 +1,10 @@
-"""Tiny random language models of many families, and a tokenizer of characters, for tests."""
+"""Tiny random language models of many families, a tokenizer of characters, and text, for tests."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
@@ -102,3 +103,9 @@ def saved(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFa
     if tokenizer:
         tokenizer.save_pretrained(folder)
     return folder
+
+
+def sentences(seed: int, count: int, words: str) -> str:
+    """Text of paragraphs of a few words in random order."""
+    rng = np.random.default_rng(seed)
+    return "\n\n".join(" ".join(rng.choice(words.split(), 12)) + "." for _ in range(count))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,11 @@ import numpy as np
 from lib import provenance
 from lib.artifacts import first_difference
 from lib.audit import measuring
+from lib.audit.inputs import begun_in, check_fits, check_folder, check_names, check_tokens
 from lib.audit.results import Audit, record_of
 from lib.audit.settings import Settings, default_proxies, oracles, parse, parts
 from lib.config import checked
-from lib.errors import ArtifactError, InputError
+from lib.errors import ArtifactError, InputError, looking_for
 from lib.models import pretrained
 from lib.models.base import Model
 from lib.proxies import PROXIES, TRAINING, Fitter
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _CODE = ("lib.audit.measuring", "lib.audit.settings", "lib.tasks.text.windows")
-_BEGUN = "begun.json"  # in a folder, what is being measured there
 _WRAPPING = ("_module", "_model")  # where nnsight has the model that it wraps
 _VALUES = 4096
 
@@ -56,15 +56,18 @@ def audit(
     """
     words = tuple(proxies.split() if isinstance(proxies, str) else proxies)
     chosen = checked(Settings, {**settings, "proxies": words}, "audit")
+    if folder:
+        check_folder(folder := Path(folder))
+    check_names(splits.splits if isinstance(splits, Dataset) else splits)
     wrapped = _wrapped(model)
     name = name or getattr(wrapped, "name", type(wrapped).__name__)
-    data = splits if isinstance(splits, Dataset) else _texts(wrapped, tokenizer, splits, chosen)
-    reference, *others = data.splits
-    if not others:
-        raise InputError(f"there is only one split, {reference!r}: what a picture is worth elsewhere needs another one")
     whole = parse(chosen.proxies or default_proxies(wrapped.head_width), wrapped)
+    data = splits if isinstance(splits, Dataset) else _texts(wrapped, tokenizer, splits, chosen)
+    check_tokens(wrapped, data)
+    reference, *others = data.splits
     known = getattr(data, "oracles", {name: data.splits[name] for name in others})
     fitter = Fitter(wrapped, {TRAINING: data.training, **known}, chosen.seed)
+    check_fits(fitter, whole)
     measured = [*whole, *(oracles(whole, known) if chosen.oracles else [])]
     single = parts(whole, wrapped, chosen.each)
     identity = {
@@ -76,14 +79,13 @@ def audit(
     }
     if folder and record_of(folder).is_current(identity):
         return Audit.read(folder)
-    if folder:
-        _begin(folder, identity)
-    chunks = list(measuring.chunks(data.splits, fitter, measured, single))
-    fitted = [fitter.sources[name] for name in dict.fromkeys(s.fit_on for s in measured if PROXIES[s.proxy].fitted)]
-    say(f"{name}: {measuring.cost(wrapped, chunks, fitted)}")
-    measuring.fit(fitter, [*measured, *single], f"fit {name}")
-    rules = {s: fitter.rules(s) for s in (*measured, *single)}
-    blocks = measuring.measure(wrapped, chunks, rules, folder, f"measure {name}")
+    with _taken(folder, identity) if folder else nullcontext():
+        chunks = list(measuring.chunks(data.splits, fitter, measured, single))
+        fitted = [fitter.sources[name] for name in dict.fromkeys(s.fit_on for s in measured if PROXIES[s.proxy].fitted)]
+        say(f"{name}: {measuring.cost(wrapped, chunks, fitted)}")
+        measuring.fit(fitter, [*measured, *single], f"fit {name}")
+        rules = {s: fitter.rules(s) for s in (*measured, *single)}
+        blocks = measuring.measure(wrapped, chunks, rules, folder, f"measure {name}")
     found = Audit(name, reference, whole, *blocks, _about(wrapped, data, chosen))
     if folder:
         found.write(folder, identity)
@@ -119,14 +121,35 @@ def _wrapped(model: object) -> Model:
 def _texts(model: Model, tokenizer: object, given: Mapping[str, Path | str], chosen: Settings) -> Texts:
     if tokenizer is None:
         raise InputError("tokenizer is None, but texts need the model's: give it, or a Dataset in place of texts")
-    if model.context and chosen.length > model.context:
-        raise InputError(f"length is {chosen.length}, but the model was made for {model.context} tokens: ask for no more")
-    return texts({name: Path(path) for name, path in given.items()}, tokenizer, model.vocabulary_size, chosen)
+    context = getattr(model, "context", None)
+    if context and chosen.length > context:
+        raise InputError(f"length is {chosen.length}, but the model was made for {context} tokens: ask for no more")
+    for path in given.values():
+        with looking_for("text", path):
+            Path(path).expanduser().exists()
+    size = getattr(model, "vocabulary_size", None) or len(tokenizer)
+    return texts({name: Path(path) for name, path in given.items()}, tokenizer, size, chosen)
+
+
+@contextmanager
+def _taken(folder: Path, identity: Mapping) -> Iterator[None]:
+    """Within it, a folder is an audit's; it is left as it was where that is refused before anything is measured."""
+    new = not folder.exists()
+    _begin(folder, identity)
+    try:
+        yield
+    except InputError:
+        if not any(folder.glob("*.parquet")):
+            begun_in(folder).path.unlink(missing_ok=True)
+            with suppress(OSError):
+                if new:
+                    folder.rmdir()
+        raise
 
 
 def _begin(folder: Path, identity: Mapping) -> None:
     """Take a folder for an audit, or go on with the one begun there; `ArtifactError` if that is another one."""
-    begun = provenance.Record(folder / _BEGUN, f"delete the folder: rm -r {shlex.quote(str(folder))}")
+    begun = begun_in(folder)
     other = record_of(folder).identity() or begun.identity()
     if other and (difference := first_difference(other, json.loads(json.dumps(identity)))):
         raise ArtifactError(f"{folder} holds another audit ({difference}): choose another folder, or {begun.remedy}")

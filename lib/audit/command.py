@@ -9,10 +9,11 @@ from pathlib import Path
 
 from lib import artifacts, provenance
 from lib.audit.audit import audit
+from lib.audit.inputs import check_folder, check_names
 from lib.audit.results import Audit
 from lib.audit.settings import Settings
 from lib.config import checked
-from lib.errors import InputError
+from lib.errors import InputError, looking_for
 from lib.models import pretrained
 from lib.models.machine import use_threads
 
@@ -34,6 +35,8 @@ def run(
     pretrained.require()
     checked(Settings, {**settings, "proxies": tuple(proxies)}, "audit")  # before a model is loaded
     named = named_texts(texts)
+    if folder:
+        check_folder(folder := folder.expanduser())
     source = pretrained.locate(model, gguf, trust_remote_code)
     if threads:
         use_threads(threads)
@@ -58,17 +61,26 @@ def named_texts(given: Iterable[str]) -> dict[str, Path]:
     """Texts by name. A text is a path, called by the last part of it, or NAME=PATH; `InputError` where two are called alike."""
     found: dict[str, Path] = {}
     for text in given:
-        name, equals, path = text.partition("=")
-        if not equals or "/" in name or Path(text).expanduser().exists():
-            name, path = Path(text).expanduser().resolve().stem, text
+        with looking_for("text", text):
+            name, path = _name_and_path(text)
+            exists = Path(path).expanduser().exists()
         if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
             raise InputError(f"text {text!r} would be called {name!r}: give it a name of letters and digits, as in mine={path}")
         if name in found:
             raise InputError(f"two texts are called {name!r}: give one of them a name of its own, as in other={path}")
-        found[name] = Path(path).expanduser()
-        if not found[name].exists():
+        if not path or not exists:
             raise InputError(f"text {path!r} does not exist: give a file or a folder of text")
+        found[name] = Path(path).expanduser()
+    check_names(found)
     return found
+
+
+def _name_and_path(text: str) -> tuple[str, str]:
+    """What a text is called, and where it is; a path with = in it that exists is one."""
+    name, equals, path = text.partition("=")
+    if not equals or "/" in name or Path(text).expanduser().exists():
+        return Path(text).expanduser().resolve().stem, text
+    return name, path
 
 
 def printed(found: Audit) -> str:
