@@ -221,8 +221,8 @@ def plain_measures(plain: PlainModel, split: Split, rules: dict) -> list[dict]:
     everywhere = {(layer, head): PlainHead() for layer in range(CONFIG.layers) for head in range(CONFIG.heads)}
     found = []
     for row, tokens in enumerate(sentences_of(split)):
-        original, patterns, _ = plain.run(tokens)
-        simplified, simplified_patterns, vectors = plain.run(tokens, rules)
+        original, patterns, vectors = plain.run(tokens)  # what is dropped of text is known without the simplified model
+        simplified, simplified_patterns, _ = plain.run(tokens, rules)
         for t in np.flatnonzero(split.scored[row]).tolist():
             choice, other = (max(split.candidates.tolist(), key=lambda c: logits[t, c]) for logits in (original, simplified))
             p, q = softmax(original[t]), softmax(simplified[t])

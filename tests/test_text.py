@@ -44,9 +44,16 @@ def written(path: Path, content: str | bytes) -> Path:
 # Reading
 
 
+def stripped(documents: list[list[str]]) -> list[list[str]]:
+    """Documents without what separates their paragraphs."""
+    return [[paragraph.strip() for paragraph in document] for document in documents]
+
+
 def test_a_file_is_a_document_of_paragraphs(tmp_path):
     file = written(tmp_path / "a.txt", "\ufeffone\r\nline\r\n\r\n \n\ntwo\n")
-    assert read(file, ALL) == [["one\nline", "two"]]
+    assert stripped(read(file, ALL)) == [["one\nline", "two"]]
+    spaced = "a = 1\n\n\nb = 2\n"
+    assert "".join(*read(written(tmp_path / "c.py", spaced), ALL)) == spaced, "source is read as it stands"
     assert read(written(tmp_path / "b.txt", "all in one line"), ALL) == [["all in one line"]]
 
 
@@ -55,13 +62,15 @@ def test_html_is_read_as_what_it_shows(tmp_path):
     <body><!-- a remark --><h1>Head &amp; tail</h1><p>One <b>bold</b>
     word.</p><ul><li>first</li><li>second</li></ul>a<br>b<template>unseen</template><noscript>unseen</noscript></body></html>"""
     shown = ["A title", "Head & tail", "One bold word.", "first", "second", "a", "b"]
-    assert read(written(tmp_path / "page.HTML", page), ALL) == [shown]
+    assert stripped(read(written(tmp_path / "page.HTML", page), ALL)) == [shown]
+    code = "<p>This:</p><pre>\nif a:\n    b\n\nc</pre>"
+    assert stripped(read(written(tmp_path / "code.html", code), ALL)) == [["This:", "if a:\n    b\n\nc"]]
     assert "<b>bold</b>" in read(written(tmp_path / "page.txt", page), ALL)[0][0], "elsewhere, tags are text"
 
 
 def test_in_a_folder_only_what_is_shown_and_can_be_read_is_read(tmp_path):
     folder = tmp_path / "folder"
-    for name in ("a.txt", "below/b.py", ".hidden.txt", ".git/c.txt", "below/.d/e.txt"):
+    for name in ("a.txt", "below/b.py", ".hidden.txt", ".git/c.txt", "below/.d/e.txt", "site-packages/theirs.py"):
         written(folder / name, f"this is {name}")
     written(folder / "binary", b"a\0b")
     written(folder / "latin.txt", "é".encode("latin-1"))
@@ -71,6 +80,7 @@ def test_in_a_folder_only_what_is_shown_and_can_be_read_is_read(tmp_path):
     (folder / "circle").symlink_to("circle")
     (folder / "gone").symlink_to("nowhere")
     assert sorted(read(folder, ALL)) == [["this is a.txt"], ["this is below/b.py"]]
+    assert read(folder / "*.py", ALL) == [["this is below/b.py"]]
 
 
 def test_the_order_of_files_is_not_that_of_the_file_system(tmp_path, monkeypatch):
@@ -88,6 +98,15 @@ def test_no_more_is_read_than_is_enough(tmp_path):
     for name in map(str, range(9)):
         written(tmp_path / name, "x" * 100)
     assert [len(read(tmp_path, enough)) for enough in (1, 100, 101, 250, ALL)] == [1, 1, 2, 3, 9]
+
+
+def test_no_file_of_a_folder_is_most_of_what_is_read(tmp_path):
+    for name in map(str, range(9)):
+        written(tmp_path / "folder" / name, "\n\n".join(["x" * 48] * 100))
+    found = read(tmp_path / "folder", 20 * 100)
+    assert [len(document) for document in found] == [2] * 9, "of each, what begins within a twentieth"
+    alone = read(tmp_path / "folder" / "0", 20 * 100)
+    assert [len(document) for document in alone] == [100], "a file that was asked for is read whole"
 
 
 @pytest.mark.parametrize(
@@ -128,33 +147,36 @@ def test_what_would_never_end_is_refused(tmp_path):
 def test_a_folder_without_text_is_refused(tmp_path):
     written(tmp_path / "image.png", b"\x89PNG\0")
     written(tmp_path / ".hidden", "text")
-    with pytest.raises(InputError, match="holds no file with text in UTF-8: give one that does, or a file"):
+    with pytest.raises(InputError, match="holds no file with text in UTF-8: give a folder that does, or a file"):
         read(tmp_path, ALL)
 
 
-def test_paragraphs_that_another_text_has_are_left_out_with_their_share():
+def test_paragraphs_that_two_texts_have_alike_are_left_out_of_both_with_their_share():
     """Whatever the space between their words; short ones may stand in both."""
     long, short = "nobody has translated this paragraph of more than sixty characters", "a short one"
-    others = [[long, short]]
     mine = [[long.replace(" ", "\n  "), "x" * 200, short], [long]]
-    kept, share = without_shared(mine, others)
-    assert kept == [["x" * 200, short]]
-    assert share == pytest.approx((len(mine[0][0]) + len(long)) / (len(mine[0][0]) + 200 + len(short) + len(long)))
-    assert without_shared(others, [["something else"]]) == (others, 0)
+    kept, shares = without_shared({"first": [[long, short]], "mine": mine, "third": [["y" * 99]]})
+    assert kept == {"first": [[short]], "mine": [["x" * 200, short]], "third": [["y" * 99]]}
+    assert shares["mine"] == pytest.approx((len(mine[0][0]) + len(long)) / (len(mine[0][0]) + 200 + len(short) + len(long)))
+    assert shares["first"] == pytest.approx(len(long) / (len(long) + len(short)))
+    assert shares["third"] == 0
 
 
 # Windows
 
 
-def test_what_is_shared_with_the_first_text_is_not_in_the_windows_of_another(given, tmp_path):
+def test_what_is_shared_with_the_first_text_is_in_no_window(given, tmp_path):
     marked = "~" * 90  # which stands in neither text
     plain = written(tmp_path / "plain.txt", f"{given['plain'].read_text()}\n\n{marked}")
     other = written(tmp_path / "other.txt", f"{marked}\n\n{given['other'].read_text()}")
     found = made({"plain": plain, "other": other}, Windows(sequences=1000, length=32, positions=8, fit_sequences=1000))
     mark = character_tokenizer().convert_tokens_to_ids("~")
-    assert not any((of.tokens == mark).any() for of in (found.splits["other"], found.oracles["other"]))
-    assert (found.splits["plain"].tokens == mark).any()
-    assert found.shared == {"other": pytest.approx(90 / (90 + sum(map(len, given["other"].read_text().split("\n\n")))))}
+    assert not any((of.tokens == mark).any() for of in (found.training, found.oracles["other"], *found.splits.values()))
+    assert found.shared["other"] == pytest.approx(92 / len(other.read_text()))
+    assert found.shared["plain"] == pytest.approx(90 / len(plain.read_text()))
+    assert found.documents == {"plain": 1, "other": 1}
+    with pytest.raises(InputError, match="text 'other' has nothing that 'plain' does not have as well"):
+        made({"plain": plain, "other": written(tmp_path / "all.txt", marked)})
 
 
 @pytest.mark.parametrize("start", [False, True])
@@ -212,7 +234,8 @@ def test_positions_follow_from_the_seed(given):
 
 def test_covariates_of_a_text_are_those_of_the_token_that_is_predicted(given, tmp_path):
     """Against counting by hand, window by window; the first text begins in other words than it ends."""
-    given = {"mixed": written(tmp_path / "mixed.txt", "\n\n".join(path.read_text() for path in given.values())), **given}
+    mixed = "\n\n".join(sentences(seed, 150, words) for seed, words in enumerate(WORDS.values(), 7))
+    given = {"mixed": written(tmp_path / "mixed.txt", mixed), **given}
     found = made(given)
     fitted = Counter(np.concatenate([found.training.tokens, _left_out(given, found)]).ravel().tolist())
     for split in found.splits.values():

@@ -71,7 +71,7 @@ def audit(
     measured = [*whole, *(oracles(whole, known) if chosen.oracles else [])]
     single = parts(whole, wrapped, chosen.each)
     identity = {
-        "audited": {"name": name, "weights": _digest_of_weights(wrapped), "layers": wrapped.layers, "heads": wrapped.heads},
+        "audited": {"name": name, "weights": _digest_of_weights(wrapped), "configuration": _configuration(wrapped)},
         "texts": {split.name: _digest_of(split) for split in data.splits.values()} | {TRAINING: _digest_of(data.training)},
         "settings": chosen.plain(),
         "code": provenance.code_of(*_CODE, type(wrapped).__module__, *(PROXIES[s.proxy].__module__ for s in whole)),
@@ -159,8 +159,23 @@ def _begin(folder: Path, identity: Mapping) -> None:
 def _about(model: Model, data: Dataset, chosen: Settings) -> dict:
     """What tables do not say: of the model, and of the texts."""
     facts = {"layers": model.layers, "heads": model.heads, "head_width": model.head_width}
-    windows = {name: len(split) for name, split in data.splits.items()}
-    return facts | {"windows": windows, "shared": dict(getattr(data, "shared", {})), "settings": chosen.plain()}
+    facts["blocks"] = getattr(model, "blocks", model.layers)
+    splits = list(data.splits.values())
+    texts = {
+        "windows": {split.name: len(split) for split in splits},
+        "length": max(int(split.lengths.max()) for split in splits),
+        "positions": round(sum(int(split.scored.sum()) for split in splits) / sum(map(len, splits))),
+        "shared": dict(getattr(data, "shared", {})),
+        "documents": dict(getattr(data, "documents", {})),
+    }
+    return facts | texts | {"settings": chosen.plain()}
+
+
+def _configuration(model: Model) -> str:
+    """Digest of what a model of transformers is configured by beside its weights, or of the shape of another one."""
+    inner = getattr(model, "model", None)
+    shape = {"layers": model.layers, "heads": model.heads, "head_width": model.head_width}
+    return provenance.digest_of(json.loads(inner.config.to_json_string(use_diff=False)) if inner is not None else shape)
 
 
 def _digest_of_weights(model: Model) -> str:

@@ -46,9 +46,12 @@ def check(model: HuggingFace) -> dict[str, float]:
                 f"{model.name} is refused: when {what}, logits are off by {found[what]:.2g} of their spread, and {tolerance:g} "
                 "is allowed; what would be measured would not be this model"
             )
-    changed = _deviation(_simplified(model, Simplification("one_hot")), model.logits(_tokens(model)))
-    if not changed > _VISIBLE:
-        raise UnsuitableModel(f"{model.name} is refused: hard attention changes nothing, so replaced patterns are not used")
+    for layer in range(model.layers):
+        changed = _deviation(_simplified(model, Simplification("one_hot", layer=layer)), model.logits(_tokens(model)))
+        if not changed > _VISIBLE:
+            raise UnsuitableModel(
+                f"{model.name} is refused: hard attention in layer {layer} changes nothing, so the replaced pattern is not used"
+            )
     return found
 
 

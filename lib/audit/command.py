@@ -17,6 +17,11 @@ from lib.errors import InputError, looking_for
 from lib.models import pretrained
 from lib.models.machine import use_threads
 
+CAUTION = (
+    "Which setting and which text are spoken of was decided by these numbers, and intervals take windows for independent: they "
+    "are too narrow where a text is few documents."
+)
+
 
 def run(
     model: str,
@@ -63,7 +68,7 @@ def named_texts(given: Iterable[str]) -> dict[str, Path]:
     for text in given:
         with looking_for("text", text):
             name, path = _name_and_path(text)
-            exists = Path(path).expanduser().exists()
+            exists = given_path(path).exists()
         if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
             raise InputError(f"text {text!r} would be called {name!r}: give it a name of letters and digits, as in mine={path}")
         if name in found:
@@ -75,11 +80,17 @@ def named_texts(given: Iterable[str]) -> dict[str, Path]:
     return found
 
 
+def given_path(path: str) -> Path:
+    """The file or folder of a text, without the pattern of names that a folder may end in."""
+    found = Path(path).expanduser()
+    return found.parent if "*" in found.name else found
+
+
 def _name_and_path(text: str) -> tuple[str, str]:
     """What a text is called, and where it is; a path with = in it that exists is one."""
     name, equals, path = text.partition("=")
     if not equals or "/" in name or Path(text).expanduser().exists():
-        return Path(text).expanduser().resolve().stem, text
+        return given_path(text).resolve().stem, text
     return name, path
 
 
@@ -88,7 +99,7 @@ def printed(found: Audit) -> str:
     said = ["in % and points, with 95 % intervals over windows", found.shown().to_string(index=False)]
     if found.single:
         said += ["one layer or head at a time, on fewer windows", found.shown(single=True).to_string(index=False)]
-    return "\n\n".join([*said, "\n".join(found.sentences())])
+    return "\n\n".join([*said, "\n".join([*found.sentences(), CAUTION])])
 
 
 def too_large(found: Audit, most: float) -> list[str]:

@@ -1,7 +1,7 @@
 """The audit that the book shows, `make demonstration`: of a small model from PyPI, on texts that Debian and Python bring along.
 
-Fitted and tested on the Debian handbook in English; then tested on it in German, the same content in another language, and on
-the source of Python's own library. The texts are read from where they are installed.
+Fitted and tested on the Debian handbook in English; then tested on it in German, and on the source of Python's own library. The
+texts are read from where they are installed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lib.audit import command
 from lib.errors import InputError
 
 _PROXIES = ("svd:8,16,32,48", "kmeans:64", "one_hot")
-_WINDOWS = {"sequences": 80, "length": 128, "positions": 32, "fit_sequences": 80, "fit_positions": 100}
+_WINDOWS = {"sequences": 64, "length": 128, "positions": 32, "fit_sequences": 80, "fit_positions": 100}
 
 
 def folder() -> Path:
@@ -41,7 +41,8 @@ def texts() -> list[str]:
         raise InputError(
             f"{handbook} holds no Debian handbook: apt install debian-handbook, or set HANDBOOK to its folder html"
         )
-    return [f"english={handbook / 'en-US'}", f"german={handbook / 'de-DE'}", f"python={sysconfig.get_path('stdlib')}"]
+    pages = (f"{name}={handbook / language / '*.html'}" for name, language in (("english", "en-US"), ("german", "de-DE")))
+    return [*pages, f"python={Path(sysconfig.get_path('stdlib'), '*.py')}"]
 
 
 def main() -> int:

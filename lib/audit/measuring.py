@@ -22,7 +22,7 @@ from lib.proxies import Fitter, LayerRule, OneHot, Simplification
 from lib.split import Sequences, Split
 
 _AT_A_TIME = 4  # windows that are measured before what was found is kept
-_PARTS = 4  # what is simplified by itself is measured on one of so many windows
+_PARTS, _FEWEST = 4, 20  # what is simplified by itself is measured on every fourth window, if these are as many
 _KINDS = "whole", "parts"  # of chunks
 
 Rules = Mapping[Simplification, Mapping[int, AttentionRule]]
@@ -46,11 +46,11 @@ class Chunk:
 def chunks(splits: Mapping[str, Split], fitter: Fitter, whole: Sequence, parts: Sequence) -> Iterator[Chunk]:
     """All that is to be measured: everything that replaces all layers on all windows, parts on some of them."""
     for split in splits.values():
-        for apart, simplifications in ((False, whole), (True, parts)):
+        some = split.part(slice(None, None, max(1, min(_PARTS, len(split) // _FEWEST))))
+        for apart, simplifications, of in ((False, whole, split), (True, parts, some)):
             chosen = tuple(s for s in simplifications if fitter.measures_on(s, split.name))
-            count = -(-len(split) // _PARTS) if apart else len(split)
-            for start in range(0, count if chosen else 0, _AT_A_TIME):
-                yield Chunk(split, slice(start, min(start + _AT_A_TIME, count)), chosen, apart)
+            for start in range(0, len(of) if chosen else 0, _AT_A_TIME):
+                yield Chunk(of, slice(start, min(start + _AT_A_TIME, len(of))), chosen, apart)
 
 
 def fit(fitter: Fitter, simplifications: Sequence[Simplification], title: str) -> None:

@@ -16,7 +16,7 @@ from lib import prose, provenance
 from lib.artifacts import writing
 from lib.errors import ArtifactError, InputError
 from lib.measuring import table
-from lib.measuring.diagnostics import Cell, regression
+from lib.measuring.diagnostics import FEWEST, Cell, regression
 from lib.measuring.estimates import Estimates
 from lib.measuring.intervals import Estimate, nothing
 from lib.measuring.table import Block
@@ -153,39 +153,56 @@ class Audit:
         return prose.minus(f"{value} [{low}, {high}]")
 
     @property
+    def claimed(self) -> Sequence[Simplification]:
+        """The settings that are no controls; all, where there is nothing else."""
+        return [s for s in self.settings if not PROXIES[s.proxy].control] or self.settings
+
+    @property
     def best(self) -> Simplification:
-        """The setting that agrees with the model most often in distribution; of controls, where there is nothing else."""
-        claimed = [s for s in self.settings if not PROXIES[s.proxy].control] or self.settings
-        return max(claimed, key=lambda s: self.estimate(s, self.reference, "agreement").value)
+        """The one of these that agrees with the model most often in distribution."""
+        return max(self.claimed, key=lambda s: self.estimate(s, self.reference, "agreement").value)
+
+    @property
+    def worst(self) -> str:
+        """The text on which it loses most: of those on which it can be told to lose, if there are any."""
+        gaps = {split: self.estimate(self.best, split, "gap") for split in self.targets}
+        told = {split: gap for split, gap in gaps.items() if gap.interval[0] > 0}
+        return max(told or gaps, key=lambda split: gaps[split].value)
 
     def gaps(self) -> dict[tuple[Simplification, str], Estimate]:
-        """The gap of every setting that is no control, from the text in distribution to each other one."""
-        claimed = [s for s in self.settings if not PROXIES[s.proxy].control]
-        return {(s, split): self.estimate(s, split, "gap") for s in claimed for split in self.targets}
+        """The gap of every such setting, from the text in distribution to each other one."""
+        return {(s, split): self.estimate(s, split, "gap") for s in self.claimed for split in self.targets}
+
+    def matched_share(self, split: str) -> float:
+        """Of a text's predictions, the share that is compared where the model is equally certain."""
+        matched, all_ = (self.estimate(self.best, split, q).positions for q in ("gap_at_equal_margin", "agreement"))
+        return matched / all_
 
     def sentences(self) -> list[str]:
-        """How faithful the best setting is in distribution, where it parts from the model, and what was foreseen of that."""
-        s, inside = self.best, self.reference
-        worst = max(self.targets, key=lambda split: self.estimate(s, split, "gap").value)
+        """How faithful the best setting is in distribution, where it loses most, and what was foreseen of that."""
+        s, inside, worst = self.best, self.reference, self.worst
         gap, equal, foreseen = (self.estimate(s, worst, q) for q in ("gap", "gap_at_equal_margin", "gap_foreseen"))
         own, agreement = self.own_accuracy(inside), self.estimate(s, inside, "agreement")
+        tried = "the most faithful picture that was tried" if len(self.claimed) > 1 else "the picture that was tried"
         first = (
-            f"On {inside}, {s.phrase} in all layers, the most faithful picture that was tried, predicts what {self.name} "
-            f"predicts in {_share(agreement)} of cases; {self.name} itself is right in {_share(own)}."
+            f"On {inside}, {s.phrase} in all layers, {tried}, predicts what {self.name} predicts in {_share(agreement)} of "
+            f"cases; {self.name} itself is right in {_share(own)}."
         )
-        there = f"in {_share(self.estimate(s, worst, 'agreement'))} of cases"
+        there = f"there it does so in {_share(self.estimate(s, worst, 'agreement'))} of cases, a gap of {_points(gap)} points"
         second = prose.tell(
             gap,
-            above=f"It parts from the model most on {worst}, where it does so {there}: a gap of {_points(gap)} points",
-            below=f"On every other text it is more faithful; least so on {worst}, {there}: a gap of {_points(gap)} points",
-            unclear=f"On no other text can it be told to be less faithful; on {worst}, the lowest, it does so {there}: "
-            f"a gap of {_points(gap)} points",
+            above=f"It loses most on {worst}: {there}",
+            below=f"It loses on no other text; on {worst}, the nearest to a loss, {there}",
+            unclear=f"On no other text can it be told to lose; on {worst}, the nearest to a loss, {there}",
         )
-        second += f", and of {_points(equal)} where the model is equally certain." if equal.measured else "."
+        matched = f" (for {100 * self.matched_share(worst):.0f} % of the predictions there is such a comparison)"
+        second += f", and of {_points(equal)} where the model is equally certain{matched}." if equal.measured else "."
         third = (
-            f"From {inside} and the text of {worst} alone, a gap of {_points(foreseen)} points was to be expected."
+            f"From what was measured on {inside}, and from {worst} and the model itself on it, a gap of {_points(foreseen)} "
+            "points was to be expected."
             if foreseen.measured
-            else f"What was to be expected on {worst} is not known: too few positions, or none of which anything is known."
+            else f"What was to be expected on {worst} is not known: that takes {FEWEST} scored predictions on both texts, and "
+            "something known of each."
         )
         return [first, second, third]
 

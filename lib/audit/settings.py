@@ -41,7 +41,7 @@ def parse(words: Iterable[str], model: Model) -> list[Simplification]:
         if parameter and not listed:
             raise InputError(f"proxy {word!r} does not say which {parameter}: write it as in {name}:{most or 16}")
         for number in listed.split(",") if listed else [None]:
-            if number is not None and not number.strip().isdecimal():
+            if number is not None and not (number.strip().isdecimal() and len(number) < 10):
                 raise InputError(f"proxy {word!r}: {number!r} is no {parameter or 'number'}; write it as in svd:8,16,32")
             simplification = Simplification(name, None if number is None else int(number))
             simplification.check(model)

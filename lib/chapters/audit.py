@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
@@ -12,9 +12,8 @@ from IPython.display import HTML, Markdown
 from lib import figures, prose
 from lib.audit import demonstration
 from lib.audit.results import Audit
-from lib.measuring.intervals import Estimate
 from lib.prose import difference, share, tell, whole
-from lib.proxies import PROXIES, Simplification
+from lib.proxies import PROXIES
 from lib.tasks import Look
 
 _TEXTS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#8C6D31", "#882255")  # the first is in distribution
@@ -59,12 +58,10 @@ class AuditChapter:
 
     def measured_on(self) -> str:
         """What was measured, in words."""
-        about, settings = self.audit.about, self.audit.about["settings"]
-        counts = sorted(about["windows"].values())
-        count = f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
+        about = self.audit.about
         return (
-            f"{count} windows of {settings['length']} tokens a text, {settings['positions']} predictions of each by "
-            f"{self.audit.name}; 95 % intervals over windows"
+            f"{_between(about['windows'].values())} windows of {about['length']} tokens a text, {about['positions']} "
+            f"predictions of each by {self.audit.name}; 95 % intervals over windows"
         )
 
     def _figure_table(self, quantities: Sequence[str]) -> pd.DataFrame:
@@ -112,7 +109,8 @@ class AuditChapter:
             return None
         table = table.assign(x=table["layer"], series=table["split"], panel=table["setting"])
         alt = "How often the model with one layer simplified predicts what the model predicts, by layer."
-        note = f"one layer at a time, on a part of the windows: {self.measured_on()}"
+        count = _between(block.sequences for block in self.audit.single)
+        note = f"one layer at a time, on {count} of these windows: {self.measured_on()}"
         return figures.curves(table, self.looks, x="layer", y="same prediction", alt=alt, note=note)
 
     # What the chapter says
@@ -127,18 +125,22 @@ class AuditChapter:
             return None
         about, audit = self.audit.about, self.audit
         left_out = [f"{100 * part:.0f} % of {name}" for name, part in about["shared"].items() if part > 0.005]
+        read = ", ".join(f"{name} {count:,}" for name, count in about["documents"].items())
         others = f"and, to test on alone, {prose.names(audit.targets)}"
         texts = f"{audit.reference}, to fit proxies on (its first half) and to test them on (its second); {others}."
-        texts += f" Left out of the others, as it stands in the first as well: {prose.names(left_out)}." if left_out else ""
+        texts += f" Documents read: {read}." if read else ""
+        texts += f" Left out, as the first and another have it alike: {prose.names(left_out)}." if left_out else ""
+        rest = about["blocks"] - about["layers"]
+        stay = f" (layers are those that attend; {rest} blocks do not, and stay as they are)" if rest else ""
         items = {
             "model": f"{audit.name}: {about['layers']} layers of {about['heads']} heads, whose queries and keys have "
-            f"{about['head_width']} dimensions.",
+            f"{about['head_width']} dimensions{stay}.",
             "texts": texts,
             "gap": "How much less often the simplified model predicts what the model predicts, than in distribution.",
             "at equal margins": "The same where the model is equally certain of its prediction, as the log-probability of its "
             "choice above that of the next best says.",
-            "foreseen": "What a regression that was fitted in distribution expects, from the other text and the model on it; "
-            "the picture is not run there.",
+            "foreseen": "What a regression that was fitted in distribution expects, from the other text and the model itself "
+            "on it: how certain that is there, and how much of its queries and keys the picture would drop.",
         }
         return HTML(prose.setup(items, dict.fromkeys(s.proxy for s in audit.settings)))
 
@@ -152,26 +154,20 @@ class AuditChapter:
     def _agreement_heading(self) -> str:
         s = self.audit.best
         inside = whole(self.audit.estimate(s, self.audit.reference, "agreement"))
-        return f"On text like that it was made on, {s.phrase} predicts what the model predicts in {inside} of cases"
+        on = "On text like that it was made on" if PROXIES[s.proxy].fitted else f"On {self.audit.reference}"
+        return f"{on}, {s.phrase} predicts what the model predicts in {inside} of cases"
 
     def _gaps_heading(self) -> str:
-        _, worst, gap = self._worst
+        worst = self.audit.worst
+        gap = self.audit.estimate(self.audit.best, worst, "gap")
         size = f"{prose.points(gap if gap.value > 0 else gap.scaled(-1), interval=False)} points"
         return tell(
             gap,
             above=f"On {worst}, it does so {size} less often",
-            below=f"On other text it does so more often, by {size} at least",
+            below=f"On {worst}, it does so {size} more often, and on no other text less often",
             unclear="On no other text can it be told to do so less often",
             missing="On other text nothing was measured",
         )
-
-    @property
-    def _worst(self) -> tuple[Simplification, str, Estimate]:
-        """The most faithful setting in distribution, and the text on which it loses most."""
-        s = self.audit.best
-        gaps = {split: self.audit.estimate(s, split, "gap") for split in self.audit.targets}
-        worst = max(gaps, key=lambda split: gaps[split].value)
-        return s, worst, gaps[worst]
 
     def agreement_text(self) -> Markdown | None:
         """How faithful the best setting is in distribution, and how often the model itself is right."""
@@ -191,32 +187,41 @@ class AuditChapter:
         return None if self.audit is None else Markdown(self._gaps_said())
 
     def _gaps_said(self) -> str:
-        audit, (s, worst, gap) = self.audit, self._worst
-        equal, foreseen, oracle = (audit.estimate(s, worst, q) for q in ("gap_at_equal_margin", "gap_foreseen", "oracle"))
-        of = f"On {escape(worst)}, the other text on which {escape(s.phrase)} loses most"
-        said = [f"{of}, the gap is {difference(gap)}."]
+        audit, s, worst = self.audit, self.audit.best, self.audit.worst
+        gap, equal, foreseen, oracle = (
+            audit.estimate(s, worst, q) for q in ("gap", "gap_at_equal_margin", "gap_foreseen", "oracle")
+        )
+        said = [f"On {escape(worst)}, of the other texts that with the largest gap, it is {difference(gap)}."]
+        if len(audit.targets) == 1:
+            said = [f"On {escape(worst)}, the gap is {difference(gap)}."]
         if equal.measured:
-            said.append(f"Where the model is equally certain, it is {difference(equal)}.")
+            alike = f"{100 * audit.matched_share(worst):.0f} % of predictions"
+            said.append(f"Where the model is equally certain, it is {difference(equal)} ({alike} have their like).")
         if foreseen.measured:
             error = tell(
                 gap - foreseen,
-                above="more is lost than was to be expected",
-                below="less is lost than was to be expected",
+                above="the gap is larger than was to be expected",
+                below="the gap is smaller than was to be expected",
                 unclear="no difference from what was measured can be told",
             )
-            said.append(f"Foreseen from {escape(audit.reference)} and the text alone: {difference(foreseen)}; {error}.")
+            said.append(f"Foreseen, without running the picture there: {difference(foreseen)}; {error}.")
         if oracle.measured:
             won = oracle - audit.estimate(s, worst, "agreement")
+            of_that = f"Fitted on {self._oracle_of} instead"
             said.append(
                 tell(
                     won,
-                    above=f"Fitted on that text itself, it agrees more often by {difference(won)}: so much is a matter "
-                    "of what it was fitted on.",
-                    below=f"Fitted on that text itself, it agrees less often, by {difference(won)}.",
-                    unclear=f"Fitting it on that text itself wins back nothing that can be told ({difference(won)}).",
+                    above=f"{of_that}, it agrees more often there, by {difference(won)}.",
+                    below=f"{of_that}, it agrees less often there, by {difference(won)}.",
+                    unclear=f"{of_that}, it cannot be told to agree more often there ({difference(won)}).",
                 )
             )
         return prose.paragraph(*said)
+
+    @property
+    def _oracle_of(self) -> str:
+        """What the picture is fitted on that knows the other text."""
+        return "the other half of that text" if self.audit.about["documents"] else "that very text"
 
     def sure(self) -> Markdown | None:
         """How far the numbers can be trusted."""
@@ -241,3 +246,9 @@ class AuditChapter:
             mixed if fitted else "",
         )
         return Markdown(said)
+
+
+def _between(counts: Iterable[int]) -> str:
+    """From the smallest to the largest count."""
+    low, *_, high = sorted([*counts] * 2)
+    return f"{low}" if low == high else f"{low} to {high}"

@@ -159,11 +159,10 @@ class Batch:
         In that layer, which reads what it always reads, other heads than those that a rule simplifies are not computed again.
         """
         start = min(rules)
-        rule, paused, seen = rules[start], self.paused[start], {layer: Replacing(rule) for layer, rule in rules.items()}
+        rule, paused, seen = rules[start], self.paused[start], {layer: Capture(rule) for layer, rule in rules.items()}
         some = isinstance(rule, LayerRule) and len(rule.heads) < self.model.heads
         heads = rule.heads if some else ALL
-        if some:
-            seen[start] = Replacing(rule.of_heads)
+        seen[start] = Replacing(rule.of_heads if some else rule)
         pattern = seen[start](paused.queries[:, heads], paused.keys[:, heads], partial(paused.attend, heads=heads))
         residual = paused.resume(pattern, heads)
         if start + 1 < self.model.layers:
@@ -173,14 +172,29 @@ class Batch:
         for layer, found in seen.items():
             of = ALL if layer == start else heads  # in the first layer nothing else was seen
             attention[layer] = self.rows(layer, heads), AttentionRows(self._scored_rows(found.pattern[:, of]))
-            dropped[layer] = self._scored_rows(self._dropped(layer, heads, found, of))
+            replaced = found.replaced if layer == start else self._replaced(layer, rules[layer], heads)
+            dropped[layer] = self._scored_rows(self._dropped(layer, heads, replaced))
         return Comparison(self.original, simplified, self.targets, attention, dropped)
 
-    def _dropped(self, layer: int, heads: Heads, seen: Replacing, of: Heads) -> Tensor:
+    def _replaced(self, layer: int, rule: AttentionRule, heads: Heads) -> tuple[Tensor, Tensor]:
+        """What a rule replaces the queries and keys of the *original* model by, of some heads.
+
+        So what is dropped is known of a text on which the simplified model never ran.
+        """
+        paused = self.paused[layer]
+        if isinstance(rule, LayerRule):
+            return rule.simplified(paused.queries[:, heads], paused.keys[:, heads])
+        seen = Replacing(rule)
+        seen(paused.queries, paused.keys, paused.attend)
+        queries, keys = seen.replaced
+        return queries[:, heads], keys[:, heads]
+
+    def _dropped(self, layer: int, heads: Heads, replaced: tuple[Tensor, Tensor]) -> Tensor:
         """(batch, head, T or Q) the share that is dropped of each query and of the keys that the model attends to from it."""
-        pairs = zip((seen.queries, seen.keys), seen.replaced, strict=True)
-        query, key = (dropped_share(before[:, of], after[:, of]) for before, after in pairs)
-        attended = (self.paused[layer].pattern[:, heads] * key[:, :, None]).sum(-1)
+        paused = self.paused[layer]
+        pairs = zip((paused.queries[:, heads], paused.keys[:, heads]), replaced, strict=True)
+        query, key = (dropped_share(before, after) for before, after in pairs)
+        attended = (paused.pattern[:, heads] * key[:, :, None]).sum(-1)
         return (query + attended) / 2
 
 

@@ -58,6 +58,11 @@ class HuggingFace:
         self._find_layers()
 
     @property
+    def blocks(self) -> int:
+        """How many blocks it has, those that do not attend among them."""
+        return len(self._blocks)
+
+    @property
     def device(self) -> torch.device:
         """Where it computes."""
         return self.model.get_input_embeddings().weight.device

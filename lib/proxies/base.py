@@ -239,17 +239,17 @@ class LayerRule:
 
     def of_heads(self, queries: Tensor, keys: Tensor, attend: Attend) -> Tensor:
         """As an attention rule, but queries, keys and pattern are of the simplified heads alone."""
-        return self._hardened(attend(*self._simplified(queries, keys)))
+        return self._hardened(attend(*self.simplified(queries, keys)))
 
     def __call__(self, queries: Tensor, keys: Tensor, attend: Attend) -> Tensor:
         if self.heads == list(range(queries.shape[1])):
             return self.of_heads(queries, keys, attend)
-        simplified = self._simplified(queries[:, self.heads], keys[:, self.heads])
+        simplified = self.simplified(queries[:, self.heads], keys[:, self.heads])
         pairs = zip((queries, keys), simplified, strict=True)
         pattern = attend(*(with_heads(of_all, self.heads, part) for of_all, part in pairs))
         return with_heads(pattern, self.heads, self._hardened(pattern[:, self.heads]))
 
-    def _simplified(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+    def simplified(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
         """What the queries (batch, head, Q, d_head) and keys (batch, head, T, d_head) of its heads are replaced by."""
         pairs = [proxy.simplify(queries[:, i], keys[:, i]) for i, proxy in enumerate(self.proxies.values())]
         return tuple(torch.stack(part, 1) for part in zip(*pairs, strict=True))

@@ -23,7 +23,6 @@ COVARIATES = ("position", "frequency", "repeated")
 _FREQUENCIES = (1, 4, 16, 64, 256)  # lower edges of the classes: how often a token is in the text that proxies are fitted on
 _POSITIONS = (16, 32, 64, 128, 256, 512)
 _FEWEST = 20  # windows of a split: intervals are over these
-_MORE = 4  # times as much is read of the first text
 _CHARACTERS = 12  # of a token, at most on average: so many characters are read for each token that is needed
 
 
@@ -37,7 +36,7 @@ class Windows(Config):
     positions: int = Field(default=32, ge=1, le=100_000)
     """Of a window, at which the prediction of the next token is scored."""
     fit_sequences: int = Field(default=40, ge=1, le=100_000)
-    """Of the first half of the first text, to fit on."""
+    """Of the first half of each text, to fit on."""
     fit_positions: int = Field(default=200, ge=1, le=100_000)
     """Of each of these, whose queries and keys proxies are fitted on."""
     seed: int = Field(default=0, ge=0, lt=2**32)
@@ -49,7 +48,8 @@ class Texts(Dataset):
     """Several texts: the first half of the first to fit on, and a split a text."""
 
     oracles: Mapping[str, Split] = field(default_factory=dict)  # by text: the half of it that is not tested on
-    shared: Mapping[str, float] = field(default_factory=dict)  # by text: the share left out as it is in the first, too
+    shared: Mapping[str, float] = field(default_factory=dict)  # by text: the share left out, as the first has it, too
+    documents: Mapping[str, int] = field(default_factory=dict)  # by text: how many it was read from
 
 
 def texts(given: Mapping[str, Path], tokenizer: PreTrainedTokenizerBase, vocabulary_size: int, windows: Windows) -> Texts:
@@ -60,16 +60,16 @@ def texts(given: Mapping[str, Path], tokenizer: PreTrainedTokenizerBase, vocabul
     if len(given) < 2:
         raise InputError("one text is not enough: give one in distribution and at least one that is not")
     needed = 2 * windows.length * max(windows.sequences, windows.fit_sequences)
-    first, shared = next(iter(given)), {}
-    more = {first: _MORE}  # so that what others have of it is found
-    documents = {name: read(path, more.get(name, 1) * _CHARACTERS * needed) for name, path in given.items()}
-    for name in list(documents)[1:]:
-        documents[name], shared[name] = without_shared(documents[name], documents[first])
+    documents, shared = without_shared({name: read(path, _CHARACTERS * needed) for name, path in given.items()})
+    for name, of in documents.items():
+        if not of:
+            raise InputError(f"text {name!r} has nothing that {next(iter(given))!r} does not have as well: give another one")
     halves = {name: np.array_split(_windows(name, of, tokenizer, windows), 2) for name, of in documents.items()}
+    first = next(iter(given))
     largest = max(int(half.max()) for of in halves.values() for half in of)
     if largest >= vocabulary_size:
         raise InputError(
-            f"the tokenizer gives token {largest}, but the model has {vocabulary_size}: they do not belong together"
+            f"the tokenizer gives token {largest}, but the model has {vocabulary_size}: give the model's own tokenizer"
         )
     counts = np.bincount(halves[first][0].ravel(), minlength=vocabulary_size)
     rng = np.random.default_rng(windows.seed)
@@ -83,7 +83,8 @@ def texts(given: Mapping[str, Path], tokenizer: PreTrainedTokenizerBase, vocabul
     training = fitted.pop(first)
     training = Sequences(tokens=training.tokens, lengths=training.lengths, fitted=training.fitted)
     vocabulary = tuple(map(str, tokenizer.convert_ids_to_tokens(range(min(vocabulary_size, len(tokenizer))))))
-    return Texts(vocabulary, windows.length, training, tested, fitted, shared)
+    counted = {name: len(of) for name, of in documents.items()}
+    return Texts(vocabulary, windows.length, training, tested, fitted, shared, counted)
 
 
 def _windows(name: str, documents: Sequence[Document], tokenizer: PreTrainedTokenizerBase, windows: Windows) -> np.ndarray:
@@ -93,7 +94,7 @@ def _windows(name: str, documents: Sequence[Document], tokenizer: PreTrainedToke
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
     stream: list[int] = []
     for document in documents:
-        stream += tokenizer("\n\n".join(document), add_special_tokens=False, verbose=False).input_ids + end
+        stream += tokenizer("".join(document), add_special_tokens=False, verbose=False).input_ids + end
     width = windows.length - len(start)
     count = len(stream) // width
     if count < 2 * _FEWEST:
@@ -108,8 +109,8 @@ def _windows(name: str, documents: Sequence[Document], tokenizer: PreTrainedToke
 def _split(name: str, tokens: np.ndarray, windows: Windows, counts: np.ndarray, rng: np.random.Generator) -> Split:
     """A split of windows; its covariates are about the token that a position predicts, and are known without any model.
 
-    `position` in the window, `frequency` in the text that proxies are fitted on, and whether it is `repeated`: in the window
-    before.
+    `position` in the window, `frequency` in the half of the first text that proxies are fitted on, and whether it is
+    `repeated`: in the window before.
     """
     predicted = np.pad(tokens[:, 1:], ((0, 0), (0, 1)))
     some = [_drawn(tokens.shape, count, rng) for count in (windows.positions, windows.fit_positions)]
