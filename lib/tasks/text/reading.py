@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
-from itertools import accumulate
 from pathlib import Path
 
 from lib.errors import InputError
@@ -61,9 +60,14 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _beginning(document: Document, characters: int) -> Document:
-    """The first paragraphs of a document, of so many characters and one more paragraph at most."""
-    ends = accumulate(map(len, document))
-    return [paragraph for paragraph, end in zip(document, ends, strict=True) if end - len(paragraph) < characters]
+    """The first paragraphs of a document, of so many characters together."""
+    found = []
+    for paragraph in document:
+        if characters <= 0:
+            break
+        found.append(paragraph[:characters])
+        characters -= len(paragraph)
+    return found
 
 
 def _document(file: Path) -> Document:
