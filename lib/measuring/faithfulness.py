@@ -154,10 +154,7 @@ class Batch:
         return Comparison(self.original, self.original, self.targets, attention, nothing)
 
     def simplified(self, rules: Mapping[int, AttentionRule]) -> Comparison:
-        """The model against itself with `rules`, run from the lowest layer that has one.
-
-        In that layer, which reads what it always reads, other heads than those that a rule simplifies are not computed again.
-        """
+        """The model against itself with `rules`, run from the lowest layer that has one; other heads there are not run again."""
         start = min(rules)
         rule, paused, seen = rules[start], self.paused[start], {layer: Capture(rule) for layer, rule in rules.items()}
         some = isinstance(rule, LayerRule) and len(rule.heads) < self.model.heads
@@ -177,10 +174,7 @@ class Batch:
         return Comparison(self.original, simplified, self.targets, attention, dropped)
 
     def _replaced(self, layer: int, rule: AttentionRule, heads: Heads) -> tuple[Tensor, Tensor]:
-        """What a rule replaces the queries and keys of the *original* model by, of some heads.
-
-        So what is dropped is known of a text on which the simplified model never ran.
-        """
+        """What a rule replaces queries and keys of the *original* by: known of text on which the simplified model never ran."""
         paused = self.paused[layer]
         if isinstance(rule, LayerRule):
             return rule.simplified(paused.queries[:, heads], paused.keys[:, heads])
