@@ -154,7 +154,7 @@ class Batch:
         return Comparison(self.original, self.original, self.targets, attention, nothing)
 
     def simplified(self, rules: Mapping[int, AttentionRule]) -> Comparison:
-        """The model against itself with `rules`, run from the lowest layer that has one; other heads there are not run again."""
+        """The model against itself with `rules`, run from the lowest layer that has one; other heads there are not run anew."""
         start = min(rules)
         rule, paused, seen = rules[start], self.paused[start], {layer: Capture(rule) for layer, rule in rules.items()}
         some = isinstance(rule, LayerRule) and len(rule.heads) < self.model.heads

@@ -128,8 +128,7 @@ _KEPT = 2**30  # bytes of queries and keys that are kept
 class Captured(Mapping[int, tuple[Tensor, Tensor]]):
     """The queries and keys of every layer at the positions of `sequences` that proxies are fitted on, a sequence at a time.
 
-    A layer is computed when it is asked for, from where the one before ended. Of a large model, whose layers do not fit into
-    memory together, only the last one is kept: so it is best to ask for layers in their order.
+    A layer is computed when asked for, from where the one before ended; of a large model only the last one is kept.
     """
 
     def __init__(self, model: Model, sequences: Sequences):
