@@ -49,7 +49,7 @@ def main():
     fitted = torch.tensor(given["fitted"])
     clock, found = time.process_time if threads == 1 else time.perf_counter, []
     for setting in given["settings"]:
-        texts = {text: torch.tensor(tokens)[: setting["windows"]] for text, tokens in given["texts"].items()}
+        texts = {text: torch.tensor(tokens)[:: setting["every"]] for text, tokens in given["texts"].items()}
         start = clock()
         gap, agreement, predicted = by_hand(folder, fitted, texts, setting["layers"], setting["rank"])
         row = {"seconds": clock() - start, "gap": gap, "texts": {}}

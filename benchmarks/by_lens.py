@@ -21,6 +21,7 @@ import torch
 from harness import Contest, Difference, LeftOut, checkout, language_models, timed
 
 from lib.audit import audit
+from lib.audit.measuring import _FEWEST, _PARTS
 from lib.proxies import Simplification
 from lib.split import Dataset, Sequences, Split
 
@@ -74,8 +75,8 @@ def write(folder: Path, data: Dataset) -> list[Simplification]:
     windows = len(next(iter(data.splits.values())))
     wanted = [Simplification("svd", RANK), Simplification("svd", RANK, LAYER)]
     settings = [
-        {"rank": RANK, "layers": list(range(SHAPE["n_layer"])), "windows": windows},
-        {"rank": RANK, "layers": [LAYER], "windows": -(-windows // 4)},  # what an audit measures parts on
+        {"rank": RANK, "layers": list(range(SHAPE["n_layer"])), "every": 1},
+        {"rank": RANK, "layers": [LAYER], "every": max(1, min(_PARTS, windows // _FEWEST))},  # on which an audit measures parts
     ]
     texts = {name: split.tokens.tolist() for name, split in data.splits.items()}
     asked = {"fitted": data.training.tokens.tolist(), "texts": texts, "settings": settings}

@@ -89,7 +89,10 @@ def plain_measures(
         over_heads["attention_jsd"].append(nats / np.log(2))
         one, other = first_keys(p), first_keys(q)
         over_heads["attention_top1"].append((one & other).sum(-1) / torch.maximum(one.sum(-1), other.sum(-1)))
-        pairs = zip((seen[layer].queries, seen[layer].keys), seen[layer].replaced, strict=True)
+        own = original[layer]
+        of_own = Seen(rule)  # what the rule makes of what the original model has: known without the simplified one
+        of_own(own.queries, own.keys, lambda queries, keys, pattern=own.pattern: pattern)
+        pairs = zip((own.queries, own.keys), of_own.replaced, strict=True)
         query, key = (dropped(a, b)[:, rule.heads] for a, b in pairs)
         over_heads["outside"].append((query + (p * key[:, :, None]).sum(-1)) / 2)
     return {
