@@ -90,7 +90,7 @@ class Audit:
 
     def own_accuracy(self, split: str) -> Estimate:
         """How often the model itself is right."""
-        return self.estimates.estimate(MODEL, split, "accuracy")
+        return self.estimate(MODEL, split, "accuracy")
 
     def _foreseen(self, of: Estimates, s: Simplification, split: str) -> Estimate:
         """The gap as a regression foresees it from measurements in distribution, and the model itself on the other text.
@@ -163,6 +163,16 @@ class Audit:
         return max(self.claimed, key=lambda s: self.estimate(s, self.reference, "agreement").value)
 
     @property
+    def tried(self) -> str:
+        """What that one is among all that were tried, in words."""
+        apart = ", controls apart" * (len(self.claimed) < len(self.settings))
+        return (
+            f"the most faithful picture that was tried{apart}"
+            if len(self.claimed) > 1
+            else f"the picture that was tried{apart}"
+        )
+
+    @property
     def worst(self) -> str:
         """The text on which it loses most: of those on which it can be told to lose, if there are any."""
         gaps = {split: self.estimate(self.best, split, "gap") for split in self.targets}
@@ -183,12 +193,13 @@ class Audit:
         s, inside, worst = self.best, self.reference, self.worst
         gap, equal, foreseen = (self.estimate(s, worst, q) for q in ("gap", "gap_at_equal_margin", "gap_foreseen"))
         own, agreement = self.own_accuracy(inside), self.estimate(s, inside, "agreement")
-        tried = "the most faithful picture that was tried" if len(self.claimed) > 1 else "the picture that was tried"
         first = (
-            f"On {inside}, {s.phrase} in all layers, {tried}, predicts what {self.name} predicts in {_share(agreement)} of "
-            f"cases; {self.name} itself is right in {_share(own)}."
+            f"On {inside}, {s.phrase} in all layers, {self.tried}, predicts what {self.name} predicts in "
+            f"{_share(agreement)} of cases; {self.name} itself is right in {_share(own)}."
         )
-        there = f"there it does so in {_share(self.estimate(s, worst, 'agreement'))} of cases, a gap of {_points(gap)} points"
+        there = (
+            f"there it does so in {_share(self.estimate(s, worst, 'agreement'))} of cases, a gap of {prose.points(gap)} points"
+        )
         second = prose.tell(
             gap,
             above=f"It loses most on {worst}: {there}",
@@ -196,10 +207,10 @@ class Audit:
             unclear=f"On no other text can it be told to lose; on {worst}, the nearest to a loss, {there}",
         )
         matched = f" (for {100 * self.matched_share(worst):.0f} % of the predictions there is such a comparison)"
-        second += f", and of {_points(equal)} where the model is equally certain{matched}." if equal.measured else "."
+        second += f", and of {prose.points(equal)} where the model is equally certain{matched}." if equal.measured else "."
         third = (
-            f"From what was measured on {inside}, and from {worst} and the model itself on it, a gap of {_points(foreseen)} "
-            "points was to be expected."
+            f"From what was measured on {inside}, and from {worst} and the model itself on it, a gap of "
+            f"{prose.points(foreseen)} points was to be expected."
             if foreseen.measured
             else f"What was to be expected on {worst} is not known: that takes {FEWEST} scored predictions on both texts, and "
             "something known of each."
@@ -250,7 +261,3 @@ def _weighted(block: Block, weights: np.ndarray, s: Simplification) -> Block:
 
 def _share(estimate: Estimate) -> str:
     return prose.percent(estimate, interval=True)
-
-
-def _points(estimate: Estimate) -> str:
-    return prose.points(estimate)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
 from html import escape
 from pathlib import Path
 
@@ -32,7 +33,7 @@ apt install debian-handbook
 make demonstration
 ```
 
-Then this page shows what was found. For a model of your own, see below.
+After that, `make book` shows here what was found. For a model of your own, see below.
 """
 
 
@@ -42,6 +43,16 @@ def chapter(results: str = "") -> AuditChapter:
         return AuditChapter(Audit.read(Path(results).expanduser()))
     folder = demonstration.folder()
     return AuditChapter(Audit.read(folder) if (folder / "audit.json").exists() else None)
+
+
+def _of_an_audit(shown: Callable) -> Callable:
+    """A method of a chapter that gives None where there is no audit."""
+
+    @wraps(shown)
+    def of(chapter: AuditChapter, *given: object) -> object:
+        return None if chapter.audit is None else shown(chapter, *given)
+
+    return of
 
 
 class AuditChapter:
@@ -68,19 +79,17 @@ class AuditChapter:
         table = self.audit.table
         return table[(table["layer"] < 0) & table["quantity"].isin(quantities) & (table["proxy"] != "")]
 
-    def agreement(self) -> figures.Picture | None:
+    @_of_an_audit
+    def agreement(self) -> figures.Picture:
         """How often each setting predicts what the model predicts, a line a setting, a colour a text."""
-        if self.audit is None:
-            return None
         table = self._figure_table(["agreement"]).assign(panel="")
         table = table.assign(row=table["setting"], series=table["split"])
         alt = " ".join(self.audit.sentences())
         return figures.forest(table, self.looks, x="same prediction as the model", alt=alt, note=self.measured_on(), columns=1)
 
-    def gaps(self) -> figures.Picture | None:
+    @_of_an_audit
+    def gaps(self) -> figures.Picture:
         """The gap of each setting: as measured, where the model is equally certain, and as foreseen; a panel a text."""
-        if self.audit is None:
-            return None
         table = self._figure_table([*_GAPS])
         looks = {look.label: look for look in _GAPS.values()}
         points = {column: 100 * table[column] for column in ("value", "low", "high")}
@@ -91,17 +100,17 @@ class AuditChapter:
             table, looks, x="gap (percentage points)", alt=alt, note=self.measured_on(), percent=False, columns=2
         )
 
-    def table(self) -> figures.Table | None:
+    @_of_an_audit
+    def table(self) -> figures.Table:
         """All that was measured of settings in all layers."""
-        if self.audit is None:
-            return None
         shown = self.audit.shown().rename(columns={"split": "text"})
         rows = shown.assign(row=shown["setting"] + " · " + shown["text"]).drop(columns=["setting", "text"]).set_index("row")
         return figures.Table(rows.rename_axis(None), f"In per cent and points: {self.measured_on()}")
 
+    @_of_an_audit
     def layers(self) -> figures.Picture | None:
-        """The gap of each layer alone, where layers were simplified by themselves."""
-        if self.audit is None or not self.audit.single:
+        """How often a model with one layer simplified predicts what it did before, by layer, where that was measured."""
+        if not self.audit.single:
             return None
         table = self.audit.table
         table = table[(table["layer"] >= 0) & (table["head"] < 0) & (table["quantity"] == "agreement")]
@@ -119,10 +128,9 @@ class AuditChapter:
         """How to come by an audit, where there is none."""
         return Markdown(_MISSING) if self.audit is None else None
 
-    def setup(self) -> HTML | None:
+    @_of_an_audit
+    def setup(self) -> HTML:
         """The model, the texts, and the proxies, in a box."""
-        if self.audit is None:
-            return None
         about, audit = self.audit.about, self.audit
         left_out = [f"{100 * part:.0f} % of {name}" for name, part in about["shared"].items() if part > 0.005]
         read = ", ".join(f"{name} {count:,}" for name, count in about["documents"].items())
@@ -144,10 +152,9 @@ class AuditChapter:
         }
         return HTML(prose.setup(items, dict.fromkeys(s.proxy for s in audit.settings)))
 
-    def heading(self, section: str) -> Markdown | None:
+    @_of_an_audit
+    def heading(self, section: str) -> Markdown:
         """The heading of a section: what was found in it."""
-        if self.audit is None:
-            return None
         found = {"agreement": self._agreement_heading, "gaps": self._gaps_heading}
         return Markdown(f"## {found[section]()}")
 
@@ -169,22 +176,22 @@ class AuditChapter:
             missing="On other text nothing was measured",
         )
 
-    def agreement_text(self) -> Markdown | None:
+    @_of_an_audit
+    def agreement_text(self) -> Markdown:
         """How faithful the best setting is in distribution, and how often the model itself is right."""
-        if self.audit is None:
-            return None
         audit, s, inside = self.audit, self.audit.best, self.audit.reference
         own = {name: share(audit.own_accuracy(name)) for name in (inside, *audit.targets)}
         said = prose.paragraph(
-            f"The most faithful picture of those tried, {escape(s.phrase)} in all layers, agrees with the model in "
+            f"{prose.begin(audit.tried)}, {escape(s.phrase)} in all layers, agrees with the model in "
             f"{share(audit.estimate(s, inside, 'agreement'))} of predictions on {escape(inside)}.",
             f"The model's own next token is right in {prose.names(f'{of} on {escape(name)}' for name, of in own.items())}.",
         )
         return Markdown(said)
 
-    def gaps_text(self) -> Markdown | None:
+    @_of_an_audit
+    def gaps_text(self) -> Markdown:
         """Where the best setting parts from the model, at equal margins, as foreseen, and what fitting there wins back."""
-        return None if self.audit is None else Markdown(self._gaps_said())
+        return Markdown(self._gaps_said())
 
     def _gaps_said(self) -> str:
         audit, s, worst = self.audit, self.audit.best, self.audit.worst
@@ -223,10 +230,9 @@ class AuditChapter:
         """What the picture is fitted on that knows the other text."""
         return "the other half of that text" if self.audit.about["documents"] else "that very text"
 
-    def sure(self) -> Markdown | None:
+    @_of_an_audit
+    def sure(self) -> Markdown:
         """How far the numbers can be trusted."""
-        if self.audit is None:
-            return None
         fitted = [PROXIES[s.proxy].label for s in self.audit.settings if PROXIES[s.proxy].fitted]
         chosen = (
             "Which picture and which text are spoken of was decided by these numbers (it agrees most, it loses most): some of "
@@ -250,5 +256,6 @@ class AuditChapter:
 
 def _between(counts: Iterable[int]) -> str:
     """From the smallest to the largest count."""
-    low, *_, high = sorted([*counts] * 2)
+    counts = [*counts]
+    low, high = min(counts), max(counts)
     return f"{low}" if low == high else f"{low} to {high}"
