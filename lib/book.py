@@ -241,11 +241,7 @@ def _add_figures(preset: presets.Preset, pages: Path) -> None:
 
 
 def _add_live(preset: presets.Preset, pages: Path) -> None:
-    """Put beside pages what their live figures load: the script, its style, and the models, no others."""
-    static = pages / "_static"
-    for name, text in {"live.js": script.script(), "live.css": script.style()}.items():
-        with writing(static / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    """Put beside pages the models that their live figures load, no others; the script comes with building (`book_pages`)."""
     needed = {pack for name in notebooks(preset) for pack in packs_in(executed(preset, name))}
     for pack in sorted(needed):
         with writing(pages / script.FOLDER / pack) as temporary:

@@ -148,9 +148,3 @@ def test_a_proxy_of_ones_own_runs_in_the_page_once_it_says_its_arrays(page):
         PROXIES.clear()
         PROXIES.update(known)
     assert_equal(found, patterns, logits.numpy())
-
-
-def test_the_published_book_has_the_script_as_it_is():
-    static = ROOT / "book/_static"
-    published = {name: (static / name).read_text(encoding="utf-8") for name in ("live.js", "live.css")}
-    assert published == {"live.js": script.script(), "live.css": script.style()}, "run: python -m lib publish --preset quick"

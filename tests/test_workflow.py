@@ -29,7 +29,6 @@ from processes import fresh
 from lib import book, presets, workflow
 from lib.cli import main
 from lib.errors import ArtifactError, InputError
-from lib.live import script
 from lib.provenance import Record
 
 # What a shell, make, Snakemake, papermill, YAML or TOML would make something of, and letters that not every system has.
@@ -536,8 +535,6 @@ def test_executed_notebooks_and_figures_are_published(here):
     assert main(["publish", "--preset", str(here.preset)]) == 0
     assert (published / "chapter.ipynb").read_bytes() == (here.results / "notebooks/chapter.ipynb").read_bytes()
     assert (published / "_static/dyck-depth.svg").read_text() == "<svg/>"
-    assert (published / "_static/live.js").read_text() == script.script()
-    assert (published / "_static/live.css").read_text() == script.style()
     assert stale(here) == ["book.json"], "for a figure has changed"
 
 

@@ -19,6 +19,8 @@ import book_repository
 import book_styles
 from docutils import nodes
 
+from lib.live import script
+
 UNWANTED = ("thebe", "fontawesome")  # in the name or the text of a script or a style
 LONGEST = 300  # characters of a description
 CARD = "_static/dyck-depth.png"  # what is shown beside links to pages: networks draw no SVG
@@ -63,10 +65,22 @@ REPLACED = (  # in every page: (what the theme writes, what stands there instead
 
 def setup(app) -> dict:
     """Called by Sphinx."""
+    app.connect("config-inited", add_live)
     app.connect("config-inited", find_repository)
     app.connect("html-page-context", describe, priority=900)  # after the theme
     app.connect("build-finished", tidy)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def add_live(app, config) -> None:
+    """Have every page load the script of live figures and its style, as the package has them now."""
+    folder = Path(app.doctreedir).parent / "live"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "live.js").write_text(script.script(), encoding="utf-8")
+    (folder / "live.css").write_text(script.style(), encoding="utf-8")
+    config.html_static_path.append(str(folder))
+    app.add_js_file("live.js")
+    app.add_css_file("live.css")
 
 
 def find_repository(app, config) -> None:
@@ -154,7 +168,7 @@ def tidy(app, exception: Exception | None) -> None:
     for sheet in (out / "_static").rglob("*.css"):
         name = sheet.relative_to(out).as_posix()
         text = sheet.read_text(encoding="utf-8")
-        if not Path(app.srcdir, name).exists():  # the theme's, or an extension's
+        if sheet.name != "live.css" and not Path(app.srcdir, name).exists():  # the theme's, or another extension's
             text = book_styles.needed(text, may_be)
             sheet.write_text(text, encoding="utf-8")
         versions[name] = sha256(text.encode()).hexdigest()[:8]
