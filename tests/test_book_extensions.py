@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -191,3 +192,17 @@ def test_a_page_asks_for_style_sheets_by_what_they_hold():
     html = '<link href="_static/styles/a.css?digest=1"/><link href="_static/b.css?v=2"/><script src="_static/c.js?v=3">'
     made = book_pages.versioned(html, {"_static/styles/a.css": "aa", "_static/b.css": "bb"})
     assert re.findall(r'"([^"]+)"', made) == ["_static/styles/a.css?v=aa", "_static/b.css?v=bb", "_static/c.js?v=3"]
+
+
+@pytest.mark.parametrize(
+    ("reads", "says"),
+    [
+        ({}, "Computed by this page's notebook: preset quick, python 3; fingerprint 0123."),
+        ({"reads": ["a.json"]}, "Shown by this page's notebook, measured before: python 3; fingerprint 0123."),
+    ],
+)
+def test_a_page_says_where_its_numbers_come_from(reads, says, tmp_path):
+    """One that shows what was made elsewhere does not claim to have computed it."""
+    made = {"provenance": {"fingerprint": "0123", "python": "3"}, "papermill": {"parameters": {"preset": "quick"}}}
+    (tmp_path / "page.ipynb").write_text(json.dumps({"metadata": made | reads}))
+    assert book_pages.made_of(tmp_path / "page.ipynb") == says

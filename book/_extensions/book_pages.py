@@ -146,10 +146,11 @@ def made_of(notebook: Path) -> str:
     made, given = metadata.get("provenance"), metadata.get("papermill", {}).get("parameters", {})
     if not made:
         return ""
-    parts = [f"preset {Path(str(given['preset'])).stem}"] if "preset" in given else []
+    parts = [f"preset {Path(str(given['preset'])).stem}"] if "preset" in given and "reads" not in metadata else []
     parts += [f"{name} {made[name]}" for name in ("processor", "python", "torch") if name in made]
     fingerprint = str(made["fingerprint"]).split(":")[-1][:12]
-    return f"Computed by this page's notebook: {', '.join(parts)}; fingerprint {fingerprint}."
+    how = "Shown by this page's notebook, measured before" if "reads" in metadata else "Computed by this page's notebook"
+    return f"{how}: {', '.join(parts)}; fingerprint {fingerprint}."
 
 
 def tidy(app, exception: Exception | None) -> None:
