@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -52,3 +53,18 @@ def test_the_longest_chapter_is_light_with_the_first_model_that_it_runs(html, br
     assert {"dyck_depth.html", "live.js", "dyck-0.mjs", "pydata-sphinx-theme.css"} <= found.keys()
     assert {"dyck-1.mjs", "searchindex.js"}.isdisjoint(found)
     assert found.total() < MOST, found.most_common()
+
+
+def test_the_chapter_on_code_is_light_and_its_weights_are_there_when_asked_for(html, browser):
+    page, found = browser.new_page(), Counter()
+    page.on("request", lambda request: found.update([Path(unquote(urlsplit(request.url).path)).name]))
+    page.goto((html / "code_completion.html").as_uri())
+    figure = page.locator("[data-live]").first
+    figure.scroll_into_view_if_needed()
+    button = figure.get_by_role("button").first
+    button.wait_for(timeout=20_000)
+    assert not [name for name in found if name.endswith(".mjs")], "no weights before anybody asks"
+    page.close()
+    packs = re.findall(r"[\w-]+\.mjs", (html / "code_completion.html").read_text(encoding="utf-8"))
+    sizes = [(html / "_static/live" / name).stat().st_size for name in set(packs)]
+    assert 0 < sum(sizes) < 10_000_000
