@@ -104,7 +104,7 @@ def random_model():
         config: ModelConfig, vocabulary_size: int = 9, context: int = 26, seed: int = 0, scale: float = 0.4
     ) -> Transformer:
         generator = torch.Generator().manual_seed(seed)
-        model = Transformer(config, vocabulary_size, context)
+        model = Transformer.seeded(config, vocabulary_size, context, seed)
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(torch.randn(parameter.shape, generator=generator) * scale)
