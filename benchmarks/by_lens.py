@@ -21,7 +21,7 @@ import torch
 from harness import Contest, Difference, LeftOut, checkout, language_models, timed
 
 from lib.audit import audit
-from lib.audit.measuring import _FEWEST, _PARTS
+from lib.audit.measuring import every
 from lib.proxies import Simplification
 from lib.split import Dataset, Sequences, Split
 
@@ -76,7 +76,7 @@ def write(folder: Path, data: Dataset) -> list[Simplification]:
     wanted = [Simplification("svd", RANK), Simplification("svd", RANK, LAYER)]
     settings = [
         {"rank": RANK, "layers": list(range(SHAPE["n_layer"])), "every": 1},
-        {"rank": RANK, "layers": [LAYER], "every": max(1, min(_PARTS, windows // _FEWEST))},  # on which an audit measures parts
+        {"rank": RANK, "layers": [LAYER], "every": every(windows)},
     ]
     texts = {name: split.tokens.tolist() for name, split in data.splits.items()}
     asked = {"fitted": data.training.tokens.tolist(), "texts": texts, "settings": settings}

@@ -30,6 +30,7 @@ from lib.split import Dataset
 from lib.tasks.text.windows import Texts, Windows
 from lib.tasks.text.windows import texts as windows_of
 
+SOME = {"sequences": 30, "length": 32, "positions": 8}
 SMALL = ["--sequences", "20", "--length", "32", "--positions", "8"]
 
 
@@ -73,14 +74,14 @@ def folder(trained, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def data(trained, texts) -> Texts:
     """What `found` is measured on."""
-    return windows_of(texts, character_tokenizer(), 97, Windows(sequences=30, length=32, positions=8))
+    return windows_of(texts, character_tokenizer(), 97, Windows(**SOME))
 
 
 @pytest.fixture(scope="module")
 def found(trained, texts) -> Audit:
     return audit(
         trained, character_tokenizer(), texts, "svd:1,4,16 random_subspace:4 one_hot",
-        sequences=30, length=32, positions=8, each="layer", say=lambda line: None,
+        **SOME, each="layer", say=lambda line: None,
     )  # fmt: skip
 
 
@@ -113,6 +114,18 @@ def test_a_projection_onto_everything_agrees_everywhere_and_has_no_gap(found):
     assert [found.estimate(whole, split, "agreement").value for split in ("plain", "other")] == [1, 1]
     assert found.estimate(whole, "other", "gap").value == 0
     assert found.best == whole
+
+
+def test_a_model_that_knows_less_than_the_commonest_token_is_doubted(trained, texts, found):
+    """As is one that is given the tokens of another tokenizer: here, every letter is another one."""
+    assert found.doubts() == []
+    others = {}
+    for name, path in texts.items():
+        others[name] = path.with_name(f"shifted {name}.txt")
+        others[name].write_text("".join(chr((ord(c) + 8) % 95 + 32) if c != "\n" else c for c in path.read_text()))
+    strange = audit(trained, character_tokenizer(), others, "svd:4", **SOME, say=lambda line: None)
+    (said,) = strange.doubts()
+    assert re.fullmatch(r"But GPT2LMHeadModel is right less often .* token of plain \([\d.]+ %\): is this its own .*", said)
 
 
 def test_the_table_has_every_quantity_of_every_setting_with_its_interval(found):

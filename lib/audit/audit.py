@@ -165,10 +165,17 @@ def _about(model: Model, data: Dataset, chosen: Settings) -> dict:
         "windows": {split.name: len(split) for split in splits},
         "length": max(int(split.lengths.max()) for split in splits),
         "positions": round(sum(int(split.scored.sum()) for split in splits) / sum(map(len, splits))),
+        "commonest": _commonest(splits[0]),
         "shared": dict(getattr(data, "shared", {})),
         "documents": dict(getattr(data, "documents", {})),
     }
     return facts | texts | {"settings": chosen.plain()}
+
+
+def _commonest(split: Split) -> float:
+    """How often one would be right who always names the token that is most often asked for."""
+    asked = split.targets[split.scored]
+    return float(np.unique(asked, return_counts=True)[1].max() / len(asked))
 
 
 def _configuration(model: Model) -> str:

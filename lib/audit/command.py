@@ -99,7 +99,7 @@ def printed(found: Audit) -> str:
     said = ["in % and points, with 95 % intervals over windows", found.shown().to_string(index=False)]
     if found.single:
         said += ["one layer or head at a time, on fewer windows", found.shown(single=True).to_string(index=False)]
-    return "\n\n".join([*said, "\n".join([*found.sentences(), CAUTION])])
+    return "\n\n".join([*said, "\n".join([*found.sentences(), *found.doubts(), CAUTION])])
 
 
 def too_large(found: Audit, most: float) -> list[str]:

@@ -14,6 +14,7 @@ from lib.errors import InputError
 from lib.models.base import Model
 from lib.proxies import PROXIES, TRAINING, Fitter, Head, Simplification
 from lib.split import Dataset
+from lib.tasks.text.windows import check_known
 
 _BEGUN = "begun.json"
 _LONGEST = 100  # characters of a name, as files are called by it
@@ -47,13 +48,12 @@ def check_names(names: Iterable[str]) -> None:
 def check_tokens(model: Model, data: Dataset) -> None:
     """Raise `InputError` for tokens that a model does not have, and sequences that it was not made for, as far as it says."""
     size, context = (getattr(model, of, None) for of in ("vocabulary_size", "context"))
-    for tokens in (sequences.tokens for sequences in (data.training, *data.splits.values())):
-        if size and tokens.max() >= size:
-            raise InputError(
-                f"there is a token {tokens.max()}, but the model knows {size:,}: give tokens that are of this model's tokenizer"
-            )
-        if context and tokens.shape[1] > context:
-            raise InputError(f"sequences have {tokens.shape[1]} tokens, but the model was made for {context}: cut them shorter")
+    tokens = [sequences.tokens for sequences in (data.training, *data.splits.values())]
+    if size:
+        check_known(tokens, size)
+    longest = max(of.shape[1] for of in tokens)
+    if context and longest > context:
+        raise InputError(f"sequences have {longest} tokens, but the model was made for {context}: cut them shorter")
 
 
 def check_fits(fitter: Fitter, whole: Sequence[Simplification]) -> None:

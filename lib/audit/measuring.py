@@ -22,7 +22,7 @@ from lib.proxies import Fitter, LayerRule, OneHot, Simplification
 from lib.split import Sequences, Split
 
 _AT_A_TIME = 4  # windows that are measured before what was found is kept
-_PARTS, _FEWEST = 4, 20  # what is simplified by itself is measured on every fourth window, if these are as many
+_PARTS, _FEWEST = 4, 20  # what is simplified by itself is measured on every fourth window, if these are so many
 _KINDS = "whole", "parts"  # of chunks
 
 Rules = Mapping[Simplification, Mapping[int, AttentionRule]]
@@ -43,10 +43,15 @@ class Chunk:
         return f"{_KINDS[self.apart]}-{self.split.name}-{self.rows.start}.parquet"
 
 
+def every(windows: int) -> int:
+    """Of so many windows, every how-manieth parts of a model are measured on."""
+    return max(1, min(_PARTS, windows // _FEWEST))
+
+
 def chunks(splits: Mapping[str, Split], fitter: Fitter, whole: Sequence, parts: Sequence) -> Iterator[Chunk]:
     """All that is to be measured: everything that replaces all layers on all windows, parts on some of them."""
     for split in splits.values():
-        some = split.part(slice(None, None, max(1, min(_PARTS, len(split) // _FEWEST))))
+        some = split.part(slice(None, None, every(len(split))))
         for apart, simplifications, of in ((False, whole, split), (True, parts, some)):
             chosen = tuple(s for s in simplifications if fitter.measures_on(s, split.name))
             for start in range(0, len(of) if chosen else 0, _AT_A_TIME):

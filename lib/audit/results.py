@@ -217,6 +217,16 @@ class Audit:
         )
         return [first, second, third]
 
+    def doubts(self) -> list[str]:
+        """What speaks against the model, or against its tokenizer, in a sentence; none as a rule."""
+        own, commonest = self.own_accuracy(self.reference), self.about.get("commonest", 0.0)
+        if own.interval[1] >= commonest:
+            return []
+        return [
+            f"But {self.name} is right less often than one would be who always named the commonest token of {self.reference} "
+            f"({100 * commonest:.1f} %): is this its own tokenizer, and text that it was made for?"
+        ]
+
     def write(self, folder: Path, identity: Mapping) -> None:
         """Keep it in a folder, with a record of what it depends on, and the table as `audit.csv`."""
         table.write(folder / _WHOLE, self.blocks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -65,12 +65,8 @@ def texts(given: Mapping[str, Path], tokenizer: PreTrainedTokenizerBase, vocabul
         if not of:
             raise InputError(f"text {name!r} has nothing that {next(iter(given))!r} does not have as well: give another one")
     halves = {name: np.array_split(_windows(name, of, tokenizer, windows), 2) for name, of in documents.items()}
+    check_known((half for of in halves.values() for half in of), vocabulary_size)
     first = next(iter(given))
-    largest = max(int(half.max()) for of in halves.values() for half in of)
-    if largest >= vocabulary_size:
-        raise InputError(
-            f"the tokenizer gives token {largest}, but the model has {vocabulary_size}: give the model's own tokenizer"
-        )
     counts = np.bincount(halves[first][0].ravel(), minlength=vocabulary_size)
     rng = np.random.default_rng(windows.seed)
 
@@ -85,6 +81,13 @@ def texts(given: Mapping[str, Path], tokenizer: PreTrainedTokenizerBase, vocabul
     vocabulary = tuple(map(str, tokenizer.convert_ids_to_tokens(range(min(vocabulary_size, len(tokenizer))))))
     counted = {name: len(of) for name, of in documents.items()}
     return Texts(vocabulary, windows.length, training, tested, fitted, shared, counted)
+
+
+def check_known(tokens: Iterable[np.ndarray], vocabulary_size: int) -> None:
+    """Raise `InputError` for tokens that a model does not have."""
+    largest = max(int(of.max()) for of in tokens)
+    if largest >= vocabulary_size:
+        raise InputError(f"there is a token {largest}, but the model knows {vocabulary_size:,}: use this model's own tokenizer")
 
 
 def _windows(name: str, documents: Sequence[Document], tokenizer: PreTrainedTokenizerBase, windows: Windows) -> np.ndarray:
