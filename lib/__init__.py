@@ -9,7 +9,7 @@ The package reads bottom up. What stands in a row uses what stands above it, or 
     models/                             what is looked at
     proxies/                            how it is simplified
     measuring/                          how alike two predictions are; over splits; means with intervals
-    experiment, runs                    what is done; one seed of it
+    experiment, shipped, runs           what is done; models that come with the repository; one seed of it
     live/                               models and proxies as arrays, and what runs them in a reader's browser
     studies                             several seeds, with intervals
     presets/                            the sizes
@@ -19,7 +19,34 @@ The package reads bottom up. What stands in a row uses what stands above it, or 
     claims, answers, matrices           what is claimed, tested cell by cell; in words; as HTML
     tasks/<domain>/                     what its chapters show and say: the rest of a domain's folder
     chapters/                           chapters on all tasks together
-    book, report, workflow, cli         executing notebooks, building pages; of an audit; the whole way; `python -m lib`
+    executing, book, report             executing a notebook; building pages; of an audit
+    publishing, workflow                what is published, and whether it is current; the whole way
+    options, cli                        `python -m lib`
 
 Modules are imported where they are used, so that `python -m lib --help` answers before PyTorch would have loaded.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lib.runs import Run
+
+
+def load(experiment: str, seed: int = 0, preset: str = "paper") -> Run:
+    """A trained model that comes with the repository, as `.model`, with its `vocabulary`, `data` and `fitter`.
+
+    `experiment` is one of the preset's, by name; `seed` is that of one of its models. `InputError` names those that there are
+    where there is none.
+    """
+    from lib.errors import InputError
+    from lib.presets import load as load_preset
+    from lib.publishing import models
+
+    run = load_preset(preset).study(experiment).run(seed)
+    if (experiment, seed) not in (known := models(preset)):
+        listed = ", ".join(f"{name} {number}" for name, number in known) or "none"
+        raise InputError(f"no model of {experiment!r}, seed {seed}, comes with the repository at preset {preset!r}: {listed}")
+    run.train()  # which takes it
+    return run

@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
-from lib import presets, provenance
+from lib import executing, presets, provenance, rules
 from lib.artifacts import read_json, root, write_json, writing
-from lib.errors import ArtifactError, InputError
+from lib.errors import InputError
 from lib.live import script
 
-if TYPE_CHECKING:
-    from nbformat import NotebookNode
-
 ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS, PAGES = ROOT / "notebooks", ROOT / "book"
+PAGES = ROOT / "book"
 OWN = ".made-by-the-workflow"  # in a folder that may be replaced
 _HTML = Path("book", "_build", "html")  # in the folder of a preset
 
 
-def notebooks(preset: presets.Preset) -> dict[str, list[str]]:
+def notebooks(preset: presets.Preset, available: Iterable[str] = ()) -> dict[str, list[str]]:
     """The notebooks of the book by name, each with the experiments of the preset that it shows, the main one first.
 
     A notebook's metadata names them as `experiments`: patterns. One of whose main experiment there is nothing is left out.
+    With `available`, as if just these experiments could be done here.
     """
-    available, found = preset.available(), {}
-    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+    available, found = available or preset.available(), {}
+    for path in sorted(executing.NOTEBOOKS.glob("*.ipynb")):
         patterns = read_json(path, "restore it").get("metadata", {}).get("experiments", ["*"])
         shown = [name for pattern in patterns for name in available if fnmatch(name, pattern)]
         if any(fnmatch(name, patterns[0]) for name in shown):
@@ -49,21 +45,30 @@ def pages() -> list[Path]:
     return [*sorted(p for p in files if not p.name.startswith("_")), ROOT / "_config.yml", ROOT / "_toc.yml"]
 
 
-def notebook_identity(preset: presets.Preset, name: str) -> dict:
-    """What an executed notebook depends on: its source, its parameters, what was measured, and the code of the package."""
-    shown = {task: preset.study(task) for task in notebooks(preset)[name]}
+def notebook_identity(preset: presets.Preset, name: str, available: Iterable[str] = ()) -> dict:
+    """What an executed notebook depends on: its source, its parameters, what was measured, and the code that it calls."""
+    shown = {task: preset.study(task) for task in notebooks(preset, available)[name]}
     return {
-        "source": provenance.checksum(NOTEBOOKS / f"{name}.ipynb"),
+        "source": provenance.checksum(executing.NOTEBOOKS / f"{name}.ipynb"),
         "preset": preset.name,
-        "measured": {task: [run.measuring_identity() for run in study.runs] for task, study in shown.items()},
+        "measured": {task: study.identity() for task, study in shown.items()},
+        "rules": rules.RULES.plain(),
         "reads": {file: provenance.checksum(path) if path.exists() else "" for file, path in reads(name).items()},
-        "code": {str(path.relative_to(ROOT)): provenance.code_in(path) for path in sorted((ROOT / "lib").rglob("*.py"))},
+        "code": code_of(name, [type(study.task).__module__ for study in shown.values()]),
     }
+
+
+def code_of(name: str, tasks: Iterable[str]) -> dict[str, str]:
+    """Digests of the modules that a notebook calls, directly or not, and that it was executed by; `tasks` are found by name."""
+    cells = read_json(executing.NOTEBOOKS / f"{name}.ipynb", "restore it")["cells"]
+    source = "\n".join("".join(cell["source"]) for cell in cells if "outputs" in cell)
+    called = provenance.imported(ast.walk(ast.parse(source)))
+    return provenance.code_of("lib.executing", *called, *tasks, called=True)
 
 
 def reads(name: str) -> dict[str, Path]:
     """Other results that a notebook shows where they are there, by their path in the folder of all results."""
-    named = read_json(NOTEBOOKS / f"{name}.ipynb", "restore it").get("metadata", {}).get("reads", [])
+    named = read_json(executing.NOTEBOOKS / f"{name}.ipynb", "restore it").get("metadata", {}).get("reads", [])
     return {file: root() / file for file in named}
 
 
@@ -92,52 +97,12 @@ def execute(preset: presets.Preset, name: str) -> Path:
     for task in shown[name]:
         preset.study(task).save()
     identity = notebook_identity(preset, name)
-    notebook = execute_with(name, {"preset": preset.given, "seeds": preset.experiment(shown[name][0]).seeds})
+    notebook = executing.execute_with(name, {"preset": preset.given, "seeds": preset.experiment(shown[name][0]).seeds})
     notebook.metadata["provenance"] = {"fingerprint": provenance.digest_of(identity), **provenance.machine()}
     with writing(path) as temporary:
         nbformat.write(notebook, temporary)
     _record(path.with_suffix(".json")).write(identity, [path.name, *_write_packs(preset, path)], {})
     return path
-
-
-def execute_with(name: str, parameters: Mapping, shown: Mapping | None = None) -> NotebookNode:
-    """A notebook, executed by papermill with parameters; as pages show it, with `shown` in place of those that others lack."""
-    import nbformat
-    import papermill
-
-    with TemporaryDirectory() as folder:
-        made = Path(folder, f"{name}.ipynb")  # papermill writes after every cell: nobody is to meet a notebook half executed
-        from_to = [str(p).replace("{", "{{").replace("}", "}}") for p in (NOTEBOOKS / made.name, made)]  # it formats them
-        try:
-            papermill.execute_notebook(*from_to, dict(parameters), cwd=str(NOTEBOOKS))
-        except papermill.PapermillExecutionError as error:
-            raise InputError(f"notebook {name} failed\n{error}") from None
-        notebook = nbformat.read(made, 4)
-    said = {**parameters, **(shown or {})}
-    notebook.cells = with_headings(with_values(notebook.cells, said))
-    notebook.metadata.pop("widgets", None)  # which no page can use: live figures have their own
-    own = {"input_path": made.name, "output_path": made.name, "parameters": said}  # and no folders of this machine
-    notebook.metadata["papermill"] |= own
-    return notebook
-
-
-def with_values(cells: Iterable[NotebookNode], given: Mapping) -> list[NotebookNode]:
-    """The cells of an executed notebook, with the parameters that were given in place of those that they replaced, and without
-    views of widgets where there is something else to show.
-    """
-    kept = []
-    for cell in cells:
-        tags = cell.metadata.get("tags", [])
-        if "parameters" in tags:
-            assigned = re.compile(rf"^({'|'.join(map(re.escape, given))}) = .*?(?=\s*#|$)", re.MULTILINE)
-            cell.source = assigned.sub(lambda found: f"{found[1]} = {given[found[1]]!r}", cell.source)
-            cell.metadata.tags = [*tags, "hide-input"]
-        for output in cell.get("outputs", []):
-            if len(output.get("data", {})) > 1:
-                output.data.pop("application/vnd.jupyter.widget-view+json", None)
-        if "injected-parameters" not in tags:
-            kept.append(cell)
-    return kept
 
 
 def _write_packs(preset: presets.Preset, notebook: Path) -> list[str]:
@@ -156,23 +121,6 @@ def _write_packs(preset: presets.Preset, notebook: Path) -> list[str]:
 def packs_in(notebook: Path) -> list[str]:
     """The files of models that the live figures of an executed notebook load."""
     return sorted(set(re.findall(rf"{script.FOLDER}/([\w.-]+\.mjs)", notebook.read_text(encoding="utf-8"))))
-
-
-def with_headings(cells: Iterable[NotebookNode]) -> list[NotebookNode]:
-    """The cells of an executed notebook; the output of one tagged `finding` is the heading before it, with the cell's id as its
-    anchor, so that it is one in the page's contents, too.
-    """
-    from nbformat.v4 import new_markdown_cell
-
-    found = []
-    for cell in cells:
-        if "finding" in cell.metadata.get("tags", []):
-            for output in cell.outputs:  # none where there is nothing to tell
-                text = f'<span id="{cell.id}"></span>\n\n{output.data["text/markdown"]}'
-                found.append(new_markdown_cell(text, id=f"{cell.id}-heading"))
-            cell.metadata.tags, cell.outputs = [*cell.metadata.tags, "remove-cell"], []
-        found.append(cell)
-    return found
 
 
 def is_executed(preset: presets.Preset, name: str) -> bool:
@@ -204,8 +152,8 @@ def assemble(preset: presets.Preset) -> Path:
         shutil.copy(ROOT / "_toc.yml", new)
         for name in notebooks(preset):
             shutil.copy(executed(preset, name), new)
-        _add_figures(preset, new)
-        _add_live(preset, new)
+        add_figures(preset, new)
+        add_live(preset, new)
         build_pages(new)
         write_json(new / OWN, {"preset": preset.given})
         shutil.rmtree(book, ignore_errors=True)
@@ -233,14 +181,14 @@ def build_pages(pages: Path) -> None:
         raise InputError("the pages could not be built: jupyter-book says above why")
 
 
-def _add_figures(preset: presets.Preset, pages: Path) -> None:
+def add_figures(preset: presets.Preset, pages: Path) -> None:
     """Put beside pages the pictures that are shown elsewhere: in the README, and with links to the book."""
     for figure in sorted(of for of in (preset.folder / "figures").glob("*") if of.suffix in (".svg", ".png")):
         with writing(pages / "_static" / figure.name) as temporary:
             shutil.copy(figure, temporary)
 
 
-def _add_live(preset: presets.Preset, pages: Path) -> None:
+def add_live(preset: presets.Preset, pages: Path) -> None:
     """Put beside pages the models that their live figures load, no others; the script comes with building (`book_pages`)."""
     needed = {pack for name in notebooks(preset) for pack in packs_in(executed(preset, name))}
     for pack in sorted(needed):
@@ -259,16 +207,3 @@ def check_that_it_may_be_replaced(book: Path) -> None:
 def first_page(preset: presets.Preset) -> Path:
     """The first page of a preset's book."""
     return preset.folder / _HTML / "index.html"
-
-
-def publish(preset: presets.Preset) -> None:
-    """Copy executed notebooks, figures and the models of live figures into the published book; refuses what is not current."""
-    names = notebooks(preset)
-    if left := [name for name in names if not is_executed(preset, name)]:
-        remedy = f"run: python -m lib book --preset {shlex.quote(preset.given)}"
-        raise ArtifactError(f"not executed, or not with what there is now: {', '.join(left)}; {remedy}")
-    for name in names:
-        with writing(PAGES / f"{name}.ipynb") as temporary:
-            shutil.copy(executed(preset, name), temporary)
-    _add_figures(preset, PAGES)
-    _add_live(preset, PAGES)

@@ -6,13 +6,14 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from lib.errors import InputError
+from lib.options import WithLists, preset_option, replace_option, seed_option, study_options
 
 if TYPE_CHECKING:
     from lib.studies import Study
@@ -27,10 +28,6 @@ Examples:
   python -m lib audit ~/my-model --in-distribution a.txt --out-of-distribution b.txt
   python -m lib book --preset quick
 """
-PRESET = (
-    "Size of everything: smoke (seconds, meaningless numbers), quick (minutes), paper (hours, several seeds), or the path of a "
-    "TOML file of your own."
-)
 AUDIT = """\b
 Example:
   python -m lib audit ~/model --in-distribution english.txt --out-of-distribution german.txt code/ --proxies svd:8,16 one_hot
@@ -64,30 +61,10 @@ def commands() -> None:
     one, in and out of distribution. Results go to artifacts/<preset>/<task>/ (another folder: set LIB_ARTIFACTS)."""
 
 
-_preset = click.option("--preset", default="quick", show_default=True, help=PRESET)
-_task = click.argument("task")
-_seed = click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="A whole number from 0 on; all else follows from it.")
-
-_replace = click.option("--replace", is_flag=True, help="Train anew what was trained on something else, or is damaged.")
-
-
-def _study_options(function: Callable) -> Callable:
-    """Options of every command that is about one study."""
-    for option in (
-        click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto: cuda where there is one."),
-        click.option("--location", default="", metavar="PATH", help="What the corpus is read from, for tasks that have one."),
-        click.option("--corpus", default="", help="Where a task's text comes from, for tasks that have a corpus."),
-        _preset,
-        _task,
-    ):
-        function = option(function)
-    return function
-
-
 @commands.command(epilog=TASK)
-@_study_options
+@study_options
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="All else follows from it.")
-@_replace
+@replace_option
 def train(task: str, preset: str, corpus: str, location: str, device: str, seed: int, replace: bool) -> None:
     """Train the model of one seed. Does nothing if it is there already; an interrupted training is resumed from its last
     checkpoint and ends with the same weights."""
@@ -97,9 +74,9 @@ def train(task: str, preset: str, corpus: str, location: str, device: str, seed:
 
 
 @commands.command(epilog=TASK)
-@_study_options
-@_seed
-@_replace
+@study_options
+@seed_option
+@replace_option
 @click.option(
     "--sentences", type=click.Path(path_type=Path), help="A file of your own sentences, one a line, such as '(a (b b) a)'."
 )
@@ -133,14 +110,14 @@ def evaluate(
 
 
 @commands.command(epilog=TASK)
-@_study_options
+@study_options
 def data(task: str, preset: str, corpus: str, location: str, device: str) -> None:
     """Say what a task's data are made of; a corpus is built first if it is not there."""
     print(json.dumps(_study(task, preset, corpus, location, device).task.describe(), indent=2))
 
 
 @commands.command()
-@_preset
+@preset_option
 @click.option("--task", help="The claims about one experiment only; if left out, about all of the preset.")
 @click.option("--json", "as_json", is_flag=True, help="For machines: a list of cells as JSON.")
 def claims(preset: str, task: str | None, as_json: bool) -> None:
@@ -160,22 +137,7 @@ def claims(preset: str, task: str | None, as_json: bool) -> None:
         print(to_text(found[study.name]) or "nothing is claimed about this task", end="\n\n")
 
 
-class _WithLists(click.Command):
-    """A command whose options that may be repeated also take several values in a row, up to the next option."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        lists = {name for option in self.params if getattr(option, "multiple", False) for name in option.opts}
-        written, of = [], None
-        for given in args:
-            if given.startswith("-"):
-                of = given if given in lists else None
-            elif of and written[-1] != of:
-                written.append(of)
-            written.append(given)
-        return super().parse_args(ctx, written)
-
-
-@commands.command(cls=_WithLists, epilog=AUDIT)
+@commands.command(cls=WithLists, epilog=AUDIT)
 @click.argument("model")
 @click.option("--in-distribution", required=True, metavar="TEXT", help="Text like that on which the picture is made.")
 @click.option("--out-of-distribution", required=True, multiple=True, metavar="TEXT...", help="Text of other kinds.")
@@ -229,7 +191,7 @@ def audit(
 
 
 @commands.command()
-@_preset
+@preset_option
 @click.option("--cores", default="all", show_default=True, help="How many jobs at a time.")
 @click.argument("snakemake", nargs=-1)
 def book(preset: str, cores: str, snakemake: tuple[str, ...]) -> None:
@@ -242,7 +204,7 @@ def book(preset: str, cores: str, snakemake: tuple[str, ...]) -> None:
 
 @commands.command()
 @click.argument("notebook")
-@_preset
+@preset_option
 def execute(notebook: str, preset: str) -> None:
     """Execute one notebook of the book with papermill, as a step of `book`."""
     from lib.book import execute
@@ -252,7 +214,7 @@ def execute(notebook: str, preset: str) -> None:
 
 
 @commands.command()
-@_preset
+@preset_option
 def assemble(preset: str) -> None:
     """Build the pages of a preset's book from its executed notebooks, as a step of `book`."""
     from lib.book import assemble
@@ -262,17 +224,34 @@ def assemble(preset: str) -> None:
 
 
 @commands.command()
-@_preset
-def publish(preset: str) -> None:
+@preset_option
+@click.option("--models", is_flag=True, help="Also the trained models, into published/, so that nobody has to train them.")
+def publish(preset: str, models: bool) -> None:
     """Put a preset's executed notebooks, and what they load, into book/, for the published book; commit them afterwards."""
-    from lib.book import publish
     from lib.presets import load
+    from lib.publishing import publish
 
-    publish(load(preset))
+    publish(load(preset), models)
 
 
 @commands.command()
-@_preset
+@click.option("--json", "as_json", is_flag=True, help="For machines: a list of items as JSON.")
+def status(as_json: bool) -> int:
+    """Say of all that is published whether it is current, stale (and what has changed), damaged or missing; the exit status
+    is 1 if anything is not current."""
+    from lib.publishing import CURRENT, status
+
+    items = list(status())
+    if as_json:
+        print(json.dumps([item._asdict() for item in items], indent=2))
+    else:
+        for item in items:
+            print(f"{item.state:8} {item.name} ({item.file})" + f": {item.why}" * bool(item.why))
+    return int(any(item.state != CURRENT for item in items))
+
+
+@commands.command()
+@preset_option
 def clean(preset: str) -> None:
     """Remove the results of a preset: models, measurements, executed notebooks, its book."""
     from lib.presets import load

@@ -100,6 +100,8 @@ class Experiment(Config):
                     raise ValueError(f"layer {layer} is measured, but the model has only {self.model.layers} (0 is the first)")
         for simplification in self._everything_measured():
             simplification.check(self.model)
+        if self.measuring.along_training and not self.training.snapshots:
+            raise ValueError("along_training asks for weights along training, but snapshots is false: keep them in training")
         if self.measuring.refitted and not self.measuring.refitted_on:
             raise ValueError("refitted names what is fitted once more, but refitted_on is empty: name splits or other sources")
         return self

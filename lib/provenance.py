@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from importlib.machinery import PathFinder
+from itertools import chain
 from pathlib import Path
 
 from lib.artifacts import read_json, write_json
@@ -40,10 +41,10 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def code_of(*modules: str) -> dict[str, str]:
+def code_of(*modules: str, called: bool = False) -> dict[str, str]:
     """Digests of the code of modules and of all in `lib` that they import when they are loaded, directly or not, by module.
 
-    Comments, docstrings and layout do not count, nor does what a function imports when it is called.
+    Comments, docstrings and layout do not count; what functions import when they are called does if `called` is true.
     """
     seen, wanted = set(_NEUTRAL), list(modules)
     digests: dict[str, list[str]] = {}
@@ -51,31 +52,41 @@ def code_of(*modules: str) -> dict[str, str]:
         name = wanted.pop()
         if name not in seen:
             seen.add(name)
-            label, digest, imported = _module(name)
+            label, digest, loaded, later = _module(name)
             digests.setdefault(label, []).append(digest)
-            wanted += imported
+            wanted += loaded + later if called else loaded
     return {label: "+".join(sorted(of_label)) for label, of_label in sorted(digests.items())}
 
 
 @cache
-def _module(name: str) -> tuple[str, str, tuple[str, ...]]:
-    """What a module is called wherever it lies, the digest of its code, and which modules of `lib` are loaded with it."""
+def _module(name: str) -> tuple[str, str, tuple[str, ...], tuple[str, ...]]:
+    """What a module is called wherever it lies, the digest of its code, and which modules of `lib` are loaded with it, and
+    which later, by its functions.
+    """
     loaded = sys.modules.get(name)
     spec = loaded.__spec__ if loaded else importlib.util.find_spec(name)
     origin = spec.origin if spec else getattr(loaded, "__file__", None)
     if origin is None:
         raise InputError(f"{name} has no file, so nobody could tell whether what it defines has changed: move it into a file")
     tree = ast.parse(Path(origin).read_text(encoding="utf-8"))
-    imported = []
-    for node in tree.body:  # at the top only: what stands in a function or under TYPE_CHECKING is not loaded with the module
-        if isinstance(node, ast.ImportFrom):
-            of = importlib.util.resolve_name("." * node.level + (node.module or ""), spec.parent if spec else "")
-            names = [f"{of}.{alias.name}" for alias in node.names]
-            imported += [n if n.startswith("lib.") and _is_module(n) else of for n in names]
-        elif isinstance(node, ast.Import):
-            imported += [alias.name for alias in node.names]
+    package = spec.parent if spec else ""
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    later = imported(chain.from_iterable(map(ast.walk, functions)), package)
     label = name if name.startswith("lib.") else Path(origin).name
-    return label, _digest(tree), tuple(n for n in dict.fromkeys(imported) if n.startswith("lib."))
+    return label, _digest(tree), imported(tree.body, package), later
+
+
+def imported(nodes: Iterable[ast.AST], package: str = "") -> tuple[str, ...]:
+    """The modules of `lib` that import statements among some nodes of a syntax tree name."""
+    found = []
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            of = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            names = [f"{of}.{alias.name}" for alias in node.names]
+            found += [n if n.startswith("lib.") and _is_module(n) else of for n in names]
+        elif isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+    return tuple(name for name in dict.fromkeys(found) if name.startswith("lib."))
 
 
 @cache

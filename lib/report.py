@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from lib import artifacts, book, provenance
+from lib import artifacts, book, executing, provenance
 from lib.artifacts import write_json
 from lib.audit.results import Audit, record_of
 from lib.errors import ArtifactError, InputError
@@ -26,7 +26,7 @@ def write(audit: Path, to: Path) -> Path:
     to = to.expanduser()
     check_folder(to, audit)
     to = to.resolve()  # what a link leads to is replaced, not the link
-    notebook = book.execute_with(_NOTEBOOK, {"results": str(audit.resolve())}, {"results": "."})  # where it will stand
+    notebook = executing.execute_with(_NOTEBOOK, {"results": str(audit.resolve())}, {"results": "."})  # where it will stand
     record = record_of(audit)
     identity = {"audit": record.read()["fingerprint"]}
     notebook.metadata["provenance"] = {"fingerprint": provenance.digest_of(identity), **provenance.machine()}

@@ -16,9 +16,9 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from lib import artifacts, provenance
+from lib import artifacts, provenance, shipped
 from lib.artifacts import first_difference
-from lib.errors import ArtifactError, one_of, whole_number
+from lib.errors import ArtifactError, InputError, one_of, whole_number
 from lib.experiment import Experiment, simplifications_of
 from lib.measuring import faithfulness, table
 from lib.measuring.table import Block
@@ -80,7 +80,7 @@ class Run:
         """True if the model is there; `ArtifactError` if what is there was trained on something else, or not all is there."""
         record = self.trained
         stored = record.identity()
-        if not stored:
+        if not stored or shipped.unwanted(record):
             return False
         if not record.is_current(self.identity):
             difference = first_difference(stored, self.identity)
@@ -91,16 +91,18 @@ class Run:
 
     def _is_whole(self) -> bool:
         """Whether the model is there, undamaged, and was trained on these very data."""
-        if self.trained.damage() or not self.trained.is_current(self.identity):
+        if self.trained.damage() or not self.trained.is_current(self.identity) or shipped.unwanted(self.trained):
             return False
         return self.trained.read()["made"].get("data") == self.data.fingerprint
 
     def train(self, replace: bool = False) -> bool:
-        """Train the model, unless that was done before; an interrupted training is resumed. True if there was work to do.
+        """Train the model, unless that was done before, here or for the repository; an interrupted training is resumed.
 
-        With `replace`, a model that was trained on something else, or is damaged, is trained anew.
+        With `replace`, a model that was trained on something else, or is damaged, is trained anew. True if it was trained now.
         """
         if self._is_whole() if replace else self.is_trained():
+            return False
+        if shipped.take(self.folder, self.identity, self.trained, self.data.fingerprint if replace else None):
             return False
         config, title = self.experiment, f"train {self.title}"
         for source in config.measuring.refitted_on:  # better now than after hours
@@ -108,7 +110,8 @@ class Run:
         made = training.train(
             self.data, config.model, config.training, self.seed, self.folder, self.on, self.identity, title, replace
         )
-        self.trained.write(self.identity, training.FILES, {**made, "data": self.data.fingerprint})
+        made |= {"data": self.data.fingerprint, "vocabulary": list(self.data.vocabulary), "context": self.data.context}
+        self.trained.write(self.identity, training.FILES, made)
         (self.folder / training.CHECKPOINT).unlink(missing_ok=True)
         return True
 
@@ -117,7 +120,8 @@ class Run:
         return artifacts.read_tensors(self.trained.verified(file), self.trained.remedy)[0]
 
     def _model(self, weights: Mapping[str, torch.Tensor]) -> Transformer:
-        model = Transformer.seeded(self.experiment.model, len(self.data.vocabulary), self.data.context, self.seed)
+        made = self.trained.read()["made"]
+        model = Transformer.seeded(self.experiment.model, len(made["vocabulary"]), made["context"], self.seed)
         try:
             model.load_state_dict(weights)
         except RuntimeError as error:
@@ -129,17 +133,20 @@ class Run:
 
     @cached_property
     def model(self) -> Transformer:
-        """The trained model on the device; trained now if it is not there."""
-        weights = self._weights("model.safetensors")
-        if self.trained.read()["made"].get("data") != self.data.fingerprint:
-            raise ArtifactError(
-                f"{self.folder} holds a model trained on other data than are sampled here; {self.trained.remedy}"
-            )
-        return self._model(weights)
+        """The trained model on the device; trained now if it is not there. No data are sampled for it."""
+        return self._model(self._weights("model.safetensors"))
+
+    @property
+    def vocabulary(self) -> Sequence[str]:
+        """The text of each token that the model knows."""
+        self.train()
+        return self.trained.read()["made"]["vocabulary"]
 
     def model_at(self, step: int) -> Transformer:
         """The model as it was after `step` training steps, one of those in `history`."""
         snapshots = self._weights("snapshots.safetensors")
+        if not snapshots:
+            raise InputError(f"{self.title} kept no weights along training: set training.snapshots, and train it anew")
         one_of("step", step, sorted({int(name.partition(".")[0]) for name in snapshots}))
         return self._model(training.with_prefix(snapshots, f"{step}."))
 
@@ -163,6 +170,10 @@ class Run:
         return ChainMap(dict(self.data.splits), of_task, of_training)  # in error messages the last ones come first
 
     def _fitter(self, model: Transformer) -> Fitter:
+        if self.trained.read()["made"].get("data") != self.data.fingerprint:
+            raise ArtifactError(
+                f"{self.folder} holds a model trained on other data than are sampled here; {self.trained.remedy}"
+            )
         return Fitter(model, self._sources, self.seed)
 
     def measuring_identity(self) -> dict:

@@ -133,9 +133,17 @@ class Study:
         path = self.folder / "faithfulness.json"
         return provenance.Record(path, f"delete its record, and it is made again: rm {shlex.quote(str(path))}")
 
+    def identity(self) -> dict:
+        """What its measurements depend on, the weights of every seed's model among them; in parts, so that one can say which
+        of them has changed.
+        """
+        training, measuring = self.experiment.training_identity(0), self.experiment.measuring_identity(0)
+        weights = {str(run.seed): run.trained.read().get("files", {}) for run in self.runs}
+        del training["seed"], measuring["model"]  # which are of one run
+        return {"training": training, **measuring, "weights": weights}
+
     def _results_identity(self) -> dict:
-        code = provenance.code_of("lib.measuring.table")
-        return {"measured": [run.measuring_identity() for run in self.runs], "code": code}
+        return {"measured": self.identity(), "code": provenance.code_of("lib.measuring.table")}
 
     def results_stale(self) -> bool:
         """Whether there is a results table that is damaged or of something else."""

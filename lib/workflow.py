@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from lib import book, presets
+from lib import book, executing, presets
 from lib.artifacts import root
 from lib.book import OWN, ROOT
 from lib.errors import ArtifactError, InputError, naming
@@ -121,7 +121,7 @@ def _check_before_building(preset: presets.Preset, folder: Path) -> None:
             raise InputError(f"{name!a} is not UTF-8, so no page could name it: choose another name")
     if os.pathsep in str(ROOT):
         raise InputError(f"{ROOT} holds {os.pathsep!r}, which for Python separates folders: move the project to another one")
-    if left_out := sorted({path.stem for path in book.NOTEBOOKS.glob("*.ipynb")} - {*book.notebooks(preset)}):
+    if left_out := sorted({path.stem for path in executing.NOTEBOOKS.glob("*.ipynb")} - {*book.notebooks(preset)}):
         raise InputError(
             f"preset {preset.given!r} has no experiment that can be done here for {', '.join(left_out)}, to which other pages "
             f"of the book refer: have it inherit from another preset"

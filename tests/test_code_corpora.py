@@ -809,6 +809,18 @@ def test_java_sources_are_read_package_by_package_with_the_version_of_their_jdk(
     assert set(found.functions["package"]) == {"click", *found.manifest["versions"]["java"]}
 
 
+def test_what_is_trained_on_in_python_does_not_depend_on_a_jdk(no_jdk, one_package, tmp_path, monkeypatch):
+    """Which is read last."""
+    task = CodeTask(package_functions=60, fewest_sequences=1, split_sequences=5)
+    alone = task.load()
+    members = {"a/A.java": as_file("java", [function("java", n) for n in range(9)])}
+    monkeypatch.setenv("LIB_JAVA_SOURCES", str(zipped(tmp_path / "src.zip", members)))
+    both = task.load()
+    assert both.languages == ["python", "java"]
+    python = both.functions[both.functions["language"] == "python"]
+    pd.testing.assert_frame_equal(python.reset_index(drop=True), alone.functions)
+
+
 def test_a_missing_package_is_refused_by_name(no_jdk, monkeypatch):
     monkeypatch.setattr(sources, "INSTALLED", {"python": ("no-such-package",)})
     refused("installed", "", "'no-such-package', which is not installed", "make environment", "another corpus")

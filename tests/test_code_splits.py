@@ -152,7 +152,7 @@ def test_the_order_of_the_corpus_means_nothing():
 def test_too_few_functions_are_refused_with_how_many_there_are_and_must_be(packages, each, split, has):
     task = changed(SMALL, fewest_sequences=9 if split == "id" else 5)
     with pytest.raises(
-        InputError, match=rf"split '{split}' would have {has} functions of python and needs .*lower fewest_seq"
+        InputError, match=rf"split '{split}' would have {has} functions of python and needs .*lower data.fewest_seq"
     ) as e:
         partition(functions(packages, each), task)
     assert f"needs {task.fewest_sequences}" in str(e.value)
@@ -509,15 +509,19 @@ def test_the_identity_is_plain_and_changes_with_content_alone(task, humaneval, t
 
 def test_the_identity_names_packages_grammars_and_the_jdk(tmp_path, monkeypatch):
     first, second = (tmp_path / name for name in ("first.zip", "second.zip"))
-    found = []
+    found, others = [], []
     for archive in (first, second):
         archive.write_text(archive.name)
         monkeypatch.setenv("LIB_JAVA_SOURCES", str(archive))
-        found.append(CodeTask().identity()["corpus"])
+        found.append(CodeTask(language="java").identity()["corpus"])
+        others.append((CodeTask().identity(), CodeTask().tested_on()))
     assert found[0]["sources"]["packages"]["sympy"] == metadata.version("sympy")
     assert {"tree-sitter", "tree-sitter-python", "tree-sitter-cpp", "datasketch"} <= set(found[0]["versions"])
     assert found[0]["sources"].pop("jdk") != found[1]["sources"].pop("jdk")
     assert found[0] == found[1]
+    (trained, tested), (trained_again, tested_otherwise) = others
+    assert trained == trained_again, "a model of another language needs no JDK"
+    assert tested != tested_otherwise
 
 
 def test_to_know_the_task_and_its_identity_takes_no_grammar_and_builds_nothing(tmp_path, task):

@@ -25,7 +25,7 @@ from plugins import plugins_forgotten
 from readable import seen
 from torch import Tensor
 
-from lib import book, presets
+from lib import book, executing, presets
 from lib.chapters.scorecard import Scorecard
 from lib.cli import main
 from lib.experiment import simplifications_of
@@ -377,7 +377,7 @@ def test_a_notebook_with_that_cell_becomes_a_chapter(user, folder, tmp_path, mon
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook = nbformat.v4.new_notebook(cells=cells, metadata={**metadata, "kernelspec": kernel})
     nbformat.write(notebook, tmp_path / "mine.ipynb")
-    monkeypatch.setattr(book, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(executing, "NOTEBOOKS", tmp_path)
     preset = presets.load(str(folder / "mine.toml"))
     assert book.notebooks(preset) == {"mine": ["dyck"]}
     assert not book.is_executed(preset, "mine")

@@ -141,6 +141,18 @@ def test_the_model_at_the_last_step_is_the_model(study):
         run.model_at(39)
 
 
+def test_weights_along_training_are_kept_only_where_they_are_asked_for(small_experiment, tmp_path):
+    training = small_experiment.training.model_copy(update={"snapshots": False})
+    parts = {**dict(small_experiment), "training": training}
+    with pytest.raises(ValueError, match="snapshots is false: keep them in training"):
+        Experiment(**parts)
+    parts["measuring"] = small_experiment.measuring.model_copy(update={"along_training": {}})
+    run = Study("small", Experiment(**parts), tmp_path).runs[0]
+    assert run.history["step"].tolist() == [4, 18, 40]
+    with pytest.raises(InputError, match=r"small, seed 0 kept no weights along training: set training\.snapshots"):
+        run.model_at(40)
+
+
 def test_what_is_measured_along_training_is_measured_on_the_model_of_each_step(study, small_experiment):
     assert list(study.along_training) == study.history["step"].unique().tolist()
     simplification = Simplification("svd", 2, 1)

@@ -26,7 +26,7 @@ import pytest
 from conftest import ROOT
 from processes import fresh
 
-from lib import book, presets, workflow
+from lib import book, executing, presets, workflow
 from lib.cli import main
 from lib.errors import ArtifactError, InputError
 from lib.provenance import Record
@@ -243,7 +243,7 @@ def taken_for_the_project(place: Place, patch: pytest.MonkeyPatch) -> Place:
     """Have this process take a place for where the project is."""
     for module in (book, workflow):
         patch.setattr(module, "ROOT", place.project)
-    patch.setattr(book, "NOTEBOOKS", place.project / "notebooks")
+    patch.setattr(executing, "NOTEBOOKS", place.project / "notebooks")
     patch.setattr(book, "PAGES", place.project / "book")
     patch.setenv("LIB_ARTIFACTS", str(place.results.parent))
     return place
@@ -631,7 +631,7 @@ def test_the_output_of_a_finding_becomes_a_heading_before_it():
     output = made.new_output("execute_result", {"text/markdown": "## It holds", "text/plain": "..."})
     finding = made.new_code_cell("Markdown(heading)", id="holds", outputs=[output], metadata={"tags": ["finding"]})
     others = [made.new_markdown_cell("# A chapter"), made.new_code_cell("1", outputs=[output])]
-    first, heading, cell, last = book.with_headings([others[0], finding, others[1]])
+    first, heading, cell, last = executing.with_headings([others[0], finding, others[1]])
     assert [first, last] == others
     assert heading.cell_type == "markdown"
     assert heading.source == '<span id="holds"></span>\n\n## It holds', "with an anchor that does not change with it"

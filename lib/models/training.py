@@ -51,6 +51,8 @@ class TrainingConfig(Config):
     """Times that the held-out splits are scored along the way."""
     heldout_sequences: int = Field(default=500, ge=1)
     """Of each split, along the way."""
+    snapshots: bool = True
+    """Whether weights are kept at each of these times; what is measured along training is measured on these."""
     checkpoint_every: int = Field(default=1_000, ge=1)
     """Steps; an interrupted run resumes from the last checkpoint."""
     threads: int = Field(default=1, ge=1, le=1_024)
@@ -120,7 +122,7 @@ def train(
     A checkpoint in `folder` from an interrupted run of the same `identity`, data and kind of device is resumed, in the
     precision in which it was begun; another one is refused, or with `replace` overwritten. `training.csv` has one row per
     evaluation: `step`, `learning_rate`, `loss` (mean training loss in nats since the row before) and `accuracy_<split>`.
-    `snapshots.safetensors` has the weights at each of these steps, as `<step>.<name>`.
+    `snapshots.safetensors` has the weights at each of these steps, as `<step>.<name>`, if the configuration asks for them.
     """
     training = dataset.training
     if len(training) < settings.batch_size:
@@ -225,8 +227,8 @@ class Trainer:
         return self.loss_sum.item() / self.loss_steps
 
     def log(self, splits: Mapping[str, Split]) -> None:
-        """Add a row to what becomes `training.csv`, and keep the weights."""
-        for name, tensor in self.model.state_dict().items():
+        """Add a row to what becomes `training.csv`, and keep the weights if they are asked for."""
+        for name, tensor in self.model.state_dict().items() if self.config.snapshots else ():
             self.snapshots[f"{self.step}.{name}"] = tensor.detach().cpu().clone()
         accuracies = {
             f"accuracy_{name}": heldout_accuracy(self.model, split, self.config.heldout_sequences)

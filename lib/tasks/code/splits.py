@@ -45,7 +45,7 @@ def dataset(task: CodeTask, seed: int) -> Dataset:
     if not set(splits) - {"id", "seen_package"}:
         raise InputError(
             f"corpus {task.corpus!r} has {task.fewest_sequences} functions of no language but {task.language}: use "
-            f"a corpus with a second language, or lower fewest_sequences"
+            f"a corpus with a second language, or a preset of your own with a lower data.fewest_sequences"
         )
     if folder := humaneval.folder():
         for known, problems in humaneval.functions(folder).items():
@@ -80,7 +80,8 @@ def partition(functions: pd.DataFrame, task: CodeTask) -> dict[str, pd.DataFrame
         if len(part) < min(task.fewest_sequences, task.split_sequences):
             raise InputError(
                 f"split {name!r} would have {len(part)} functions of {task.language} and needs {task.fewest_sequences}: "
-                f"{len(own)} functions of {len(packages)} packages are too few; use a larger corpus or lower fewest_sequences"
+                f"{len(own)} functions of {len(packages)} packages are too few; use a larger "
+                f"corpus, or a preset of your own with a lower data.fewest_sequences"
             )
     for name, others in functions[functions["language"] != task.language].groupby("language"):
         if len(others) >= task.fewest_sequences:

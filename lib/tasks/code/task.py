@@ -72,13 +72,24 @@ class CodeTask(Task):
         return splits.dataset(self, seed)
 
     def identity(self) -> dict:
-        """The corpus's sources and what cuts them; nothing is built for it."""
-        return {"corpus": corpora.identity(self.corpus, self.location)}
+        """The corpus's sources and what cuts them; nothing is built for it.
+
+        A JDK only if Java is trained on: it is read last, so that what is kept of another language does not depend on it.
+        """
+        return {"corpus": self._corpus()[0]}
 
     def tested_on(self) -> dict:
-        """HumanEval-X, where it is at hand."""
-        folder = humaneval.folder()
-        return {"humaneval_x": humaneval.identity(folder)} if folder else {}
+        """A JDK that is read for a split alone, and HumanEval-X, where it is at hand."""
+        folder, java = humaneval.folder(), self._corpus()[1]
+        return java | ({"humaneval_x": humaneval.identity(folder)} if folder else {})
+
+    def _corpus(self) -> tuple[dict, dict]:
+        """What the training text depends on, and what only splits do."""
+        found = corpora.identity(self.corpus, self.location)
+        if self.corpus != "installed" or self.language == "java":
+            return found, {}
+        sources = dict(found["sources"])
+        return found | {"sources": sources}, {"jdk": sources.pop("jdk")}
 
     def describe(self) -> dict:
         """The corpus's manifest."""

@@ -136,7 +136,7 @@ def _new_sentences(source: Callable, config: DyckTask, known: np.ndarray, rng: n
             return merged[: config.split_sentences]
     raise InputError(
         f"only {found} of {config.split_sentences} sentences could be found that do not occur in training: raise max_length or "
-        f"bracket_types, or lower training_sentences or split_sentences"
+        f"bracket_types, or lower training_sentences or split_sentences, in the table data of a preset"
     )
 
 
@@ -167,7 +167,7 @@ def dyck_split(name: str, sentences: Brackets, config: DyckTask, occurrences: np
     if not scored.any():
         raise InputError(
             f"split {name!r} has no position to score: no bracket closes {config.min_distance} or more tokens after it opened "
-            f"(min_distance); use longer sentences or a smaller min_distance"
+            f"(data.min_distance of a preset); use longer sentences"
         )
     lengths = (sentences.tokens != PAD).sum(1)
     of_sentence = {"sentence_depth": sentences.depth.max(1), "length": lengths - 2}

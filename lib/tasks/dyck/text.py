@@ -101,6 +101,8 @@ def read_sentences(
     """Read a file of sentences; see `parse_sentences` for what is checked."""
     path = Path(path)
     try:
+        if path.exists() and not path.is_file():  # a pipe may never end
+            raise InputError(f"{path} is no regular file: name a file with one sentence a line")
         text = path.read_text(encoding="utf-8-sig")  # some editors begin every file with a byte order mark
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not a text file of sentences (not UTF-8 at byte {error.start})") from None

@@ -1,0 +1,85 @@
+"""Trained models that come with the repository, in `published/<preset>/<experiment>/seed-<n>/`: taken, not trained again.
+
+Each is of one identity: of another configuration, data, code or libraries, it is not taken, and the model is trained instead.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from lib import artifacts, provenance
+from lib.errors import ArtifactError, InputError
+
+ROOT = Path(__file__).resolve().parent.parent
+VARIABLE = "LIB_PUBLISHED"  # the folder, where it is another one; empty: nothing is taken, all is trained
+_MARK = "shipped"  # in the record of a model that was taken
+
+
+def folder() -> Path | None:
+    """Where the models are; None if none is to be taken."""
+    given = os.environ.get(VARIABLE)
+    if given is None:
+        return ROOT / "published"
+    return Path(given).expanduser() if given else None
+
+
+def record_of(run: Path) -> provenance.Record | None:
+    """The record of what is shipped for the run that is kept in a folder of artifacts; None where nothing may be."""
+    home = folder()
+    try:
+        relative = run.resolve().relative_to(artifacts.root().resolve())
+    except ValueError:  # results of a study that somebody keeps elsewhere
+        return None
+    if home is None or not (home / relative).is_dir():
+        return None
+    remedy = f"to bring it back: git -C {shlex.quote(str(ROOT))} checkout -- {shlex.quote(str(home / relative))}"
+    return provenance.Record(home / relative / "config.json", remedy)
+
+
+def unwanted(record: provenance.Record) -> bool:
+    """Whether a model was taken from there and none is to be."""
+    return folder() is None and bool(record.read().get("made", {}).get(_MARK))
+
+
+def take(run: Path, identity: Mapping, record: provenance.Record, data: str | None = None) -> bool:
+    """Copy the model of an identity into a run's folder, and vouch for it by the run's `record`; False where there is none.
+
+    With `data`, the fingerprint of training data, only one that was trained on these.
+    `ArtifactError` names a shipped file that is missing or damaged, and the command that brings it back.
+    """
+    shipped = record_of(run)
+    if shipped is None or not shipped.path.exists():
+        if shipped is not None and any(shipped.path.parent.iterdir()):
+            raise ArtifactError(f"{shipped.path} is missing; {shipped.remedy}")
+        return False
+    if not shipped.is_current(identity):
+        return False
+    content = shipped.read()
+    if data not in (None, content["made"].get("data")):
+        return False
+    files = [shipped.verified(name) for name in content["files"]]
+    for file in files:
+        with artifacts.writing(run / file.name) as temporary:
+            shutil.copyfile(file, temporary)
+    record.write(identity, content["files"], {**content["made"], _MARK: True})
+    return True
+
+
+def ship(run: Path, identity: Mapping, record: provenance.Record) -> Path:
+    """Copy the model of a run to where those are that come with the repository; returns the folder."""
+    home = folder()
+    if home is None:
+        raise InputError(f"{VARIABLE} is empty, so nothing can be published there: unset it")
+    if not record.is_current(identity):
+        raise ArtifactError(f"{run} holds no model, or one of something else; {record.remedy}")
+    content, to = record.read(), home / run.resolve().relative_to(artifacts.root().resolve())
+    made = {key: value for key, value in content["made"].items() if key != _MARK}
+    for file in [record.verified(name) for name in content["files"]]:
+        with artifacts.writing(to / file.name) as temporary:
+            shutil.copyfile(file, temporary)
+    provenance.Record(to / record.path.name, record.remedy).write(identity, content["files"], made)
+    return to
