@@ -44,8 +44,9 @@ def load(experiment: str, seed: int = 0, preset: str = "paper") -> Run:
     from lib.presets import load as load_preset
     from lib.publishing import models
 
-    run = load_preset(preset).study(experiment).run(seed)
-    if (experiment, seed) not in (known := models(preset)):
+    of = load_preset(preset)
+    run = of.study(experiment).run(seed)
+    if (experiment, seed) not in (known := models(of.name)):
         listed = ", ".join(f"{name} {number}" for name, number in known) or "none"
         raise InputError(f"no model of {experiment!r}, seed {seed}, comes with the repository at preset {preset!r}: {listed}")
     run.train()  # which takes it

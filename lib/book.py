@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
@@ -96,9 +97,19 @@ def execute(preset: presets.Preset, name: str) -> Path:
         raise InputError(f"notebook is {name!r}, but must be one of: {', '.join(shown)}")
     for task in shown[name]:
         preset.study(task).save()
-    identity = notebook_identity(preset, name)
+    identity, begun = notebook_identity(preset, name), time.monotonic()
     notebook = executing.execute_with(name, {"preset": preset.given, "seeds": preset.experiment(shown[name][0]).seeds})
-    notebook.metadata["provenance"] = {"fingerprint": provenance.digest_of(identity), **provenance.machine()}
+    notebook.metadata["provenance"] = {
+        "fingerprint": provenance.digest_of(identity),
+        "source": identity["source"],
+        "seeds": {task: preset.study(task).seeds for task in shown[name]},
+        "corpora": {task: corpus for task in shown[name] if (corpus := preset.study(task).task.describe().get("sha256"))},
+        "device": sorted({run.measured.read()["made"]["device"] for task in shown[name] for run in preset.study(task).runs}),
+        "commit": provenance.commit(),
+        "seconds": round(time.monotonic() - begun),
+        "versions": provenance.versions((*provenance.NUMERIC, "matplotlib", "jupyter-book")),
+        **provenance.machine(),
+    }
     with writing(path) as temporary:
         nbformat.write(notebook, temporary)
     _record(path.with_suffix(".json")).write(identity, [path.name, *_write_packs(preset, path)], {})

@@ -13,6 +13,7 @@ import importlib.util
 import json
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -197,3 +198,14 @@ def machine() -> dict:
         made |= {"torch": torch.__version__, "kernels": torch.backends.cpu.get_cpu_capability()}
     chosen = ("MKL_CBWR", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
     return made | {name: os.environ[name] for name in chosen if name in os.environ}
+
+
+@cache
+def commit() -> str:
+    """The commit that is checked out, with `-dirty` where files differ from it; empty where that cannot be told."""
+    here = str(Path(__file__).resolve().parent)
+    command = ["git", "-C", here, "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""

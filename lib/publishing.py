@@ -52,6 +52,7 @@ def publish(preset: presets.Preset, models: bool = False) -> None:
             shutil.copy(executed, temporary)
         files = [to, *(book.PAGES / script.FOLDER / pack for pack in book.packs_in(executed))]
         record = record_of(preset.name, name)
+        record.path.parent.mkdir(parents=True, exist_ok=True)  # as paths go through it
         relative = [os.path.relpath(file, record.path.parent) for file in files]
         record.write(book.notebook_identity(preset, name), relative, {})
     for other in home().glob("*/notebooks/*.json"):
@@ -94,6 +95,10 @@ def models(preset: str) -> list[tuple[str, int]]:
 def status() -> Iterator[Item]:
     """All that is published, and whether it is current."""
     for name in published():
+        if name not in presets.NAMES:
+            file = os.path.relpath(home() / name, ROOT)
+            yield Item(f"preset {name}", file, MISSING, "no preset of this name is in lib/presets")
+            continue
         preset = presets.load(name)
         yield from _models(preset)
         if (home() / name / "notebooks").is_dir():

@@ -10,7 +10,8 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from io import StringIO
 from pathlib import Path
 
 from lib import book, executing, presets
@@ -70,11 +71,17 @@ def stale(preset: presets.Preset) -> list[str]:
 
 def build(preset: presets.Preset, cores: str = "all", extra: tuple[str, ...] = ()) -> Path:
     """Make all that is missing or not current, and the book; returns its first page. `extra` options are for Snakemake."""
-    folder = preset.folder.resolve()
+    folder, extra = preset.folder.resolve(), _profiles_found(extra)
+    command = ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
     _check_before_building(preset, folder)
-    command = ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder), "--cores", cores]
-    command += ["--resources", f"mem_mb={_free_memory()}", "--rerun-incomplete", "--rerun-triggers", "mtime", "--nolock"]
-    command += [*extra, "--quiet", "rules", "host"]
+    if _elsewhere([*command, *extra]):  # so what this machine has limits no job but the few that are done here
+        command += ["--local-cores", cores] if cores != "all" else []
+        unsaid = ["host"]  # that a job failed, and where it logged why, nobody else says
+    else:
+        _check_machine(preset)
+        command += ["--cores", cores, "--resources", f"mem_mb={_free_memory()}"]
+        unsaid = ["rules", "host"]
+    command += ["--rerun-incomplete", "--rerun-triggers", "mtime", "--nolock", *extra, "--quiet", *unsaid]
     with _alone(folder), _environment(preset):
         _clear(folder)
         if forced := stale(preset):
@@ -84,6 +91,27 @@ def build(preset: presets.Preset, cores: str = "all", extra: tuple[str, ...] = (
         if not extra and (left := stale(preset)):
             raise ArtifactError(f"the book is not current: {', '.join(left)}; run the same command again")
     return book.first_page(preset)
+
+
+def _profiles_found(options: Sequence[str]) -> tuple[str, ...]:
+    """Options for Snakemake in which a profile that is not there, seen from the current folder, is that of the project."""
+    found, before = [], ""
+    for option in options:
+        of_project = before in ("--profile", "--workflow-profile") and not os.path.exists(option) and (ROOT / option).exists()
+        found.append(str(ROOT / option) if of_project else option)
+        before = option
+    return tuple(found)
+
+
+def _elsewhere(options: Sequence[str]) -> bool:
+    """Whether Snakemake with these options has jobs done on other machines, by an executor that they or a profile name."""
+    from snakemake.cli import parse_args
+    from snakemake.exceptions import CliException
+
+    said = StringIO()  # as it is said once more when Snakemake is started
+    with redirect_stdout(said), redirect_stderr(said), suppress(SystemExit, CliException):
+        return parse_args([*options])[1].executor not in (None, "local", "dryrun", "touch")
+    return False
 
 
 @contextmanager
@@ -126,12 +154,16 @@ def _check_before_building(preset: presets.Preset, folder: Path) -> None:
             f"preset {preset.given!r} has no experiment that can be done here for {', '.join(left_out)}, to which other pages "
             f"of the book refer: have it inherit from another preset"
         )
+    book.check_that_it_may_be_replaced(folder / "book")
+
+
+def _check_machine(preset: presets.Preset) -> None:
+    """Refuse what this machine could not train."""
     for name in preset.available():
         training = preset.experiment(name).training
         with naming(name):
             use_threads(training.threads)
             check_precision(training.precision, resolve_device("auto"))
-    book.check_that_it_may_be_replaced(folder / "book")
 
 
 def _snakemake(arguments: Sequence[str]) -> int:

@@ -227,8 +227,11 @@ def test_every_page_says_what_it_is_and_where_its_numbers_come_from(html):
         assert len(made) == notebook.exists(), page.name
         if made:  # a chapter that shows results from elsewhere does not claim that it made them
             shows = "reads" in nbformat.read(notebook, 4).metadata
-            how = "Shown by .*, measured before: processor" if shows else "Computed by .*: preset mine, processor"
-            assert re.fullmatch(rf"{how} .*torch [\d.]+\S*; fingerprint [0-9a-f]{{12}}\.", unescape(made[0])), page.name
+            link = rf'<a href="_sources/{notebook.name}" download>this page’s notebook</a>'
+            how = rf"Shown by {link}, measured before: " if shows else rf"Computed by {link}: preset mine, seeds .*"
+            what = rf"{how}processor .*torch [\d.]+\S*, .*\d+ s(, commit .*)?; fingerprint [0-9a-f]{{12}}\."
+            assert re.fullmatch(what, unescape(made[0])), page.name
+            assert (html / "_sources" / notebook.name).is_file()
     assert len(set(described.values())) == len(described), "each of itself"
     assert all(40 <= len(said) <= 300 for said in described.values())
 

@@ -10,7 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
+
+from lib.figures import curves
+from lib.tasks import Look
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "book" / "_extensions"))
@@ -194,15 +198,38 @@ def test_a_page_asks_for_style_sheets_by_what_they_hold():
     assert re.findall(r'"([^"]+)"', made) == ["_static/styles/a.css?v=aa", "_static/b.css?v=bb", "_static/c.js?v=3"]
 
 
+LINK = '<a href="_sources/page.ipynb" download>this page’s notebook</a>'
+
+
 @pytest.mark.parametrize(
     ("reads", "says"),
     [
-        ({}, "Computed by this page's notebook: preset quick, python 3; fingerprint 0123."),
-        ({"reads": ["a.json"]}, "Shown by this page's notebook, measured before: python 3; fingerprint 0123."),
+        (
+            {},
+            f"Computed by {LINK}: preset quick, seeds a 3, corpus of b abc, python 3, measured on cpu, 9 s, commit 12-dirty",
+        ),
+        ({"reads": ["a.json"]}, f"Shown by {LINK}, measured before: corpus of b abc, python 3, 9 s, commit 12-dirty"),
     ],
 )
 def test_a_page_says_where_its_numbers_come_from(reads, says, tmp_path):
     """One that shows what was made elsewhere does not claim to have computed it."""
-    made = {"provenance": {"fingerprint": "0123", "python": "3"}, "papermill": {"parameters": {"preset": "quick"}}}
-    (tmp_path / "page.ipynb").write_text(json.dumps({"metadata": made | reads}))
-    assert book_pages.made_of(tmp_path / "page.ipynb") == says
+    made = {"fingerprint": "0123", "python": "3", "seeds": {"a": 3}, "corpora": {"b": "abc"}, "device": ["cpu"]}
+    made |= {"seconds": 9, "commit": "12-dirty"}
+    metadata = {"provenance": made, "papermill": {"parameters": {"preset": "quick"}}, **reads}
+    (tmp_path / "page.ipynb").write_text(json.dumps({"metadata": metadata}))
+    assert book_pages.made_of(tmp_path / "page.ipynb") == f"{says}; fingerprint 0123."
+
+
+def test_numbers_of_figures_go_into_files_beside_the_page(tmp_path):
+    table = pd.DataFrame(
+        {"panel": ["a", "a"], "series": ["m", "m"], "x": [1, 2], "value": [0.25, 1 / 3], "nothing": [None, None]}
+    )
+    table = table.assign(low=table["value"], high=table["value"])
+    picture = curves(table, {"m": Look("m", "#000000", "o")}, x="x", y="y", alt="It rises.", note="a")
+    page = book_pages.with_tables(f"<p>{picture.to_html()}{picture.to_html()}</p>", "page", tmp_path)
+    links = re.findall(r'<a class="numbers" download="([^"]*)" href="([^"]*)">', page)
+    assert links == [(f"page-{n}.csv", f"_static/tables/page-{n}.csv") for n in (1, 2)]
+    found = pd.read_csv(tmp_path / links[0][1])
+    assert list(found) == ["panel", "series", "x", "value", "low", "high"]
+    assert found["value"].tolist() == [0.25, 0.333333]
+    assert "base64" not in page

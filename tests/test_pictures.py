@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 from html.parser import HTMLParser
@@ -71,7 +72,10 @@ def test_a_picture_says_what_it_shows_and_has_a_caption_in_the_page():
     (shown,) = [of for _, of in page.elements if of.get("role") == "img"]
     assert shown["aria-label"] == "In half of cases it falls, R&D.", "plain text, whatever sentences are made of"
     assert html.endswith("</figcaption></figure>")
-    assert f"Preset x; {EVIL}" in page.text
+    assert f"Preset x; {EVIL} " in page.text
+    (numbers,) = page.of("a")
+    rows = pd.read_csv(io.BytesIO(base64.b64decode(numbers["href"].removeprefix("data:text/csv;base64,"))))
+    assert list(rows["panel"]) == [EVIL] * 4, "what is drawn, as a table"
     assert page.of("script") == []
     assert [of["class"] for of in page.of("svg") if "class" in of] == ["wide", "narrow"]
     assert {of["aria-hidden"] for of in page.of("svg")} == {"true"}, "what is drawn is said once, by the label"

@@ -7,6 +7,8 @@ FontAwesome go, those of a service for running code, those of a search as one ty
 
 from __future__ import annotations
 
+import base64
+import itertools
 import json
 import os
 import re
@@ -14,6 +16,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
 import book_repository
 import book_styles
@@ -21,6 +24,7 @@ from docutils import nodes
 
 from lib.live import script
 
+TABLES = "_static/tables"  # numbers of figures
 UNWANTED = ("thebe", "fontawesome")  # in the name or the text of a script or a style
 LONGEST = 300  # characters of a description
 CARD = "_static/dyck-depth.png"  # what is shown beside links to pages: networks draw no SVG
@@ -100,7 +104,7 @@ def describe(app, pagename: str, templatename: str, context: dict, doctree: node
         context["header_buttons"].append({**link, "icon": "fas fa-code-branch", "label": "source-repository-button"})
     made = made_of(Path(app.srcdir, f"{pagename}.ipynb"))
     if made and "body" in context:
-        context["body"] += f'<p class="provenance">{escape(made)}</p>\n'
+        context["body"] += f'<p class="provenance">{made}</p>\n'
 
 
 def card(title: str, said: str, book: str, page: str, repository: str, source: Path) -> str:
@@ -139,18 +143,26 @@ def description(doctree: nodes.document) -> str:
 
 
 def made_of(notebook: Path) -> str:
-    """Where an executed notebook's numbers come from, in a sentence; empty where there is none."""
+    """Where an executed notebook's numbers come from, in a sentence with a link to it, as HTML; empty where there is none."""
     if not notebook.exists():
         return ""
     metadata = json.loads(notebook.read_text(encoding="utf-8"))["metadata"]
     made, given = metadata.get("provenance"), metadata.get("papermill", {}).get("parameters", {})
     if not made:
         return ""
-    parts = [f"preset {Path(str(given['preset'])).stem}"] if "preset" in given and "reads" not in metadata else []
+    reads = "reads" in metadata
+    parts = [f"preset {Path(str(given['preset'])).stem}"] if "preset" in given and not reads else []
+    seeds = made.get("seeds", {})
+    parts += ["seeds " + ", ".join(f"{task} {number}" for task, number in seeds.items())] if seeds and not reads else []
+    parts += [f"corpus of {task} {digest[:12]}" for task, digest in made.get("corpora", {}).items()]
     parts += [f"{name} {made[name]}" for name in ("processor", "python", "torch") if name in made]
+    parts += [f"measured on {' and '.join(made['device'])}"] if "device" in made and not reads else []
+    parts += [f"{made['seconds']} s"] if "seconds" in made else []
+    parts += [f"commit {made['commit']}"] if made.get("commit") else []
     fingerprint = str(made["fingerprint"]).split(":")[-1][:12]
-    how = "Shown by this page's notebook, measured before" if "reads" in metadata else "Computed by this page's notebook"
-    return f"{how}: {', '.join(parts)}; fingerprint {fingerprint}."
+    how = ", measured before" if reads else ""
+    link = f'<a href="_sources/{quote(notebook.name)}" download>this page\u2019s notebook</a>'
+    return f"{'Shown' if reads else 'Computed'} by {link}{how}: {escape(', '.join(parts))}; fingerprint {escape(fingerprint)}."
 
 
 def tidy(app, exception: Exception | None) -> None:
@@ -162,7 +174,7 @@ def tidy(app, exception: Exception | None) -> None:
         if file.is_file() and (file.suffix == ".map" or any(name in file.name for name in UNWANTED)):
             file.unlink()
     pages = [page for page in out.rglob("*.html") if "_static" not in page.relative_to(out).parts]
-    written = {page: tidied(page.read_text(encoding="utf-8")) for page in pages}
+    written = {page: with_tables(tidied(page.read_text(encoding="utf-8")), page.stem, out) for page in pages}
     scripts = [file.read_text(encoding="utf-8") for file in out.rglob("*.js")]
     may_be = book_styles.classes(written.values(), scripts)
     versions = {}
@@ -175,6 +187,20 @@ def tidy(app, exception: Exception | None) -> None:
         versions[name] = sha256(text.encode()).hexdigest()[:8]
     for page, html in written.items():
         page.write_text(versioned(html, versions), encoding="utf-8")
+
+
+def with_tables(html: str, page: str, out: Path) -> str:
+    """A page whose figures link to files with their numbers, which they held themselves."""
+    numbers = itertools.count(1)
+
+    def moved(found: re.Match) -> str:
+        name = f"{page}-{next(numbers)}.csv"
+        file = out / TABLES / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(base64.b64decode(found[1]))
+        return f'download="{name}" href="{TABLES}/{name}"'
+
+    return re.sub(r'download="[^"]*" href="data:text/csv;base64,([^"]*)"', moved, html)
 
 
 def versioned(html: str, versions: Mapping[str, str]) -> str:

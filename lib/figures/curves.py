@@ -67,7 +67,7 @@ def curves(
         _spread(figure, labels)
         return figure
 
-    return Picture(draw, alt=alt, note=note, key=[] if direct else several, lines=True)
+    return Picture(draw, table=table, alt=alt, note=note, key=[] if direct else several, lines=True)
 
 
 def shown_in(table: pd.DataFrame, looks: Mapping[str, Look]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import matplotlib as mpl
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
 from PIL import Image
@@ -30,6 +32,7 @@ CSS = """
 .picture svg{display:block;width:100%;height:auto;max-width:46rem;margin:0;overflow:visible;background:none}
 .picture svg.narrow{display:none;max-width:30rem}
 .picture figcaption{font-size:.82em;line-height:1.45;text-align:left;margin:.5em 0 0;opacity:.85;max-width:46rem}
+.picture .numbers{display:inline-block;min-height:24px;line-height:24px;margin-left:.3em;white-space:nowrap}
 .picture ul.key{display:flex;flex-wrap:wrap;gap:.15em 1.2em;list-style:none;margin:0 0 .4em;padding:0;font-size:.85em;
 line-height:1.4;max-width:46rem}
 .picture ul.key li{display:flex;align-items:center;gap:.45em;margin:0;padding:0}
@@ -44,13 +47,23 @@ class Picture:
     """A figure that is drawn when it is shown, for a width in inches by `draw`.
 
     `alt` says in a sentence or more what is to be seen in it, for those who do not see it; `note` is its caption: what was
-    measured on what. `key` names what is not named where it is drawn, with `lines` for what is drawn as lines.
+    measured on what. `key` names what is not named where it is drawn, with `lines` for what is drawn as lines. `table` is what
+    is drawn, for readers who want the numbers.
     """
 
-    def __init__(self, draw: Callable[[float], Figure], *, alt: str, note: str, key: Sequence[Look] = (), lines: bool = False):
+    def __init__(
+        self,
+        draw: Callable[[float], Figure],
+        *,
+        alt: str,
+        note: str,
+        key: Sequence[Look] = (),
+        lines: bool = False,
+        table: pd.DataFrame | None = None,
+    ):
         if not alt.strip():
             raise ValueError("a picture needs an alt text: say what it shows")
-        self._draw, self.note, self.key, self.lines = draw, note, list(key), lines
+        self._draw, self.note, self.key, self.lines, self.table = draw, note, list(key), lines, table
         self._saved: dict[str, bytes] = {}
         self.alt = " ".join(unescape(re.sub(r"<[^>]*>|[*`]", "", alt)).split())  # sentences may have markup
 
@@ -80,8 +93,16 @@ class Picture:
         style = f"<style>{CSS}{paint.css(f'.{name}', DARK_PAGES)}</style>"
         listed = f'<ul class="key">{key}</ul>' if key else ""
         shown = f'<div role="img" aria-label="{escape(self.alt, quote=True)}">{drawings}</div>'
-        caption = escape(self.note[:1].upper() + self.note[1:])
+        caption = escape(self.note[:1].upper() + self.note[1:]) + self._link_to_table(name)
         return f'<figure class="picture {name}">{style}{listed}{shown}<figcaption>{caption}</figcaption></figure>'
+
+    def _link_to_table(self, name: str) -> str:
+        """A link to the numbers, which it holds itself; the book puts them into a file beside the page."""
+        if self.table is None:
+            return ""
+        rows = self.table.dropna(axis="columns", how="all").to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        address = f"data:text/csv;base64,{base64.b64encode(rows.encode()).decode()}"
+        return f' <a class="numbers" download="{name}.csv" href="{address}">Numbers (CSV)</a>'
 
     def to_svg(self) -> str:
         """The wide drawing as a file of its own, as light or dark as the reader's system; without key and caption."""

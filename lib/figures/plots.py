@@ -71,7 +71,7 @@ def forest(
                 ax.axvline(0, color=ZERO, lw=0.9)
         return finish(figure, panels, x, "")
 
-    return Picture(draw, alt=alt, note=note, key=_key(table, looks))
+    return Picture(draw, table=table, alt=alt, note=note, key=_key(table, looks))
 
 
 def _name_rows(ax: Axes, rows: Sequence[str], above: bool) -> None:
@@ -108,7 +108,7 @@ def crosses(
                 axis.set_major_formatter(PercentFormatter(1))
         return finish(figure, panels, x, y)
 
-    return Picture(draw, alt=alt, note=note, key=_key(table, looks), lines=True)
+    return Picture(draw, table=table, alt=alt, note=note, key=_key(table, looks), lines=True)
 
 
 def _draw_crosses(ax: Axes, of: pd.DataFrame, look: Look) -> None:
@@ -147,7 +147,7 @@ def heat(table: pd.DataFrame, *, x: str, y: str, alt: str, note: str, fewest: fl
         _scale(figure, drawn, list(panels.values()), "share of the row", format=PercentFormatter(1))
         return finish(figure, panels, x, y)
 
-    return Picture(draw, alt=alt, note=note)
+    return Picture(draw, table=table, alt=alt, note=note)
 
 
 def _shares(of: pd.DataFrame, size: int, fewest: float) -> np.ndarray:
@@ -208,7 +208,7 @@ def scatter(
             _scale(figure, drawn, list(panels.values()), colour)
         return finish(figure, panels, x, y)
 
-    return Picture(draw, alt=alt, note=note, key=_key(table, looks) if looks and diagonal else [])
+    return Picture(draw, table=table, alt=alt, note=note, key=_key(table, looks) if looks and diagonal else [])
 
 
 def _draw_lines_of_reference(ax: Axes, lines: tuple[float | None, float | None], diagonal: bool) -> None:

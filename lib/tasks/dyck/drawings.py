@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
@@ -56,7 +57,8 @@ def sentence_figure(words: Sequence[str], depth: Sequence[int], opener: Sequence
         f"A sentence of {n} brackets, {max(depth)} deep, with an arc from every bracket to the one that closes it; {far} of "
         f"them close at least {LONG} tokens later, and there predictions are scored. Below, the depth at every bracket."
     )
-    return Picture(draw, alt=alt, note=f"{note}; predictions are scored where arcs are red: at least {LONG} tokens apart")
+    note = f"{note}; predictions are scored where arcs are red: at least {LONG} tokens apart"
+    return Picture(draw, alt=alt, note=note, table=pd.DataFrame({"token": words, "depth": depth, "opener": opener}))
 
 
 def _letters(width: float, tokens: int) -> float:
@@ -99,7 +101,9 @@ def attention_figure(
         for name, at in most.items()
     )
     alt = f"A sentence {max(depth)} deep; the bracket to be closed is at position {opener}, at depth {depth[opener]}."
-    return Picture(draw, alt=f"{alt} {'. '.join(map(_begun, seen))}.", note=note)
+    weights = {name: np.asarray(of)[: query + 1] for name, of in rows.items()}
+    table = pd.DataFrame({"position": range(query + 1), "token": list(words)[: query + 1], **weights})
+    return Picture(draw, alt=f"{alt} {'. '.join(map(_begun, seen))}.", note=note, table=table)
 
 
 def _begun(text: str) -> str:

@@ -1,0 +1,230 @@
+"""What comes with the repository: models that are taken instead of trained, and whether what is published is current."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import ROOT
+
+import lib
+from lib import book, cli, executing, presets, publishing, shipped
+from lib.errors import ArtifactError, InputError
+from lib.models import training
+from lib.presets import load
+from lib.publishing import CURRENT, DAMAGED, MISSING, STALE, Item, status
+from lib.studies import Study
+
+CELLS = [
+    'preset = "quick"\nseeds = 1',
+    "from lib import presets\nfrom lib.proxies import Simplification\nstudy = presets.load(preset).study('dyck', seeds)",
+    "study.estimates.estimate(Simplification('svd', 2, 1), 'iid', 'same_prediction').value",
+]
+
+
+# Models
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Path:
+    """Where models come with the repository, empty at first."""
+    monkeypatch.setenv(shipped.VARIABLE, str(tmp_path / "published"))
+    return tmp_path / "published"
+
+
+@pytest.fixture
+def study(tiny, tiny_study, home) -> Study:
+    """A study of two models, which come with the repository and are not there any more."""
+    publishing.ship(load(tiny))
+    shutil.rmtree(tiny_study)
+    return load(tiny).study("dyck")
+
+
+@pytest.fixture
+def trains_nothing(monkeypatch) -> None:
+    """Any training fails."""
+    monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("trained"))
+
+
+def test_a_model_that_comes_along_is_taken_and_measured_as_the_one_that_was_trained(study, tiny_artifacts, trains_nothing):
+    study.save()
+    (before,) = tiny_artifacts.glob("*/dyck")
+    for name in ("model.safetensors", "snapshots.safetensors", "training.csv", "measurements.parquet"):
+        assert (study.runs[1].folder / name).read_bytes() == (before / "seed-1" / name).read_bytes(), name
+    assert (study.folder / "faithfulness.parquet").read_bytes() == (before / "faithfulness.parquet").read_bytes()
+    assert study.runs[0].vocabulary == list(study.runs[0].data.vocabulary)
+
+
+def test_where_nothing_is_to_be_taken_all_is_trained_also_what_was_taken(study, tiny_artifacts, monkeypatch):
+    run = study.runs[0]
+    assert not run.train()
+    monkeypatch.setenv(shipped.VARIABLE, "")
+    assert not run.is_trained()
+    assert run.train(), "trained"
+    assert run.is_trained(), "once"
+    (before,) = tiny_artifacts.glob("*/dyck")
+    assert (run.folder / "model.safetensors").read_bytes() == (before / "seed-0" / "model.safetensors").read_bytes()
+
+
+def test_a_model_of_another_configuration_or_of_other_data_is_not_taken(tiny, study, small_experiment, home):
+    longer = small_experiment.training.model_copy(update={"steps": 41})
+    other = Study("dyck", small_experiment.model_copy(update={"training": longer}), study.folder)
+    assert other.runs[0].train()
+    run = study.runs[1]
+    record = shipped.record_of(run.folder)
+    record.write(run.identity, training.FILES, record.read()["made"] | {"data": "0" * 64})
+    assert run.train(replace=True), "trained, as the one that comes along was trained on other data"
+
+
+@pytest.mark.parametrize("file", ["config.json", *training.FILES])
+@pytest.mark.parametrize("how", ["missing", "truncated", "altered"])
+def test_a_damaged_file_is_named_with_the_command_that_brings_it_back(study, home, file, how, trains_nothing):
+    path = home / study.folder.parent.name / "dyck" / "seed-0" / file
+    whole = path.read_bytes()
+    content = {"truncated": whole[: len(whole) // 2], "altered": bytes([whole[0] ^ 1]) + whole[1:]}.get(how)
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(ArtifactError, match=rf"{file} .*; to bring it back: git -C .* checkout -- .*seed-0'?$"):
+        study.runs[0].train()
+    assert not (study.runs[0].folder / "config.json").exists(), "nothing half taken counts"
+    path.write_bytes(whole)
+    study.runs[0].train()
+
+
+def test_the_command_that_brings_a_file_back_does(tmp_path, monkeypatch, tiny, tiny_study):
+    project = tmp_path / "my project"
+    monkeypatch.setenv(shipped.VARIABLE, str(project / "published"))
+    monkeypatch.setattr(shipped, "ROOT", project)
+    publishing.ship(load(tiny))
+    shutil.rmtree(tiny_study)
+    author = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    for command in (("init", "-q"), ("add", "."), (*author, "commit", "-qm", "models")):
+        subprocess.run(["git", *command], cwd=project, check=True)
+    run = load(tiny).study("dyck").runs[0]
+    (project / "published" / "tiny" / "dyck" / "seed-0" / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ArtifactError) as refused:
+        run.train()
+    subprocess.run(str(refused.value).partition("to bring it back: ")[2], shell=True, check=True)
+    assert not run.train()
+
+
+def test_a_published_model_is_loaded_in_a_line(tiny, study, trains_nothing):
+    run = lib.load("dyck", seed=1, preset=tiny)
+    assert run.model.layers == 2
+    with pytest.raises(InputError, match=r"no model of 'dyck', seed 7, comes with .* at preset .*: dyck 0, dyck 1$"):
+        lib.load("dyck", seed=7, preset=tiny)
+
+
+# Status
+
+
+@pytest.fixture
+def place(tmp_path, tiny, tiny_artifacts, home, monkeypatch) -> Path:
+    """A project whose preset is the tiny one, with two published chapters, and the models that they show."""
+    folders = {name: tmp_path / "project" / name for name in ("presets", "notebooks", "book", "artifacts")}
+    for folder in folders.values():
+        folder.mkdir(parents=True)
+    (folders["presets"] / "tiny.toml").write_text(Path(tiny).read_text())
+    (found,) = tiny_artifacts.glob("*/dyck")
+    shutil.copytree(found, folders["artifacts"] / "tiny" / "dyck")
+    monkeypatch.setenv("LIB_ARTIFACTS", str(folders["artifacts"]))
+    monkeypatch.setattr(presets, "_FOLDER", folders["presets"])
+    monkeypatch.setattr(presets, "NAMES", ("tiny",))
+    preset = load(str(folders["presets"] / "tiny.toml"))  # by its path, as papermill's kernel knows no other names
+    monkeypatch.setattr(executing, "NOTEBOOKS", folders["notebooks"])
+    monkeypatch.setattr(book, "PAGES", folders["book"])
+    cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
+    cells[0].metadata["tags"] = ["parameters"]
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    for name in ("one", "two"):
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata={"experiments": ["dyck"], "kernelspec": kernel})
+        nbformat.write(notebook, folders["notebooks"] / f"{name}.ipynb")
+        book.execute(preset, name)
+    publishing.publish(preset, models=True)
+    shutil.rmtree(folders["artifacts"])
+    return tmp_path / "project"
+
+
+def states() -> dict[str, str]:
+    return {item.name: item.state for item in status()}
+
+
+def only(name: str, state: str, why: str) -> None:
+    """Assert that just one item is not current, and why."""
+    (item,) = (item for item in status() if item.state != CURRENT)
+    assert item.name.endswith(name)
+    assert item.state == state
+    assert re.search(why, item.why), item.why
+
+
+def test_what_is_published_is_current_until_something_changes_and_then_it_says_what(place, monkeypatch, capsys):
+    assert states() == dict.fromkeys(
+        ["model of dyck, seed 0", "model of dyck, seed 1", "chapter one", "chapter two"], CURRENT
+    ), "as anyone finds it who has measured nothing"
+    assert cli.main(["status"]) == 0
+
+    notebook = place / "notebooks" / "two.ipynb"
+    source = notebook.read_text()
+    notebook.write_text(source.replace("'iid'", "'unseen_depth'"))
+    only("chapter two", STALE, "^the notebook was edited$")
+    capsys.readouterr()
+    assert cli.main(["status", "--json"]) == 1
+    found = [Item(**item) for item in json.loads(capsys.readouterr().out)]
+    assert [item.name for item in found if item.state == STALE] == ["chapter two"]
+    notebook.write_text(source)
+
+    for change in (b"", None):
+        published = place / "book" / "one.ipynb"
+        whole = published.read_bytes()
+        published.unlink() if change is None else published.write_bytes(change)
+        only("chapter one", DAMAGED, r"one.ipynb is (damaged|missing).*; to bring it back: git -C ")
+        published.write_bytes(whole)
+
+    record = publishing.record_of("tiny", "two").path
+    whole = record.read_bytes()
+    record.unlink()
+    only("chapter two", MISSING, "publish it: python -m lib publish")
+    record.write_bytes(whole)
+
+    preset = place / "presets" / "tiny.toml"
+    table = preset.read_text()
+    assert '"steps" = 40' in table
+    preset.write_text(table.replace('"steps" = 40', '"steps" = 39'))
+    assert set(states().values()) == {STALE}
+    assert {item.why.rpartition("training.")[2] for item in status()} == {"steps was 40 and is 39"}
+    preset.write_text(table.replace('"fit_sequences" = 40', '"fit_sequences" = 39'))
+    assert states() == {
+        "model of dyck, seed 0": CURRENT, "model of dyck, seed 1": CURRENT, "chapter one": STALE, "chapter two": STALE
+    }  # fmt: skip
+    preset.write_text(table)
+    assert set(states().values()) == {CURRENT}
+
+
+def test_another_model_makes_stale_what_was_measured_of_the_one_before(place, home):
+    record = shipped.record_of(load("tiny").study("dyck").runs[0].folder)
+    identity, made = record.identity(), record.read()["made"]
+    (record.path.parent / "training.csv").write_text("step\n40\n")
+    record.write(identity, training.FILES, made)
+    found = {item.name: item for item in status()}
+    assert found["model of dyck, seed 0"].state == CURRENT
+    assert found["chapter one"].state == found["chapter two"].state == STALE
+    assert "another model is shipped" in found["chapter one"].why
+
+
+def test_code_that_a_chapter_does_not_call_makes_nothing_stale(place, monkeypatch):
+    """As the command line; and what it calls only in functions counts."""
+    called = book.code_of("one", ["lib.tasks.dyck.task"])
+    assert {"lib.executing", "lib.presets", "lib.studies", "lib.tasks.dyck.claims", "lib.measuring.intervals"} <= set(called)
+    assert not {"lib.cli", "lib.workflow", "lib.audit.audit", "lib.chapters.scorecard"} & set(called)
+
+
+def test_what_is_published_here_is_current():
+    """Nobody publishes a number whose code, data or parameters have changed since."""
+    done = subprocess.run([sys.executable, "-m", "lib", "status"], cwd=ROOT, capture_output=True, text=True)
+    assert [line for line in done.stdout.splitlines() if not line.startswith(CURRENT)] == []
+    assert len(done.stdout.splitlines()) >= len(list((ROOT / "notebooks").glob("*.ipynb")))
