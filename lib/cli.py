@@ -193,12 +193,16 @@ def audit(
 @commands.command()
 @preset_option
 @click.option("--cores", default="all", show_default=True, help="How many jobs at a time.")
+@click.option("--retrain", is_flag=True, help="Train also the models that come with the repository.")
 @click.argument("snakemake", nargs=-1)
-def book(preset: str, cores: str, snakemake: tuple[str, ...]) -> None:
+def book(preset: str, cores: str, retrain: bool, snakemake: tuple[str, ...]) -> None:
     """Make all that is missing or out of date, and the book. What follows `--` is handed to Snakemake."""
+    from lib import shipped
     from lib.presets import load
     from lib.workflow import build
 
+    if retrain:
+        os.environ[shipped.VARIABLE] = ""
     print(f"the book: {build(load(preset), cores, snakemake)}")
 
 

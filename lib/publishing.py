@@ -17,10 +17,12 @@ from typing import NamedTuple
 
 from lib import book, presets, provenance, shipped
 from lib.artifacts import first_difference, writing
+from lib.cards import card
 from lib.errors import ArtifactError, InputError
 from lib.live import script
 from lib.shipped import ROOT
 
+BEGIN, END = "<!-- claims, as published: not to be edited by hand -->", "<!-- end of claims -->"
 CURRENT, STALE, MISSING, DAMAGED = "current", "stale", "missing", "damaged"
 
 
@@ -55,16 +57,44 @@ def publish(preset: presets.Preset, models: bool = False) -> None:
         record.path.parent.mkdir(parents=True, exist_ok=True)  # as paths go through it
         relative = [os.path.relpath(file, record.path.parent) for file in files]
         record.write(book.notebook_identity(preset, name), relative, {})
+    write_claims(preset)
     for other in home().glob("*/notebooks/*.json"):
         if other.parent.parent.name != preset.name or other.stem not in names:
             other.unlink()
 
 
+def write_claims(preset: presets.Preset) -> None:
+    """Put the verdicts on all claims into the README, and how many models they rest on."""
+    from lib.chapters.scorecard import Scorecard
+
+    studies = [preset.study(name) for name in preset.claimed()]
+    models = ", ".join(f"{study.name} {study.seeds}" for study in studies)
+    said = f"As computed at preset `{preset.name}` (models: {models}):\n\n{Scorecard(studies).markdown()}"
+    before, _, after = readme_parts()
+    with writing(ROOT / "README.md") as temporary:
+        temporary.write_text(f"{before}{BEGIN}\n{said}{END}{after}", encoding="utf-8")
+    with writing(home() / preset.name / "claims.md") as temporary:
+        temporary.write_text(said, encoding="utf-8")
+
+
+def readme_parts() -> tuple[str, str, str]:
+    """The README before, between and after the marks of its table; `InputError` where it has lost them."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    table, end, after = rest.partition(END)
+    if not (begin and end):
+        raise InputError(f"README.md has lost the marks of its table of claims: put {BEGIN} and {END} where it is to be")
+    return before, table.removeprefix("\n"), after
+
+
 def ship(preset: presets.Preset, tasks: Iterable[str] = ()) -> None:
     """Copy the trained models of a preset's experiments (of all that there are) to where they come with the repository."""
-    for task in tasks or preset.available():
-        for run in preset.study(task).runs:
+    studies = [preset.study(task) for task in tasks or preset.available()]
+    for study in studies:
+        for run in study.runs:
             shipped.ship(run.folder, run.identity, run.trained)
+    with writing(home() / preset.name / "README.md") as temporary:
+        temporary.write_text(card(preset, studies), encoding="utf-8")
 
 
 def home() -> Path:
@@ -104,6 +134,7 @@ def status() -> Iterator[Item]:
         if (home() / name / "notebooks").is_dir():
             for notebook in sorted(path.stem for path in book.executing.NOTEBOOKS.glob("*.ipynb")):
                 yield _notebook(preset, notebook)
+            yield _claims(preset)
 
 
 def _models(preset: presets.Preset) -> Iterator[Item]:
@@ -136,6 +167,15 @@ def _notebook(preset: presets.Preset, name: str) -> Item:
     stored = record.identity()
     why = changed(stored, _as_it_would_be(preset, name, stored))
     return Item(f"chapter {name}", file, STALE if why else CURRENT, why)
+
+
+def _claims(preset: presets.Preset) -> Item:
+    """The table in the README: whether it is the one that was published with the notebooks."""
+    path = home() / preset.name / "claims.md"
+    if not path.exists():
+        return Item("claims in README", "README.md", MISSING, "publish them: python -m lib publish")
+    same = readme_parts()[1] == path.read_text(encoding="utf-8")
+    return Item("claims in README", "README.md", *((CURRENT,) if same else (DAMAGED, "it was edited: python -m lib publish")))
 
 
 def _as_it_would_be(preset: presets.Preset, name: str, stored: Mapping) -> dict:

@@ -14,13 +14,14 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from io import StringIO
 from pathlib import Path
 
-from lib import book, executing, presets
+from lib import book, executing, presets, shipped
 from lib.artifacts import root
 from lib.book import OWN, ROOT
 from lib.errors import ArtifactError, InputError, naming
 from lib.models.machine import check_precision, resolve_device, use_threads
 
 MEMORY = 2_000  # megabytes that a job takes at most
+DISK = 100  # megabytes that a seed takes at most
 
 
 @contextmanager
@@ -59,7 +60,8 @@ def stale(preset: presets.Preset) -> list[str]:
             if problem := run.trained.damage():
                 raise ArtifactError(problem)
             measured = run.measured
-            if measured.path.exists() and (measured.damage() or not measured.is_current(run.measuring_identity())):
+            old = measured.damage() or not measured.is_current(run.measuring_identity()) or shipped.unwanted(run.trained)
+            if measured.path.exists() and old:
                 found.append(measured.path)
         if preset.study(task).results_stale():
             found.append(preset.folder / task / "faithfulness.json")
@@ -154,7 +156,20 @@ def _check_before_building(preset: presets.Preset, folder: Path) -> None:
             f"preset {preset.given!r} has no experiment that can be done here for {', '.join(left_out)}, to which other pages "
             f"of the book refer: have it inherit from another preset"
         )
+    _check_disk(preset, folder)
     book.check_that_it_may_be_replaced(folder / "book")
+
+
+def _check_disk(preset: presets.Preset, folder: Path) -> None:
+    """Raise `InputError` where there is not the disk for what is not measured yet."""
+    left = [run for task in preset.available() for run in preset.study(task).runs if not run.measured.path.exists()]
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    free, needed = shutil.disk_usage(there).free // 2**20, DISK * len(left)
+    if free < needed:
+        raise InputError(
+            f"{free:,} MB of disk are free where {folder} is to be, but {len(left)} models and their measurements may take "
+            f"{needed:,}: free some, or set LIB_ARTIFACTS to a folder elsewhere"
+        )
 
 
 def _check_machine(preset: presets.Preset) -> None:

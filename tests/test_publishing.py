@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT
 
 import lib
-from lib import book, cli, executing, presets, publishing, shipped
+from lib import book, cards, cli, executing, presets, publishing, shipped, workflow
 from lib.errors import ArtifactError, InputError
 from lib.models import training
 from lib.presets import load
@@ -61,10 +61,12 @@ def test_a_model_that_comes_along_is_taken_and_measured_as_the_one_that_was_trai
     assert study.runs[0].vocabulary == list(study.runs[0].data.vocabulary)
 
 
-def test_where_nothing_is_to_be_taken_all_is_trained_also_what_was_taken(study, tiny_artifacts, monkeypatch):
+def test_where_nothing_is_to_be_taken_all_is_trained_also_what_was_taken(tiny, study, tiny_artifacts, monkeypatch):
     run = study.runs[0]
-    assert not run.train()
+    assert run.measure()
+    assert workflow.stale(load(tiny)) == []
     monkeypatch.setenv(shipped.VARIABLE, "")
+    assert workflow.stale(load(tiny)) == ["dyck/seed-0/measurements.json"], "so the workflow makes it again"
     assert not run.is_trained()
     assert run.train(), "trained"
     assert run.is_trained(), "once"
@@ -120,6 +122,24 @@ def test_a_published_model_is_loaded_in_a_line(tiny, study, trains_nothing):
         lib.load("dyck", seed=7, preset=tiny)
 
 
+def test_models_that_come_along_have_a_card(study, home):
+    """What they are, what they were trained on, how well they do; in numbers that were computed, from what is kept of them."""
+    card = (home / "tiny" / "README.md").read_text(encoding="utf-8")
+    run = study.runs[0]
+    weights = sum(parameter.numel() for parameter in run.model.parameters())
+    assert f"2 models of {weights:,} weights" in card
+    assert run.data.fingerprint[:16] in card
+    assert "steps 40" in card
+    accuracy = 100 * study.history.groupby("seed")["accuracy_iid"].last()
+    assert f"iid {accuracy.min():.1f} to {accuracy.max():.1f}" in card
+    assert "nan" not in card
+
+
+def test_a_card_names_the_licences_of_what_text_was_cut_out_of():
+    assert cards.licence_of("numpy")
+    assert cards.licence_of("no-such-package") == cards.licence_of("java.base/java/util") == ""
+
+
 # Status
 
 
@@ -133,6 +153,9 @@ def place(tmp_path, tiny, tiny_artifacts, home, monkeypatch) -> Path:
     (found,) = tiny_artifacts.glob("*/dyck")
     shutil.copytree(found, folders["artifacts"] / "tiny" / "dyck")
     monkeypatch.setenv("LIB_ARTIFACTS", str(folders["artifacts"]))
+    for module in (shipped, publishing):
+        monkeypatch.setattr(module, "ROOT", tmp_path / "project")
+    (tmp_path / "project" / "README.md").write_text(f"# A\n{publishing.BEGIN}\n{publishing.END}\nZ\n")
     monkeypatch.setattr(presets, "_FOLDER", folders["presets"])
     monkeypatch.setattr(presets, "NAMES", ("tiny",))
     preset = load(str(folders["presets"] / "tiny.toml"))  # by its path, as papermill's kernel knows no other names
@@ -164,7 +187,7 @@ def only(name: str, state: str, why: str) -> None:
 
 def test_what_is_published_is_current_until_something_changes_and_then_it_says_what(place, monkeypatch, capsys):
     assert states() == dict.fromkeys(
-        ["model of dyck, seed 0", "model of dyck, seed 1", "chapter one", "chapter two"], CURRENT
+        ["model of dyck, seed 0", "model of dyck, seed 1", "chapter one", "chapter two", "claims in README"], CURRENT
     ), "as anyone finds it who has measured nothing"
     assert cli.main(["status"]) == 0
 
@@ -191,15 +214,25 @@ def test_what_is_published_is_current_until_something_changes_and_then_it_says_w
     only("chapter two", MISSING, "publish it: python -m lib publish")
     record.write_bytes(whole)
 
+    readme = place / "README.md"
+    text = readme.read_text()
+    assert "| 1. " in text
+    assert text.startswith("# A\n")
+    assert text.endswith("\nZ\n")
+    readme.write_text(text.replace("| 1. ", "| 1.  "))
+    only("claims in README", DAMAGED, "^it was edited: python -m lib publish")
+    readme.write_text(text)
+
     preset = place / "presets" / "tiny.toml"
     table = preset.read_text()
     assert '"steps" = 40' in table
     preset.write_text(table.replace('"steps" = 40', '"steps" = 39'))
-    assert set(states().values()) == {STALE}
-    assert {item.why.rpartition("training.")[2] for item in status()} == {"steps was 40 and is 39"}
+    assert {state for name, state in states().items() if name != "claims in README"} == {STALE}
+    assert {item.why.rpartition("training.")[2] for item in status() if item.why} == {"steps was 40 and is 39"}
     preset.write_text(table.replace('"fit_sequences" = 40', '"fit_sequences" = 39'))
     assert states() == {
-        "model of dyck, seed 0": CURRENT, "model of dyck, seed 1": CURRENT, "chapter one": STALE, "chapter two": STALE
+        "model of dyck, seed 0": CURRENT, "model of dyck, seed 1": CURRENT, "chapter one": STALE, "chapter two": STALE,
+        "claims in README": CURRENT,
     }  # fmt: skip
     preset.write_text(table)
     assert set(states().values()) == {CURRENT}

@@ -65,6 +65,16 @@ class Scorecard:
             lines.append(f"<li>{where} {' '.join(found)}</li>")
         return framed([f'<ol class="strip">{"".join(lines)}</ol>'])
 
+    def markdown(self) -> str:
+        """The same as a table in Markdown: a row a claim, a column a study."""
+        names = [study.name for study in self.studies]
+        lines = [f"| claim of the paper | {' | '.join(names)} |", "|---" * (1 + len(names)) + "|"]
+        for claim, by_study in self._tallies.items():
+            found = [by_study.get(name) for name in names]
+            said = [f"**{RULES.word(claim, of[0])}** ({of[1]})" if of else "" for of in found]
+            lines.append(f"| {claim.number}. {claim.short or claim.text} | {' | '.join(said)} |".replace("\n", " "))
+        return "\n".join(lines) + "\n"
+
     @property
     def _tallies(self) -> dict[Claim, dict[str, tuple[str, str]]]:
         """The verdict on each claim as the paper says it, study by study, and the count behind it."""
