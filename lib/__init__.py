@@ -20,7 +20,8 @@ The package reads bottom up. What stands in a row uses what stands above it, or 
     tasks/<domain>/                     what its chapters show and say: the rest of a domain's folder
     chapters/                           chapters on all tasks together
     executing, book, report             executing a notebook; building pages; of an audit
-    cards, publishing, workflow         what is published, and whether it is current; the whole way
+    cards, publishing, status           what is published, and whether it is current
+    workflow                            the whole way
     options, cli                        `python -m lib`
 
 Modules are imported where they are used, so that `python -m lib --help` answers before PyTorch would have loaded.

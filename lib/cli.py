@@ -243,7 +243,7 @@ def publish(preset: str, models: bool) -> None:
 def status(as_json: bool) -> int:
     """Say of all that is published whether it is current, stale (and what has changed), damaged or missing; the exit status
     is 1 if anything is not current."""
-    from lib.publishing import CURRENT, status
+    from lib.status import CURRENT, status
 
     items = list(status())
     if as_json:

@@ -16,6 +16,7 @@ from lib.errors import ArtifactError, InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 VARIABLE = "LIB_PUBLISHED"  # the folder, where it is another one; empty: nothing is taken, all is trained
+MODEL = "config.json"  # the record of a model
 _MARK = "shipped"  # in the record of a model that was taken
 
 
@@ -27,8 +28,8 @@ def folder() -> Path | None:
     return Path(given).expanduser() if given else None
 
 
-def record_of(run: Path) -> provenance.Record | None:
-    """The record of what is shipped for the run that is kept in a folder of artifacts; None where nothing may be."""
+def record_of(run: Path, name: str = MODEL) -> provenance.Record | None:
+    """The record called so of what is shipped for the run that is kept in a folder of artifacts; None where nothing is."""
     home = folder()
     try:
         relative = run.resolve().relative_to(artifacts.root().resolve())
@@ -37,7 +38,7 @@ def record_of(run: Path) -> provenance.Record | None:
     if home is None or not (home / relative).is_dir():
         return None
     remedy = f"to bring it back: git -C {shlex.quote(str(ROOT))} checkout -- {shlex.quote(str(home / relative))}"
-    return provenance.Record(home / relative / "config.json", remedy)
+    return provenance.Record(home / relative / name, remedy)
 
 
 def unwanted(record: provenance.Record) -> bool:
@@ -46,16 +47,16 @@ def unwanted(record: provenance.Record) -> bool:
 
 
 def take(run: Path, identity: Mapping, record: provenance.Record, data: str | None = None) -> bool:
-    """Copy the model of an identity into a run's folder, and vouch for it by the run's `record`; False where there is none.
+    """Copy what a run's `record` is to vouch for into its folder; False where there is none of this identity.
 
     With `data`, the fingerprint of training data, only one that was trained on these.
     `ArtifactError` names a shipped file that is missing or damaged, and the command that brings it back.
     """
-    shipped = record_of(run)
-    if shipped is None or not shipped.path.exists():
-        if shipped is not None and any(shipped.path.parent.iterdir()):
-            raise ArtifactError(f"{shipped.path} is missing; {shipped.remedy}")
+    shipped = record_of(run, record.path.name)
+    if shipped is None:
         return False
+    if not shipped.path.exists() and shipped.path.name == MODEL:
+        raise ArtifactError(f"{shipped.path} is missing; {shipped.remedy}")
     if not shipped.is_current(identity):
         return False
     content = shipped.read()
@@ -70,12 +71,12 @@ def take(run: Path, identity: Mapping, record: provenance.Record, data: str | No
 
 
 def ship(run: Path, identity: Mapping, record: provenance.Record) -> Path:
-    """Copy the model of a run to where those are that come with the repository; returns the folder."""
+    """Copy what a run's `record` vouches for to where models are that come with the repository; returns the folder."""
     home = folder()
     if home is None:
         raise InputError(f"{VARIABLE} is empty, so nothing can be published there: unset it")
     if not record.is_current(identity):
-        raise ArtifactError(f"{run} holds no model, or one of something else; {record.remedy}")
+        raise ArtifactError(f"{record.path} is missing, or of something else; {record.remedy}")
     content, to = record.read(), home / run.resolve().relative_to(artifacts.root().resolve())
     made = {key: value for key, value in content["made"].items() if key != _MARK}
     for file in [record.verified(name) for name in content["files"]]:

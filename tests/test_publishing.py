@@ -16,9 +16,10 @@ from conftest import ROOT
 import lib
 from lib import book, cards, cli, executing, presets, publishing, shipped, workflow
 from lib.errors import ArtifactError, InputError
+from lib.live import kept
 from lib.models import training
 from lib.presets import load
-from lib.publishing import CURRENT, DAMAGED, MISSING, STALE, Item, status
+from lib.status import CURRENT, DAMAGED, MISSING, STALE, Item, status
 from lib.studies import Study
 
 CELLS = [
@@ -59,6 +60,13 @@ def test_a_model_that_comes_along_is_taken_and_measured_as_the_one_that_was_trai
         assert (study.runs[1].folder / name).read_bytes() == (before / "seed-1" / name).read_bytes(), name
     assert (study.folder / "faithfulness.parquet").read_bytes() == (before / "faithfulness.parquet").read_bytes()
     assert study.runs[0].vocabulary == list(study.runs[0].data.vocabulary)
+
+
+def test_so_are_fitted_proxies_of_the_model_that_pages_open_on(study, monkeypatch):
+    monkeypatch.setattr(kept, "fitted_arrays", lambda *_: pytest.fail("fitted"))
+    assert set(kept.arrays_of(study.runs[0])) >= {"kmeans:8/0/0/queries.centroids"}
+    with pytest.raises(pytest.fail.Exception, match="fitted"):
+        kept.arrays_of(study.runs[1])
 
 
 def test_where_nothing_is_to_be_taken_all_is_trained_also_what_was_taken(tiny, study, tiny_artifacts, monkeypatch):
@@ -153,7 +161,7 @@ def place(tmp_path, tiny, tiny_artifacts, home, monkeypatch) -> Path:
     (found,) = tiny_artifacts.glob("*/dyck")
     shutil.copytree(found, folders["artifacts"] / "tiny" / "dyck")
     monkeypatch.setenv("LIB_ARTIFACTS", str(folders["artifacts"]))
-    for module in (shipped, publishing):
+    for module in (shipped, publishing, lib.status):
         monkeypatch.setattr(module, "ROOT", tmp_path / "project")
     (tmp_path / "project" / "README.md").write_text(f"# A\n{publishing.BEGIN}\n{publishing.END}\nZ\n")
     monkeypatch.setattr(presets, "_FOLDER", folders["presets"])
@@ -187,7 +195,8 @@ def only(name: str, state: str, why: str) -> None:
 
 def test_what_is_published_is_current_until_something_changes_and_then_it_says_what(place, monkeypatch, capsys):
     assert states() == dict.fromkeys(
-        ["model of dyck, seed 0", "model of dyck, seed 1", "chapter one", "chapter two", "claims in README"], CURRENT
+        ["model of dyck, seed 0", "model of dyck, seed 1", "results of dyck", "chapter one", "chapter two", "claims in README"],
+        CURRENT,
     ), "as anyone finds it who has measured nothing"
     assert cli.main(["status"]) == 0
 
@@ -207,6 +216,12 @@ def test_what_is_published_is_current_until_something_changes_and_then_it_says_w
         published.unlink() if change is None else published.write_bytes(change)
         only("chapter one", DAMAGED, r"one.ipynb is (damaged|missing).*; to bring it back: git -C ")
         published.write_bytes(whole)
+
+    (table,) = place.parent.glob("published/tiny/dyck/results.parquet")
+    whole = table.read_bytes()
+    table.unlink()
+    only("results of dyck", DAMAGED, r"results.parquet is missing; to bring it back: git -C ")
+    table.write_bytes(whole)
 
     record = publishing.record_of("tiny", "two").path
     whole = record.read_bytes()
@@ -231,8 +246,8 @@ def test_what_is_published_is_current_until_something_changes_and_then_it_says_w
     assert {item.why.rpartition("training.")[2] for item in status() if item.why} == {"steps was 40 and is 39"}
     preset.write_text(table.replace('"fit_sequences" = 40', '"fit_sequences" = 39'))
     assert states() == {
-        "model of dyck, seed 0": CURRENT, "model of dyck, seed 1": CURRENT, "chapter one": STALE, "chapter two": STALE,
-        "claims in README": CURRENT,
+        "model of dyck, seed 0": CURRENT, "model of dyck, seed 1": CURRENT, "claims in README": CURRENT,
+        "results of dyck": STALE, "chapter one": STALE, "chapter two": STALE,
     }  # fmt: skip
     preset.write_text(table)
     assert set(states().values()) == {CURRENT}

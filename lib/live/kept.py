@@ -6,7 +6,7 @@ import shlex
 
 from torch import Tensor
 
-from lib import artifacts, provenance
+from lib import artifacts, provenance, shipped
 from lib.live.packs import fitted_arrays, pack
 from lib.runs import Run
 
@@ -26,13 +26,18 @@ def arrays_of(run: Run) -> dict[str, Tensor]:
     measured.
     """
     run.train()
-    record, experiment = record_of(run), run.experiment
-    code = experiment.measuring_code() | provenance.code_of("lib.live.packs")
-    identity = {"trained": run.trained.read()["files"], "measuring": experiment.measuring.plain(), "code": code}
-    if record.damage() or not record.is_current(identity):
-        artifacts.write_tensors(run.folder / _FILE, fitted_arrays(run.fitter, experiment.simplifications()))
+    record, identity = record_of(run), identity_of(run)
+    if (record.damage() or not record.is_current(identity)) and not shipped.take(run.folder, identity, record):
+        artifacts.write_tensors(run.folder / _FILE, fitted_arrays(run.fitter, run.experiment.simplifications()))
         record.write(identity, [_FILE], {})
     return artifacts.read_tensors(record.verified(_FILE), record.remedy)[0]
+
+
+def identity_of(run: Run) -> dict:
+    """What the arrays of a run depend on."""
+    experiment = run.experiment
+    code = experiment.measuring_code() | provenance.code_of("lib.live.packs")
+    return {"trained": run.trained.read()["files"], "measuring": experiment.measuring.plain(), "code": code}
 
 
 def packed(run: Run) -> bytes:
