@@ -17,7 +17,7 @@ Small Transformers that were trained for this project, to be looked at and not t
 the book needs. A folder `<experiment>/seed-<n>` holds weights (`model.safetensors`), what they depend on with checksums
 (`config.json`), the training curve (`training.csv`) and, where something is measured along training, the weights at each of its
 steps (`snapshots.safetensors`). In Python, after `from lib import load`: `load("{first}", seed=0, preset="{preset}").model`.
-This page was written by `python -m lib publish --preset {preset} --models`.
+This page was written by `python -m lib ship --preset {preset}`.
 
 Weights are under this repository's licence. The text that models were trained on is not in the repository: it is sampled from a
 grammar, or cut out of packages that are installed with it, under licences of their own (below).

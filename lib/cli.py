@@ -229,13 +229,23 @@ def assemble(preset: str) -> None:
 
 @commands.command()
 @preset_option
-@click.option("--models", is_flag=True, help="Also the trained models, into published/, so that nobody has to train them.")
-def publish(preset: str, models: bool) -> None:
+def publish(preset: str) -> None:
     """Put a preset's executed notebooks, and what they load, into book/, for the published book; commit them afterwards."""
     from lib.presets import load
     from lib.publishing import publish
 
-    publish(load(preset), models)
+    publish(load(preset))
+
+
+@commands.command()
+@preset_option
+@click.argument("tasks", nargs=-1)
+def ship(preset: str, tasks: tuple[str, ...]) -> None:
+    """Put the trained models of experiments of a preset, or of all, into published/, so that nobody has to train them again."""
+    from lib.presets import load
+    from lib.publishing import ship
+
+    ship(load(preset), tasks)
 
 
 @commands.command()

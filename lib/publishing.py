@@ -23,17 +23,17 @@ from lib.shipped import ROOT
 BEGIN, END = "<!-- claims, as published: not to be edited by hand -->", "<!-- end of claims -->"
 
 
-def publish(preset: presets.Preset, models: bool = False) -> None:
-    """Copy executed notebooks, figures and the models of live figures into the published book; refuses what is not current.
-
-    With `models`, also the trained models of every seed, so that nobody has to train them again.
+def publish(preset: presets.Preset) -> None:
+    """Put a preset's executed notebooks, figures and live models into the published book, in place of those of another preset,
+    with tables of results and records; refuses what is not current.
     """
     names = book.notebooks(preset)
     if left := [name for name in names if not book.is_executed(preset, name)]:
         remedy = f"run: python -m lib book --preset {shlex.quote(preset.given)}"
         raise ArtifactError(f"not executed, or not with what there is now: {', '.join(left)}; {remedy}")
-    if models:
-        ship(preset)
+    said = claims_of(preset)  # what takes time comes first, so that nothing is replaced before all is there
+    tables = {task: results_table(preset, task) for task in dict.fromkeys(t for shown in names.values() for t in shown)}
+    before, _, after = readme_parts()
     book.add_figures(preset, book.PAGES)
     book.add_live(preset, book.PAGES)
     for name in names:
@@ -45,26 +45,30 @@ def publish(preset: presets.Preset, models: bool = False) -> None:
         record.path.parent.mkdir(parents=True, exist_ok=True)  # as paths go through it
         relative = [os.path.relpath(file, record.path.parent) for file in files]
         record.write(book.notebook_identity(preset, name), relative, {})
-    for task in dict.fromkeys(task for shown in names.values() for task in shown):
-        write_results(preset, task)
-    write_claims(preset)
-    for other in home().glob("*/notebooks/*.json"):
-        if other.parent.parent.name != preset.name or other.stem not in names:
-            other.unlink()
+    for task, content in tables.items():
+        record = results_of(preset.name, task)
+        with writing(record.path.with_suffix(".parquet")) as temporary:
+            temporary.write_bytes(content)
+        record.write(preset.study(task).identity(), [record.path.with_suffix(".parquet").name], {})
+    for path, text in (
+        (ROOT / "README.md", f"{before}{BEGIN}\n{said}{END}{after}"),
+        (home() / preset.name / "claims.md", said),
+    ):
+        with writing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    for pattern in ("notebooks/*.json", "*/results.*", "claims.md"):
+        for old in home().glob(f"*/{pattern}"):
+            if not old.is_relative_to(home() / preset.name):
+                old.unlink()
 
 
-def write_claims(preset: presets.Preset) -> None:
-    """Put the verdicts on all claims into the README, and how many models they rest on."""
+def claims_of(preset: presets.Preset) -> str:
+    """The verdicts on all claims for the README, and how many models they rest on."""
     from lib.chapters.scorecard import Scorecard
 
     studies = [preset.study(name) for name in preset.claimed()]
     models = ", ".join(f"{study.name} {study.seeds}" for study in studies)
-    said = f"As computed at preset `{preset.name}` (models: {models}):\n\n{Scorecard(studies).markdown()}"
-    before, _, after = readme_parts()
-    with writing(ROOT / "README.md") as temporary:
-        temporary.write_text(f"{before}{BEGIN}\n{said}{END}{after}", encoding="utf-8")
-    with writing(home() / preset.name / "claims.md") as temporary:
-        temporary.write_text(said, encoding="utf-8")
+    return f"As computed at preset `{preset.name}` (models: {models}):\n\n{Scorecard(studies).markdown()}"
 
 
 def readme_parts() -> tuple[str, str, str]:
@@ -77,26 +81,26 @@ def readme_parts() -> tuple[str, str, str]:
     return before, table.removeprefix("\n"), after
 
 
-def write_results(preset: presets.Preset, task: str) -> None:
-    """Write what was measured on whole splits of an experiment as a table, with a record."""
-    study, record = preset.study(task), results_of(preset.name, task)
-    table = pd.read_parquet(study.save())
-    with writing(record.path.with_suffix(".parquet")) as temporary:
-        table[table["group"] == ""].to_parquet(temporary, index=False, compression="zstd")
-    record.write(study.identity(), [record.path.with_suffix(".parquet").name], {})
+def results_table(preset: presets.Preset, task: str) -> bytes:
+    """What was measured on whole splits of an experiment, as a file of parquet."""
+    table = pd.read_parquet(preset.study(task).save())
+    return table[table["group"] == ""].to_parquet(index=False, compression="zstd")
 
 
 def ship(preset: presets.Preset, tasks: Iterable[str] = ()) -> None:
-    """Copy the trained models of a preset's experiments (of all that there are) to where they come with the repository."""
-    studies = [preset.study(task) for task in tasks or preset.available()]
-    for study in studies:
+    """Copy the trained models of all seeds of a preset's experiments to where they come with the repository, and of the first
+    seed, on which pages open, its fitted proxies. Of all that there are, unless `tasks` says of which.
+    """
+    for task in tasks or preset.available():
+        study = preset.study(task)
         for run in study.runs:
             shipped.ship(run.folder, run.identity, run.trained)
         first = study.runs[0]
         if (arrays := kept.record_of(first)).is_current(identity := kept.identity_of(first)):
             shipped.ship(first.folder, identity, arrays)
+    known = [preset.study(task) for task in dict.fromkeys(task for task, _ in models(preset.name))]
     with writing(home() / preset.name / "README.md") as temporary:
-        temporary.write_text(card(preset, studies), encoding="utf-8")
+        temporary.write_text(card(preset, known), encoding="utf-8")
 
 
 def home() -> Path:

@@ -7,13 +7,17 @@ anything, what has changed since.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
 from textwrap import shorten
 from typing import NamedTuple
 
 from lib import book, presets, shipped
 from lib.artifacts import first_difference
-from lib.publishing import home, published, readme_parts, record_of, results_of
+from lib.provenance import Record
+from lib.publishing import home, models, published, readme_parts, record_of, results_of
+from lib.runs import Run
 from lib.shipped import ROOT
 
 CURRENT, STALE, MISSING, DAMAGED = "current", "stale", "missing", "damaged"
@@ -46,50 +50,40 @@ def status() -> Iterator[Item]:
 
 def _models(preset: presets.Preset) -> Iterator[Item]:
     """The models of every experiment of which any is published."""
-    for task in preset.experiments:
-        folder = home() / preset.name / task
-        for run in preset.study(task).runs if folder.is_dir() else ():
-            path = folder / run.folder.name / run.trained.path.name
-            name, file = f"model of {run.title}", os.path.relpath(path, ROOT)
-            record = shipped.record_of(run.folder)
-            if record is None or not record.path.exists():
-                yield Item(name, file, MISSING, "train it, and publish it: python -m lib publish --models")
-            elif wrong := record.damage():
-                yield Item(name, file, DAMAGED, wrong)
-            else:
-                stored, now = record.identity(), run.identity
-                if run.experiment.task.unavailable():  # what it was trained on is not here to be compared
-                    now = now | {"data": stored.get("data")}
-                why = changed(stored, now)
-                yield Item(name, file, STALE if why else CURRENT, why)
+    for task in dict.fromkeys(task for task, _ in models(preset.name)):
+        for run in preset.study(task).runs:
+            record, file = shipped.record_of(run.folder), home() / preset.name / task / run.folder.name
+            yield _judged(f"model of {run.title}", record, file, partial(_as_trained_now, run), "lib ship")
+
+
+def _as_trained_now(run: Run, stored: Mapping) -> dict:
+    """What a model would depend on, were it trained now; of what it was trained on, as it was where that is not here."""
+    return run.identity | ({"data": stored.get("data")} if run.experiment.task.unavailable() else {})
 
 
 def _tables(preset: presets.Preset) -> Iterator[Item]:
     """The tables of results of every experiment that a published notebook shows, where there are any."""
     notebooks = (record_of(preset.name, name) for name in book.notebooks(preset, list(preset.experiments)))
     for task in dict.fromkeys(task for record in notebooks for task in record.identity().get("measured", ())):
-        record = results_of(preset.name, task)
-        name, file = f"results of {task}", os.path.relpath(record.path.with_suffix(".parquet"), ROOT)
-        if not record.path.exists():
-            yield Item(name, file, MISSING, "publish it: python -m lib publish")
-        elif wrong := record.damage():
-            yield Item(name, file, DAMAGED, wrong)
-        else:
-            stored = record.identity()
-            why = changed(stored, _as_measured_now(preset, task, stored))
-            yield Item(name, file, STALE if why else CURRENT, why)
+        record, now = results_of(preset.name, task), partial(_as_measured_now, preset, task)
+        yield _judged(f"results of {task}", record, record.path.with_suffix(".parquet"), now, "lib publish")
 
 
 def _notebook(preset: presets.Preset, name: str) -> Item:
-    record = record_of(preset.name, name)
-    file = os.path.relpath(book.PAGES / f"{name}.ipynb", ROOT)
-    if not record.path.exists():
-        return Item(f"chapter {name}", file, MISSING, "execute it, and publish it: python -m lib publish")
+    now = partial(_as_executed_now, preset, name)
+    return _judged(f"chapter {name}", record_of(preset.name, name), book.PAGES / f"{name}.ipynb", now, "lib publish")
+
+
+def _judged(name: str, record: Record | None, file: Path, now: Callable[[Mapping], Mapping], command: str) -> Item:
+    """Something that a record vouches for; `now` is what it would depend on if it were made now, given what it depended on."""
+    shown = os.path.relpath(file, ROOT)
+    if record is None or not record.path.exists():
+        return Item(name, shown, MISSING, f"make it, and publish it: python -m {command}")
     if wrong := record.damage():
-        return Item(f"chapter {name}", file, DAMAGED, wrong)
+        return Item(name, shown, DAMAGED, wrong)
     stored = record.identity()
-    why = changed(stored, _as_executed_now(preset, name, stored))
-    return Item(f"chapter {name}", file, STALE if why else CURRENT, why)
+    why = changed(stored, now(stored))
+    return Item(name, shown, STALE if why else CURRENT, why)
 
 
 def _claims(preset: presets.Preset) -> Item:

@@ -176,7 +176,8 @@ def place(tmp_path, tiny, tiny_artifacts, home, monkeypatch) -> Path:
         notebook = nbformat.v4.new_notebook(cells=cells, metadata={"experiments": ["dyck"], "kernelspec": kernel})
         nbformat.write(notebook, folders["notebooks"] / f"{name}.ipynb")
         book.execute(preset, name)
-    publishing.publish(preset, models=True)
+    publishing.ship(preset)
+    publishing.publish(preset)
     shutil.rmtree(folders["artifacts"])
     return tmp_path / "project"
 
