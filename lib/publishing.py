@@ -73,11 +73,12 @@ def claims_of(preset: presets.Preset) -> str:
 
 def readme_parts() -> tuple[str, str, str]:
     """The README before, between and after the marks of its table; `InputError` where it has lost them."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    path = ROOT / "README.md"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
     before, begin, rest = text.partition(BEGIN)
     table, end, after = rest.partition(END)
     if not (begin and end):
-        raise InputError(f"README.md has lost the marks of its table of claims: put {BEGIN} and {END} where it is to be")
+        raise InputError(f"{path} has lost the marks of its table of claims: put {BEGIN} and {END} where it is to be")
     return before, table.removeprefix("\n"), after
 
 

@@ -23,7 +23,7 @@ from lib import presets
 from lib.cli import commands, main
 from lib.measuring.table import COLUMNS
 
-COMMANDS = ("train", "evaluate", "data", "claims", "audit", "book", "execute", "assemble", "publish", "clean")
+COMMANDS = ("train", "evaluate", "data", "claims", "audit", "book", "execute", "assemble", "publish", "ship", "status", "clean")
 
 
 def files(folder: Path) -> dict[str, bytes]:

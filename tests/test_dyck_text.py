@@ -123,7 +123,7 @@ def test_a_binary_file_is_refused(tmp_path):
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"none.txt cannot be read: No such file"):
         read_sentences(tmp_path / "none.txt", 3)
-    with pytest.raises(InputError, match="cannot be read: Is a directory"):
+    with pytest.raises(InputError, match="is no regular file: name a file with one sentence a line"):
         read_sentences(tmp_path, 3)
 
 

@@ -26,7 +26,7 @@ import pytest
 from conftest import ROOT
 from processes import fresh
 
-from lib import book, executing, presets, workflow
+from lib import book, executing, presets, publishing, shipped, status, workflow
 from lib.cli import main
 from lib.errors import ArtifactError, InputError
 from lib.provenance import Record
@@ -129,6 +129,7 @@ def unbuilt(tmp_path_factory, small_experiment, write_preset) -> Place:
         wanted = name.startswith(("lib/", "book/_static/", "book/_extensions/")) or name in (
             "Snakefile",
             "Makefile",
+            "README.md",
             "_config.yml",
             "book/references.bib",
         )
@@ -241,8 +242,9 @@ def place(built, tmp_path) -> Place:
 
 def taken_for_the_project(place: Place, patch: pytest.MonkeyPatch) -> Place:
     """Have this process take a place for where the project is."""
-    for module in (book, workflow):
+    for module in (book, workflow, shipped, publishing, status):
         patch.setattr(module, "ROOT", place.project)
+    patch.setenv(shipped.VARIABLE, str(place.project / "published"))
     patch.setattr(executing, "NOTEBOOKS", place.project / "notebooks")
     patch.setattr(book, "PAGES", place.project / "book")
     patch.setenv("LIB_ARTIFACTS", str(place.results.parent))
@@ -535,6 +537,7 @@ def test_executed_notebooks_and_figures_are_published(here):
     assert main(["publish", "--preset", str(here.preset)]) == 0
     assert (published / "chapter.ipynb").read_bytes() == (here.results / "notebooks/chapter.ipynb").read_bytes()
     assert (published / "_static/dyck-depth.svg").read_text() == "<svg/>"
+    assert "| 1. Pictures that match" in (here.project / "README.md").read_text()
     assert stale(here) == ["book.json"], "for a figure has changed"
 
 
