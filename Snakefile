@@ -33,6 +33,13 @@ wildcard_constraints:
     seed=r"\d+",
 
 
+# On a cluster, these take less time than it takes to submit them; seeds and notebooks are jobs (`profiles/slurm`).
+localrules:
+    all,
+    book,
+    results,
+
+
 rule all:  # every part, so that one that went missing is made again
     input:
         [path for task in TASKS for path in seeds(task)],

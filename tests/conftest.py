@@ -38,7 +38,19 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # The files that take longest, first: so that at the end no worker waits for another. The book is built by one worker while the
 # other does the next two files; by then its pages are there.
-LONGEST = ("book", "workflow", "kernels", "pages", "pictures", "benchmarks", "provenance", "live_pages", "chapters", "figures")
+LONGEST = (
+    "book",
+    "workflow",
+    "slurm",
+    "kernels",
+    "pages",
+    "pictures",
+    "benchmarks",
+    "provenance",
+    "live_pages",
+    "chapters",
+    "figures",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

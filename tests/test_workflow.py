@@ -44,7 +44,7 @@ if pipe := os.environ.get("PIPE"):  # says who executes it, and waits
 """
 BROKEN = WAIT + "raise RuntimeError('a broken' + ' cell')\n"
 CHAPTER = f"""{WAIT}
-from lib import presets
+from lib import figures, presets
 
 print("splits:", *presets.load(preset).study("dyck", seeds).splits)
 """
@@ -448,6 +448,7 @@ with open({said!r}, "w") as file:
             [],
             id="comments and docstrings",
         ),
+        pytest.param({"cli.py": ("import annotations\n", "import annotations\nA = 1\n")}, [], id="what no notebook calls"),
     ],
 )
 def test_of_changed_code_that_counts_which_results_depend_on(place, tmp_path, edits, expected):

@@ -104,7 +104,7 @@ class LiveBrackets:
         """Sentences to choose from, by label, the telling one first."""
         telling, _ = self.telling
         found = {"one on which the picture fails" if telling.parted else "the deepest": telling.sentence}
-        for split in self.task.shown(self.study.splits):
+        for split in self.task.shown(list(self.run.data.splits)):  # nothing is measured for it
             found |= deepest_sentences(self.run, split, count=2)
         return found
 
