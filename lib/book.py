@@ -187,8 +187,10 @@ def copy_pages(to: Path) -> None:
 def build_pages(pages: Path) -> None:
     """Build the pages of a book in place; `InputError` where that fails or anything is amiss."""
     start = "from jupyter_book.cli.main import main; main()"  # not its script: that holds this environment's path
-    done = subprocess.run([sys.executable, "-c", start, "build", "-W", "--keep-going", str(pages)], cwd=pages.parent)
+    command = [sys.executable, "-c", start, "build", "-W", "--keep-going", str(pages)]
+    done = subprocess.run(command, cwd=pages.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # it says much
     if done.returncode:
+        sys.stderr.buffer.write(done.stdout)
         raise InputError("the pages could not be built: jupyter-book says above why")
 
 

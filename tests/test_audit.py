@@ -18,7 +18,7 @@ from lib.audit.results import QUANTITIES
 from lib.chapters.audit import AuditChapter
 from lib.chapters.audit import chapter as chapter_of
 from lib.cli import main
-from lib.errors import ArtifactError
+from lib.errors import ArtifactError, InputError
 from lib.measuring.faithfulness import compare
 from lib.measuring.intervals import Estimate
 from lib.models.export import to_gpt2
@@ -118,7 +118,7 @@ def test_a_projection_onto_everything_agrees_everywhere_and_has_no_gap(found):
 
 def test_a_model_that_knows_less_than_the_commonest_token_is_doubted(trained, texts, found):
     """As is one that is given the tokens of another tokenizer: here, every letter is another one."""
-    assert found.doubts() == []
+    assert found.doubts() == ["But SVD of rank 16 leaves nothing out: ask for less, as in svd:4."]
     others = {}
     for name, path in texts.items():
         others[name] = path.with_name(f"shifted {name}.txt")
@@ -126,6 +126,30 @@ def test_a_model_that_knows_less_than_the_commonest_token_is_doubted(trained, te
     strange = audit(trained, character_tokenizer(), others, "svd:4", **SOME, say=lambda line: None)
     (said,) = strange.doubts()
     assert re.fullmatch(r"But GPT2LMHeadModel is right less often .* token of plain \([\d.]+ %\): is this its own .*", said)
+
+
+def test_texts_that_are_alike_and_fewer_windows_than_asked_for_are_said(trained, tmp_path):
+    """And where too little is left of a text, that this is why."""
+    of = [sentences(seed, 3, "the cat sat on a mat and saw one dog").replace("\n\n", " ") for seed in range(160)]
+    texts = {}
+    for name, paragraphs in {"one": of[:120], "two": of[30:160], "three": of[:118]}.items():
+        texts[name] = tmp_path / f"{name}.txt"
+        texts[name].write_text("\n\n".join(paragraphs))
+    tokenizer, say = character_tokenizer(), lambda line: None
+    given = {name: texts[name] for name in ("one", "two")}
+    alike = audit(trained, tokenizer, given, "svd:4", **SOME | {"sequences": 500}, say=say)
+    assert re.search(r"But \d\d % of one and \d\d % of two was left out, as another text has it alike", repr(alike))
+    assert re.search(r"Of 500 windows that were asked for, there are only \d+ of one and \d+ of two", repr(alike))
+    given = {name: texts[name] for name in ("one", "three")}
+    with pytest.raises(InputError, match=r"'\w+' (is too short \(9\d % of it was left out, as another|has nothing that)"):
+        audit(trained, tokenizer, given, "svd:4", **SOME, say=say)
+
+
+def test_windows_are_no_longer_than_the_model_was_made_for_unless_asked(trained, texts):
+    whole = audit(trained, character_tokenizer(), texts, "svd:4", sequences=20, say=lambda line: None)
+    assert whole.about["length"] == 64
+    with pytest.raises(InputError, match="length is 256, but the model was made for 64 tokens"):
+        audit(trained, character_tokenizer(), texts, "svd:4", sequences=20, length=256, say=lambda line: None)
 
 
 def test_the_table_has_every_quantity_of_every_setting_with_its_interval(found):

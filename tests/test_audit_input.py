@@ -516,7 +516,7 @@ def test_an_option_out_of_range_is_refused(option, value, says, refused):
         ("svd:0", "rank of svd is 0, but must be a whole number, between 1 and 8"),
         ("svd:-1", "proxy 'svd:-1': '-1' is no rank; write it as in svd:8,16,32"),
         ("svd:nan", "proxy 'svd:nan': 'nan' is no rank; write it as in svd:8,16,32"),
-        ("svd", "proxy 'svd' does not say which rank: write it as in svd:8"),
+        ("svd", "proxy 'svd' does not say which rank: write it as in svd:2"),
         ("one_hot:3", "one_hot has nothing to choose, but complexity is 3; leave it empty"),
         ("quux:3", "proxy is 'quux', but must be one of: kmeans, svd, "),
         ("kmeans:9999", "clusters of kmeans is 9999, but a text has only 1,240 positions to fit on: ask for no more, or give"),

@@ -62,6 +62,8 @@ def audit(
     wrapped = _wrapped(model)
     name = name or getattr(wrapped, "name", type(wrapped).__name__)
     whole = parse(chosen.proxies or default_proxies(wrapped.head_width), wrapped)
+    if "length" not in settings and (context := getattr(wrapped, "context", None)):
+        chosen = chosen.model_copy(update={"length": min(chosen.length, context)})
     data = splits if isinstance(splits, Dataset) else _texts(wrapped, tokenizer, splits, chosen)
     check_tokens(wrapped, data)
     reference, *others = data.splits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -70,7 +71,8 @@ def named_texts(given: Iterable[str]) -> dict[str, Path]:
             name, path = _name_and_path(text)
             exists = given_path(path).exists()
         if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
-            raise InputError(f"text {text!r} would be called {name!r}: give it a name of letters and digits, as in mine={path}")
+            like = shlex.quote(f"mine={path}")
+            raise InputError(f"text {text!r} would be called {name!r}: give it a name of letters and digits, as in {like}")
         if name in found:
             raise InputError(f"two texts are called {name!r}: give one of them a name of its own, as in other={path}")
         if not path or not exists:

@@ -30,13 +30,14 @@ QUANTITIES = {  # of a setting on a text, in the order of tables
     "gap_foreseen": "gap foreseen",
     "oracle": "agreement if fitted there",
 }
+_MUCH = 0.5  # of a text: so much left out as another has it alike makes one ask
 _SEED = 0  # an audit is of one model
 _DRAWS = 100  # of windows, for the interval of what is foreseen
 
 _RECORD, _WHOLE, _PARTS, _TABLE = "audit.json", "whole.parquet", "parts.parquet", "audit.csv"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Audit:
     """How well simplifications of a model predict it on several texts; intervals are over windows of these texts."""
 
@@ -218,14 +219,30 @@ class Audit:
         return [first, second, third]
 
     def doubts(self) -> list[str]:
-        """What speaks against the model, or against its tokenizer, in a sentence; none as a rule."""
-        own, commonest = self.own_accuracy(self.reference), self.about.get("commonest", 0.0)
-        if own.interval[1] >= commonest:
-            return []
-        return [
-            f"But {self.name} is right less often than one would be who always named the commonest token of {self.reference} "
-            f"({100 * commonest:.1f} %): is this its own tokenizer, and text that it was made for?"
-        ]
+        """What speaks against these numbers, in sentences; none as a rule. A model or tokenizer that does not fit, texts of
+        which little is left, a picture that leaves nothing out.
+        """
+        own, commonest, found = self.own_accuracy(self.reference), self.about.get("commonest", 0.0), []
+        if own.interval[1] < commonest:
+            found.append(
+                f"But {self.name} is right less often than one would be who always named the commonest token of "
+                f"{self.reference} ({100 * commonest:.1f} %): is this its own tokenizer, and text that it was made for?"
+            )
+        if alike := [f"{100 * part:.0f} % of {name}" for name, part in self.about.get("shared", {}).items() if part > _MUCH]:
+            found.append(f"But {prose.names(alike)} was left out, as another text has it alike: are these different texts?")
+        if self.best.complexity is not None and self.best.complexity == PROXIES[self.best.proxy].most(self.about["head_width"]):
+            found.append(f"But {self.best.phrase} leaves nothing out: ask for less, as in {self.best.proxy}:{self._less}.")
+        asked = self.about.get("settings", {}).get("sequences", 0)
+        if few := [f"{count} of {name}" for name, count in self.about.get("windows", {}).items() if count < asked]:
+            found.append(f"Of {asked} windows that were asked for, there are only {prose.names(few)}.")
+        return found
+
+    @property
+    def _less(self) -> int:
+        return max(1, self.about["head_width"] // 4)
+
+    def __repr__(self) -> str:
+        return "\n".join([f"Audit of {self.name}", *self.sentences(), *self.doubts()])
 
     def write(self, folder: Path, identity: Mapping) -> None:
         """Keep it in a folder, with a record of what it depends on, and the table as `audit.csv`."""

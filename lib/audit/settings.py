@@ -39,7 +39,9 @@ def parse(words: Iterable[str], model: Model) -> list[Simplification]:
         one_of("proxy", name, PROXIES)
         parameter, most = PROXIES[name].parameter, PROXIES[name].most(model.head_width)
         if parameter and not listed:
-            raise InputError(f"proxy {word!r} does not say which {parameter}: write it as in {name}:{most or 16}")
+            raise InputError(
+                f"proxy {word!r} does not say which {parameter}: write it as in {name}:{max(1, (most or 64) // 4)}"
+            )
         for number in listed.split(",") if listed else [None]:
             if number is not None and not (number.strip().isdecimal() and len(number) < 10):
                 raise InputError(f"proxy {word!r}: {number!r} is no {parameter or 'number'}; write it as in svd:8,16,32")

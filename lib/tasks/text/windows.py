@@ -64,7 +64,7 @@ def texts(given: Mapping[str, Path], tokenizer: PreTrainedTokenizerBase, vocabul
     for name, of in documents.items():
         if not of:
             raise InputError(f"text {name!r} has nothing that {next(iter(given))!r} does not have as well: give another one")
-    halves = {name: np.array_split(_windows(name, of, tokenizer, windows), 2) for name, of in documents.items()}
+    halves = {name: np.array_split(_windows(name, of, tokenizer, windows, shared[name]), 2) for name, of in documents.items()}
     check_known((half for of in halves.values() for half in of), vocabulary_size)
     first = next(iter(given))
     counts = np.bincount(halves[first][0].ravel(), minlength=vocabulary_size)
@@ -90,8 +90,13 @@ def check_known(tokens: Iterable[np.ndarray], vocabulary_size: int) -> None:
         raise InputError(f"there is a token {largest}, but the model knows {vocabulary_size:,}: use this model's own tokenizer")
 
 
-def _windows(name: str, documents: Sequence[Document], tokenizer: PreTrainedTokenizerBase, windows: Windows) -> np.ndarray:
-    """[window, token] documents, one after the other, cut into windows; each starts as the tokenizer starts a text."""
+def _windows(
+    name: str, documents: Sequence[Document], tokenizer: PreTrainedTokenizerBase, windows: Windows, shared: float
+) -> np.ndarray:
+    """[window, token] documents, one after the other, cut into windows; each starts as the tokenizer starts a text.
+
+    `shared` is the share of the text that was left out, for the error where too little is left.
+    """
     start = tokenizer("a").input_ids[: -len(tokenizer("a", add_special_tokens=False).input_ids) or None]
     start = start if start == [tokenizer.bos_token_id] else []
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
@@ -101,9 +106,10 @@ def _windows(name: str, documents: Sequence[Document], tokenizer: PreTrainedToke
     width = windows.length - len(start)
     count = len(stream) // width
     if count < 2 * _FEWEST:
+        left = f" ({100 * shared:.0f} % of it was left out, as another text has it alike)" if shared > 0.005 else ""
         raise InputError(
-            f"text {name!r} is too short: {len(stream):,} tokens make {count} windows of {windows.length}, and {2 * _FEWEST} "
-            "are needed, half of them to fit on; give more text, or shorter windows (length)"
+            f"text {name!r} is too short{left}: {len(stream):,} tokens make {count} windows of {windows.length}, and "
+            f"{2 * _FEWEST} are needed, half of them to fit on; give more text, or shorter windows (length)"
         )
     cut = np.array(stream[: count * width], np.int64).reshape(count, width)
     return np.concatenate([np.broadcast_to(np.array(start, np.int64), (count, len(start))), cut], 1)
