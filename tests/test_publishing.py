@@ -130,6 +130,16 @@ def test_a_published_model_is_loaded_in_a_line(tiny, study, trains_nothing):
         lib.load("dyck", seed=7, preset=tiny)
 
 
+def test_the_lines_of_the_book_give_a_model_that_comes_along(trains_nothing):
+    """In this very repository, without anything measured."""
+    (lines,) = re.findall(r"```python\n(from lib import load\n.*?)```", (ROOT / "book/running.md").read_text(), re.DOTALL)
+    found: dict = {}
+    exec(lines, found)
+    run = found["run"]
+    assert len(run.vocabulary) == run.model.unembedding.out_features
+    assert run.history["step"].iloc[-1] == run.experiment.training.steps
+
+
 def test_models_that_come_along_have_a_card(study, home):
     """What they are, what they were trained on, how well they do; in numbers that were computed, from what is kept of them."""
     card = (home / "tiny" / "README.md").read_text(encoding="utf-8")
