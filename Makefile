@@ -14,7 +14,7 @@ VENV = .venv/bin/python
 # tests/conftest.py puts long files first; pytest-xdist would put those with many tests first instead.
 PYTEST = PYTHONDONTWRITEBYTECODE= $(VENV) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help book paper test test-fast bench demonstration publish environment constraints clean
+.PHONY: help book paper test test-fast drill bench demonstration publish environment constraints clean
 
 help:  ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -30,6 +30,9 @@ test: .venv/installed-test  ## the whole test suite (tests that need a browser a
 
 test-fast: .venv/installed-test  ## all but what is slow or needs a browser, in a minute, for the work in between
 	$(PYTEST) -m "not slow and not browser"
+
+drill: .venv/installed-test  ## kills, damage, full disks, bad input, hundreds of times: a quarter of an hour
+	PYTHONDONTWRITEBYTECODE= $(VENV) -m pytest tests/drill
 
 bench: .venv/installed  ## how fast it is, as ratios: make bench PEERS=FOLDER, which holds checkouts of other projects (book/running.md)
 	@$(VENV) benchmarks/bench.py $(if $(value PEERS),--peers "$$PEERS")

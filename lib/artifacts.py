@@ -12,9 +12,11 @@ leaves the previous state behind.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import shlex
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -27,12 +29,22 @@ if TYPE_CHECKING:
     import torch
 
 _TEMPORARY = ".part"
+_REMEDIES = {  # where a file cannot be written, by the system's reason
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make the folder writable"),
+}
+_IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
 
 
 def root() -> Path:
     """The artifacts folder: `LIB_ARTIFACTS` if that is set, else `artifacts` beside the package."""
     given = os.environ.get("LIB_ARTIFACTS")
-    return Path(given).expanduser() if given else Path(__file__).resolve().parent.parent / "artifacts"
+    if not given:
+        return Path(__file__).resolve().parent.parent / "artifacts"
+    with looking_for("LIB_ARTIFACTS", given):
+        folder = Path(given).expanduser()
+        folder.resolve().exists()  # links in a circle, a name too long, a closed folder: named here, not where it is used
+    return folder
 
 
 def _lock(file: int, wait: bool = False) -> bool:
@@ -85,15 +97,28 @@ def writing(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        raise ArtifactError(
-            f"{path} cannot be written: {error.strerror or error}; free some space, make the folder writable, or set "
-            f"LIB_ARTIFACTS to another folder"
-        ) from error
+        remedy = _REMEDIES.get(error.errno, "free some space, make the folder writable")
+        remedy = f"{remedy}, or set LIB_ARTIFACTS to another folder"
+        if error.errno in _IN_THE_WAY:
+            remedy = f"set LIB_ARTIFACTS to another folder, or {_moving(path)}"
+        raise ArtifactError(f"{path} cannot be written: {error.strerror or error}; {remedy}") from error
     finally:
         if file:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
             file.close()
+
+
+def _moving(path: Path) -> str:
+    """The command that moves away what stands where a file, or a folder on the way to it, should be."""
+    there = next(str(p) for p in (path, *path.absolute().parents) if os.path.lexists(p))
+    return f"move away what is there instead: mv {shlex.quote(there)} {shlex.quote(f'{there}.old')}"
+
+
+def check_regular(path: Path) -> None:
+    """Raise `ArtifactError` for what is there and no file: a folder, or a pipe or a device, which may never end."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ArtifactError(f"{path} is no regular file; {_moving(path)}")
 
 
 def check_folder(argument: str, folder: Path) -> None:
@@ -114,6 +139,7 @@ def write_json(path: Path, value: Mapping) -> None:
 
 def read_json(path: Path, remedy: str) -> dict:
     """Read a JSON object; `ArtifactError` names the file and the `remedy` where that is not possible."""
+    check_regular(path)
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -140,6 +166,7 @@ def read_tensors(path: Path, remedy: str) -> tuple[dict[str, torch.Tensor], dict
     """
     from safetensors import SafetensorError, safe_open
 
+    check_regular(path)
     try:
         with safe_open(path, "pt") as file:
             metadata = dict(file.metadata() or {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -12,34 +13,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lib.errors import InputError
-from lib.options import WithLists, preset_option, replace_option, seed_option, study_options
+from lib.errors import InputError, looking_for
+from lib.options import AUDIT, EXAMPLES, TASK, WithLists, preset_option, replace_option, seed_option, study_options
 
 if TYPE_CHECKING:
     from lib.studies import Study
-
-EXAMPLES = """\b
-Examples:
-  python -m lib train dyck --preset quick --seed 0
-  python -m lib evaluate dyck --preset quick
-  python -m lib evaluate dyck --preset quick --sentences mine.txt
-  python -m lib evaluate code-javascript --corpus directory --location ~/my-project
-  python -m lib claims --preset quick
-  python -m lib audit ~/my-model --in-distribution a.txt --out-of-distribution b.txt
-  python -m lib book --preset quick
-"""
-AUDIT = """\b
-Example:
-  python -m lib audit ~/model --in-distribution english.txt --out-of-distribution german.txt code/ --proxies svd:8,16 one_hot
-"""
-TASK = "TASK is an experiment of the preset, such as dyck (a language of nested brackets) or code; code-<language> is one, too."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 if an audit fails, 2 for unusable input, 130 when interrupted."""
     try:
         status = commands.main(arguments, prog_name="python -m lib", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout:  # which may have been closed
+            sys.stdout.flush()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -50,9 +36,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted; the same command resumes from the last checkpoint", file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever reads what is printed, such as `head`, has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor is it told when Python ends
+        _print_no_more()
         return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:  # as where what is printed goes into a file
+            raise
+        _print_no_more()
+        print(f"error: no more can be written: {error.strerror}; free some space", file=sys.stderr)
+        return 2
     return status or 0
+
+
+def _print_no_more() -> None:
+    """Have what is left to be printed go nowhere, also when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -141,10 +138,15 @@ def claims(preset: str, task: str | None, as_json: bool) -> None:
 @click.argument("model")
 @click.option("--in-distribution", required=True, metavar="TEXT", help="Text like that on which the picture is made.")
 @click.option("--out-of-distribution", required=True, multiple=True, metavar="TEXT...", help="Text of other kinds.")
-@click.option("--proxies", multiple=True, metavar="PROXY...", help="As in svd:8,16,32 kmeans:64 one_hot.")
+@click.option(
+    "--proxies",
+    multiple=True,
+    metavar="PROXY...",
+    help="As in svd:8,16,32 kmeans:64 one_hot; if left out, SVD at three ranks and one_hot.",
+)
 @click.option("--each", type=click.Choice(["none", "layer", "head"]), default="none", help="Simplify each by itself, too.")
 @click.option("--sequences", type=int, default=200, show_default=True, help="Windows of each text to test on.")
-@click.option("--length", type=int, default=256, show_default=True, help="Tokens of a window.")
+@click.option("--length", type=int, help="Tokens of a window; 256, or as many as the model was made for.")
 @click.option("--positions", type=int, default=32, show_default=True, help="Predictions of a window that are scored.")
 @click.option("--oracles/--no-oracles", default=True, help="Whether proxies are fitted on the other texts, too.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Draws these predictions.")
@@ -168,7 +170,8 @@ def audit(
 ) -> int:
     """Say how often simplified pictures of a language model's attention predict what the model does, also on other text.
 
-    MODEL is a folder, a GGUF file, or an id on the Hugging Face hub. A TEXT is a file or a folder, or NAME=PATH.
+    MODEL, which comes first, is a folder, a GGUF file, or an id on the Hugging Face hub. A TEXT is a file or a folder, or
+    NAME=PATH. Three sentences speak of the picture that agrees most; the table has all, and --fail-above looks at all.
     """
     from lib.audit import command
     from lib.audit.settings import Settings
@@ -180,6 +183,7 @@ def audit(
     if fail_above is not None and math.isnan(fail_above):  # which no gap would ever be above
         raise InputError("--fail-above is nan, but must be a number of points, from 0 to 100")
     settings = {name: options.pop(name) for name in Settings.model_fields if name in options}
+    settings = {name: value for name, value in settings.items() if value is not None}
     found, kept = command.run(model, [in_distribution, *out_of_distribution], proxies, settings, folder=folder, **options)
     print(f"{command.printed(found)}\nall measurements: {kept}")
     if report:
@@ -201,6 +205,8 @@ def book(preset: str, cores: str, retrain: bool, snakemake: tuple[str, ...]) -> 
     from lib.presets import load
     from lib.workflow import build
 
+    if cores != "all" and not (cores.isdecimal() and int(cores)):  # with none, Snakemake would wait for ever
+        raise InputError(f"--cores is {cores!r}, but must be all or a whole number, at least 1")
     if retrain:
         os.environ[shipped.VARIABLE] = ""
     print(f"the book: {build(load(preset), cores, snakemake)}")
@@ -251,8 +257,8 @@ def ship(preset: str, tasks: tuple[str, ...]) -> None:
 @commands.command()
 @click.option("--json", "as_json", is_flag=True, help="For machines: a list of items as JSON.")
 def status(as_json: bool) -> int:
-    """Say of all that is published whether it is current, stale (and what has changed), damaged or missing; the exit status
-    is 1 if anything is not current."""
+    """Say of all that is published whether it is current. If not, it is stale (with what has changed), damaged or missing, and
+    the exit status is 1."""
     from lib.status import CURRENT, status
 
     items = list(status())
@@ -277,4 +283,6 @@ def clean(preset: str) -> None:
 def _study(task: str, preset: str, corpus: str, location: str, device: str) -> Study:
     from lib.presets import load
 
-    return load(preset).study(task, None, device, corpus=corpus, location=location and str(Path(location).expanduser()))
+    with looking_for("--location", location):
+        location = location and str(Path(location).expanduser())
+    return load(preset).study(task, None, device, corpus=corpus, location=location)

@@ -9,7 +9,7 @@ from typing import TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from lib.errors import InputError
+from lib.errors import InputError, looking_for
 
 
 class Config(BaseModel):
@@ -49,11 +49,14 @@ def checked(config: type[C], values: Mapping, where: str) -> C:
 
 def read_toml(path: Path, called: str) -> dict:
     """The content of a TOML file; `InputError` says why there is none. `called` is what the file is, in words."""
+    with looking_for(called, path):
+        if path.exists() and not path.is_file():  # a pipe may never end
+            raise InputError(f"{called} {str(path)!r} is no regular file: give a TOML file")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{called} {str(path)!r} cannot be read: {error.strerror}") from None
-    except ValueError as error:  # also text that is not UTF-8
+    except (ValueError, RecursionError) as error:  # also text that is not UTF-8
         raise InputError(f"{path} is not TOML: {error}") from None
 
 

@@ -9,6 +9,10 @@ from contextlib import contextmanager
 class InputError(ValueError):
     """A value that came from outside is unusable; the message says which, what was expected and what to do."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the message, and not where in the code it was raised."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class ArtifactError(InputError):
     """A file under `artifacts/` is missing, damaged, or belongs to another configuration; the message names it."""
@@ -38,7 +42,8 @@ def looking_for(argument: str, path: object) -> Iterator[None]:
 def one_of(argument: str, value: object, allowed: Iterable) -> None:
     """Raise `InputError` naming the alternatives unless `value` is one of `allowed`."""
     allowed = list(allowed)
-    if value not in allowed:
+    alike = not isinstance(value, bool | float) or any(type(value) is type(known) for known in allowed)  # True is no layer 1
+    if value not in allowed or not alike:
         raise InputError(f"{argument} is {value!r}, but must be one of: {', '.join(map(str, allowed))}")
 
 

@@ -1,4 +1,4 @@
-"""Options of the command line that several commands have."""
+"""What commands say in their help, and options that several of them have."""
 
 from __future__ import annotations
 
@@ -6,6 +6,21 @@ from collections.abc import Callable
 
 import click
 
+EXAMPLES = """\b
+Examples:
+  python -m lib train dyck --preset quick --seed 0
+  python -m lib evaluate dyck --preset quick
+  python -m lib evaluate dyck --preset quick --sentences mine.txt
+  python -m lib evaluate code-javascript --corpus directory --location ~/my-project
+  python -m lib claims --preset quick
+  python -m lib audit ~/my-model --in-distribution a.txt --out-of-distribution b.txt
+  python -m lib book --preset quick
+"""
+AUDIT = """\b
+Example:
+  python -m lib audit ~/model --in-distribution english.txt --out-of-distribution german.txt code/ --proxies svd:8,16 one_hot
+"""
+TASK = "TASK is an experiment of the preset, such as dyck (a language of nested brackets) or code; code-<language> is one, too."
 PRESET = (
     "Size of everything: smoke (seconds, meaningless numbers), quick (minutes), paper (hours, several seeds), or the path of a "
     "TOML file of your own."

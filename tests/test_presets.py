@@ -410,7 +410,7 @@ def test_a_file_that_cannot_be_read_is_refused_by_its_path(write, tmp_path):
     with pytest.raises(InputError, match=r"preset '.*none.toml' cannot be read: No such file"):
         load(write('inherits = "none.toml"\n'))
     (tmp_path / "folder.toml").mkdir()
-    with pytest.raises(InputError, match=r"preset '.*folder.toml' cannot be read: Is a directory"):
+    with pytest.raises(InputError, match=r"preset '.*folder.toml' is no regular file: give a TOML file"):
         load(str(tmp_path / "folder.toml"))
     (tmp_path / "latin.toml").write_bytes(b'inherits = "\xe9"')
     with pytest.raises(InputError, match=r"latin.toml is not TOML: .*utf-8"):

@@ -13,6 +13,7 @@ from IPython.display import HTML, Markdown
 from lib import figures, prose
 from lib.audit import demonstration
 from lib.audit.results import Audit
+from lib.errors import InputError
 from lib.prose import difference, share, tell, whole
 from lib.proxies import PROXIES
 from lib.tasks import Look
@@ -39,6 +40,8 @@ After that, `make book` shows here what was found. For a model of your own, see 
 
 def chapter(results: str = "") -> AuditChapter:
     """The chapter on the audit in a folder; if none is named, on the demonstration, or on nothing where that was not made."""
+    if not isinstance(results, str):
+        raise InputError(f"results is {results!r}, but must be the path of an audit's folder, or empty")
     if results:
         return AuditChapter(Audit.read(Path(results).expanduser()))
     folder = demonstration.folder()

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from lib.artifacts import root
 from lib.config import checked, read_toml
-from lib.errors import InputError, naming, one_of
+from lib.errors import InputError, looking_for, naming, one_of
 from lib.experiment import Experiment, MeasuringConfig
 from lib.models.training import TrainingConfig
 from lib.models.transformer import ModelConfig
@@ -82,14 +82,20 @@ class Preset:
                 raise InputError(f"{unknown[0]} is {given[unknown[0]]!r}, but task {name!r} has no {unknown[0]}")
             task = checked(type(experiment.task), {**experiment.task.model_dump(), **given}, f"task {name!r}")
             experiment = experiment.model_copy(update={"task": task})
-            name += "@" + "-".join(Path(value).resolve().stem if "/" in value else value for value in given.values())
+            name += "@" + "-".join(_called(key, value) for key, value in given.items())
             command += [word for key, value in given.items() for word in (f"--{key}", value)]
         return Study(name, experiment, self.folder / name, seeds, device, self.name, shlex.join(command))
 
 
+def _called(option: str, value: str) -> str:
+    """What stands for an option's value in the name of a study: of a path the last part."""
+    with looking_for(option, value):
+        return Path(value).resolve().stem if "/" in value else value
+
+
 def load(preset: str) -> Preset:
     """The preset called so, or in the TOML file of that path; `InputError` says where a file is not as it should be."""
-    path = Path(os.path.expanduser(preset))
+    path = Path(os.path.expanduser(preset) if isinstance(preset, str | os.PathLike) else "")
     if path.suffix != ".toml":
         one_of("preset", preset, (*NAMES, "the path of a file of your own, which ends in .toml"))
         path = _FOLDER / f"{preset}.toml"
@@ -116,7 +122,8 @@ def load(preset: str) -> Preset:
 
 def _read(path: Path, seen: tuple[Path, ...] = ()) -> tuple[dict, list[Path]]:
     """The experiments' tables of a file, over those that it inherits, and the plugins of all."""
-    path = path.resolve()
+    with looking_for("preset", path):
+        path = path.resolve()
     if path in seen:
         raise InputError(f"{path} inherits from itself: {' from '.join(map(str, (*seen, path)))}")
     content = read_toml(path, "preset")
@@ -178,7 +185,8 @@ def _inherited(name: str, tables: Mapping, where: str, seen: tuple[str, ...] = (
 
 def _import(file: Path) -> set[str]:
     """Load a Python file of the user's, once; the names of the proxies that it brings."""
-    file = file.resolve()
+    with looking_for("plugin", file):
+        file = file.resolve()
     if file not in _PLUGINS:
         if not file.is_file():
             raise InputError(f"plugin {str(file)!r} does not exist")
