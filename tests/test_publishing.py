@@ -282,6 +282,14 @@ def test_code_that_a_chapter_does_not_call_makes_nothing_stale(place, monkeypatc
     assert not {"lib.cli", "lib.workflow", "lib.audit.audit", "lib.chapters.scorecard"} & set(called)
 
 
+def test_what_is_published_here_is_no_more_than_a_clone_should_fetch():
+    def size(*files: Path) -> int:
+        return sum(file.stat().st_size for file in files if file.is_file())
+
+    assert size(*(ROOT / "published").rglob("*")) < 40_000_000
+    assert {notebook.name: size(notebook) for notebook in (ROOT / "book").glob("*.ipynb") if size(notebook) > 3_000_000} == {}
+
+
 def test_what_is_published_here_is_current():
     """Nobody publishes a number whose code, data or parameters have changed since."""
     done = subprocess.run([sys.executable, "-m", "lib", "status"], cwd=ROOT, capture_output=True, text=True)

@@ -154,7 +154,8 @@ def made_of(notebook: Path) -> str:
     parts = [f"preset {Path(str(given['preset'])).stem}"] if "preset" in given and not reads else []
     seeds = made.get("seeds", {})
     parts += ["seeds " + ", ".join(f"{task} {number}" for task, number in seeds.items())] if seeds and not reads else []
-    parts += [f"corpus of {task} {digest[:12]}" for task, digest in made.get("corpora", {}).items()]
+    corpora = {} if reads else made.get("corpora", {})
+    parts += [f"corpus of {task} {digest[:12]}" for task, digest in corpora.items()]
     parts += [f"{name} {made[name]}" for name in ("processor", "python", "torch") if name in made]
     parts += [f"measured on {' and '.join(made['device'])}"] if "device" in made and not reads else []
     parts += [f"{made['seconds']} s"] if "seconds" in made else []
@@ -194,13 +195,13 @@ def with_tables(html: str, page: str, out: Path) -> str:
     numbers = itertools.count(1)
 
     def moved(found: re.Match) -> str:
-        name = f"{page}-{next(numbers)}.csv"
+        name = f"{page}-{next(numbers)}.{found[1]}"
         file = out / TABLES / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(base64.b64decode(found[1]))
+        file.write_bytes(base64.b64decode(found[2]))
         return f'download="{name}" href="{TABLES}/{name}"'
 
-    return re.sub(r'download="[^"]*" href="data:text/csv;base64,([^"]*)"', moved, html)
+    return re.sub(r'download="[^".]*\.([\w.]+)" href="data:(?:text/csv|application/gzip);base64,([^"]*)"', moved, html)
 
 
 def versioned(html: str, versions: Mapping[str, str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import re
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from lib.figures.svg import SVG, Paint, inline, saved, written
 from lib.studies import Study
 from lib.tasks import Look
 
+MUCH = 100_000  # bytes of numbers
 CARD, CARD_WIDTH = (1200, 630), 6.6  # pixels that networks ask for; inches of a drawing that nearly fills them
 DARK_PAGES = ":is([data-theme=dark],[data-jp-theme-light=false],.vscode-dark)"
 CSS = """
@@ -97,12 +99,17 @@ class Picture:
         return f'<figure class="picture {name}">{style}{listed}{shown}<figcaption>{caption}</figcaption></figure>'
 
     def _link_to_table(self, name: str) -> str:
-        """A link to the numbers, which it holds itself; the book puts them into a file beside the page."""
+        """A link to the numbers, which it holds itself; the book puts them into a file beside the page. Many are compressed."""
         if self.table is None:
             return ""
-        rows = self.table.dropna(axis="columns", how="all").to_csv(index=False, float_format="%.6g", lineterminator="\n")
-        address = f"data:text/csv;base64,{base64.b64encode(rows.encode()).decode()}"
-        return f' <a class="numbers" download="{name}.csv" href="{address}">Numbers (CSV)</a>'
+        drawn = self.table.dropna(axis="columns", how="all")
+        content = drawn.to_csv(index=False, float_format="%.5g", lineterminator="\n").encode()
+        kind, ending, said = "text/csv", "csv", "CSV"
+        if len(content) > MUCH:
+            content = gzip.compress(content, mtime=0)  # without the time, so that the same figure is the same page
+            kind, ending, said = "application/gzip", "csv.gz", "CSV, gzip"
+        address = f"data:{kind};base64,{base64.b64encode(content).decode()}"
+        return f' <a class="numbers" download="{name}.{ending}" href="{address}">Numbers ({said})</a>'
 
     def to_svg(self) -> str:
         """The wide drawing as a file of its own, as light or dark as the reader's system; without key and caption."""
