@@ -19,6 +19,7 @@ from lib.models.machine import faster_precision, spare_memory
 from lib.models.training import Trainer, length_batches
 from lib.models.transformer import Transformer
 from lib.presets import load
+from lib.proxies import Fitter
 from lib.runs import Run
 
 PART, FEWEST = 20, 50  # of the sequences of a split, one in so many is measured, but at least so many
@@ -58,6 +59,7 @@ def training(run: Run) -> float:
 def measuring(run: Run) -> float:
     """Seconds that one seed is measured, the model and what it was along training; on a model that is not trained."""
     run.model = Transformer.seeded(run.experiment.model, len(run.data.vocabulary), run.data.context, 0).to(run.on)
+    run.fitter = Fitter(run.model, run._sources, run.seed)  # a run itself fits to a trained model alone
     along = simplifications_of(run.experiment.measuring.along_training)
     total = 0.0
     for simplifications, times in ((run.experiment.simplifications(), 1), (along, run.experiment.training.evaluations)):

@@ -32,6 +32,9 @@ from lib.tasks.dyck.text import vocabulary
 PEER = "nanoGPT"
 FILES = ("train.py", "model.py", "configurator.py")
 CODE, DYCK = (load("paper").experiment(name) for name in ("code", "dyck"))
+# Sizes of their own, so that times stay comparable where the preset changes.
+CODE = CODE.model_copy(update={"model": CODE.model.model_copy(update={"width": 128, "mlp_width": 512})})
+CODE_BATCH, DYCK_BATCH = 16, 128
 OURS = {  # parts of names of parameters
     "transformer.h.": "blocks.", "transformer.": "", "wte": "token_embedding", "wpe.weight": "positions",
     "attn.c_attn": "attention.qkv", "attn.c_proj": "attention.out", "mlp.c_fc": "mlp.0", "mlp.c_proj": "mlp.2",
@@ -77,12 +80,12 @@ class Shape:
         return {**sizes, "dropout": 0.0, "bias": of.bias}
 
 
-def code_shape(steps: int, batch: int = CODE.training.batch_size) -> Shape:
-    """The model of code of preset `paper`."""
+def code_shape(steps: int, batch: int = CODE_BATCH) -> Shape:
+    """The model of code of preset `paper`, but wider."""
     return Shape(CODE, len(VOCABULARY), CODE.task.context, steps, batch)
 
 
-def dyck_shape(steps: int, batch: int = DYCK.training.batch_size) -> Shape:
+def dyck_shape(steps: int, batch: int = DYCK_BATCH) -> Shape:
     """The model of brackets of preset `paper`; a window is as long as the longest sentence of training."""
     return Shape(DYCK, len(vocabulary(DYCK.task.bracket_types)), DYCK.task.max_length + 1, steps, batch)
 
