@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from lib import executing, presets, provenance, rules
 from lib.artifacts import read_json, root, write_json, writing
-from lib.errors import InputError
+from lib.errors import ArtifactError, InputError
 from lib.live import script
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,14 +28,14 @@ _HTML = Path("book", "_build", "html")  # in the folder of a preset
 def notebooks(preset: presets.Preset, available: Iterable[str] = ()) -> dict[str, list[str]]:
     """The notebooks of the book by name, each with the experiments of the preset that it shows, the main one first.
 
-    A notebook's metadata names them as `experiments`: patterns. One of whose main experiment there is nothing is left out.
-    With `available`, as if just these experiments could be done here.
+    A notebook's metadata names them as `experiments`: patterns, or none if it shows no study. One of whose main experiment
+    there is nothing is left out. With `available`, as if just these experiments could be done here.
     """
     available, found = available or preset.available(), {}
     for path in sorted(executing.NOTEBOOKS.glob("*.ipynb")):
         patterns = read_json(path, "restore it").get("metadata", {}).get("experiments", ["*"])
         shown = [name for pattern in patterns for name in available if fnmatch(name, pattern)]
-        if any(fnmatch(name, patterns[0]) for name in shown):
+        if not patterns or any(fnmatch(name, patterns[0]) for name in shown):
             found[path.stem] = list(dict.fromkeys(shown))
     return found
 
@@ -98,7 +99,8 @@ def execute(preset: presets.Preset, name: str) -> Path:
     for task in shown[name]:
         preset.study(task).save()
     identity, begun = notebook_identity(preset, name), time.monotonic()
-    notebook = executing.execute_with(name, {"preset": preset.given, "seeds": preset.experiment(shown[name][0]).seeds})
+    seeds = {"seeds": preset.experiment(shown[name][0]).seeds} if shown[name] else {}
+    notebook = executing.execute_with(name, {"preset": preset.given, **seeds})
     notebook.metadata["provenance"] = {
         "fingerprint": provenance.digest_of(identity),
         "source": identity["source"],
@@ -157,6 +159,9 @@ def assemble(preset: presets.Preset) -> Path:
     """
     book, new = preset.folder / "book", preset.folder / f"book.{os.getpid()}.part"
     check_that_it_may_be_replaced(book)
+    if left := [name for name in notebooks(preset) if not executed(preset, name).exists()]:
+        remedy = f"run: python -m lib book --preset {shlex.quote(preset.given)}"
+        raise ArtifactError(f"not executed: {', '.join(left)}; {remedy}")
     identity = book_identity(preset)
     try:
         copy_pages(new)

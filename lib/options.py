@@ -32,7 +32,6 @@ task_option = click.argument("task")
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), help="A whole number from 0 on; all else follows from it."
 )
-
 replace_option = click.option("--replace", is_flag=True, help="Train anew what was trained on something else, or is damaged.")
 
 

@@ -23,7 +23,7 @@ from importlib.machinery import PathFinder
 from itertools import chain
 from pathlib import Path
 
-from lib.artifacts import read_json, write_json
+from lib.artifacts import check_regular, read_json, write_json
 from lib.errors import ArtifactError, InputError
 
 # These say what went wrong and where results are kept, and no number depends on them.
@@ -169,6 +169,7 @@ class Record:
     def verified(self, name: str) -> Path:
         """A file that the record vouches for; `ArtifactError` where it is missing or is not what was written."""
         path = self.path.parent / name
+        check_regular(path)
         try:
             found = checksum(path)
         except FileNotFoundError:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lib import artifacts, provenance
-from lib.errors import ArtifactError, InputError
+from lib.errors import ArtifactError, InputError, looking_for
 
 ROOT = Path(__file__).resolve().parent.parent
 VARIABLE = "LIB_PUBLISHED"  # the folder, where it is another one; empty: nothing is taken, all is trained
@@ -25,7 +25,12 @@ def folder() -> Path | None:
     given = os.environ.get(VARIABLE)
     if given is None:
         return ROOT / "published"
-    return Path(given).expanduser() if given else None
+    if not given:
+        return None
+    with looking_for(VARIABLE, given):
+        home = Path(given).expanduser()
+        home.resolve().exists()
+    return home
 
 
 def record_of(run: Path, name: str = MODEL) -> provenance.Record | None:
@@ -62,10 +67,7 @@ def take(run: Path, identity: Mapping, record: provenance.Record, data: str | No
     content = shipped.read()
     if data not in (None, content["made"].get("data")):
         return False
-    files = [shipped.verified(name) for name in content["files"]]
-    for file in files:
-        with artifacts.writing(run / file.name) as temporary:
-            shutil.copyfile(file, temporary)
+    _copy(shipped, content["files"], run)
     record.write(identity, content["files"], {**content["made"], _MARK: True})
     return True
 
@@ -79,8 +81,13 @@ def ship(run: Path, identity: Mapping, record: provenance.Record) -> Path:
         raise ArtifactError(f"{record.path} is missing, or of something else; {record.remedy}")
     content, to = record.read(), home / run.resolve().relative_to(artifacts.root().resolve())
     made = {key: value for key, value in content["made"].items() if key != _MARK}
-    for file in [record.verified(name) for name in content["files"]]:
-        with artifacts.writing(to / file.name) as temporary:
-            shutil.copyfile(file, temporary)
+    _copy(record, content["files"], to)
     provenance.Record(to / record.path.name, record.remedy).write(identity, content["files"], made)
     return to
+
+
+def _copy(record: provenance.Record, names: Iterable[str], to: Path) -> None:
+    """Copy files that a record vouches for, once all of them are found to be whole."""
+    for file in [record.verified(name) for name in names]:
+        with artifacts.writing(to / file.name) as temporary:
+            shutil.copyfile(file, temporary)

@@ -265,3 +265,17 @@ def browser():
             yield browser
         finally:
             browser.close()
+
+
+@pytest.fixture
+def ended(capsys) -> Callable[..., tuple[int, str, str]]:
+    """A function that calls a script's `main` with arguments: exit status, and what it printed to stdout and stderr."""
+
+    def ended(main: Callable[[list[str]], int | None], *arguments: object) -> tuple[int | str | None, str, str]:
+        try:
+            status = main(list(map(str, arguments)))
+        except SystemExit as exited:
+            status = exited.code
+        return status, *capsys.readouterr()
+
+    return ended

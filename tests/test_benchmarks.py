@@ -152,17 +152,9 @@ def bench(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def run(bench, capsys):
+def run(bench, ended):
     """A function that runs the command: exit status, and what it printed to stdout and stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        try:
-            status = bench.main(list(map(str, arguments)))
-        except SystemExit as ended:
-            status = ended.code
-        return status, *capsys.readouterr()
-
-    return run
+    return partial(ended, bench.main)
 
 
 @pytest.fixture

@@ -52,7 +52,8 @@ def pyproject() -> dict:
 # Commands: of shell scripts, each has to be one of this project, or one that systems have
 
 
-SYSTEM = {"apt-get", "cp", "echo", "exit", "fi", "gh", "git", "grep", "mkdir", "pipx", "rm", "set", "tee", "useradd", "["}
+USERS = {"install", "useradd"}
+SYSTEM = {"apt-get", "cp", "echo", "exit", "fi", "gh", "git", "grep", "mkdir", "pipx", "rm", "set", "tee", "[", *USERS}
 KEYWORDS = {"!", "do", "elif", "else", "if", "then", "while"}
 TARGETS = {*re.findall(r"^([\w./-]+):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE)}
 SCRIPTS = Path(sys.executable).parent  # of installed packages
@@ -401,7 +402,7 @@ def cell(effect: Estimate | None = USUAL, **changes: object) -> dict:
 
 
 @pytest.fixture
-def compare(tmp_path, monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
+def compare(tmp_path, monkeypatch, ended) -> Callable[..., tuple[int, str, str]]:
     """A function that compares two files: exit status, and what is printed to stdout and stderr. Text is written as it is."""
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     script = importlib.import_module("moved")
@@ -410,11 +411,7 @@ def compare(tmp_path, monkeypatch, capsys) -> Callable[..., tuple[int, str, str]
         paths = [tmp_path / "before.json", tmp_path / "after.json"]
         for path, content in zip(paths, (before, after), strict=True):
             path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
-        try:
-            status = script.main(list(map(str, paths)))
-        except SystemExit as ended:
-            status = ended.code
-        return status, *capsys.readouterr()
+        return ended(script.main, *paths)
 
     return compare
 

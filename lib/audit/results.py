@@ -222,18 +222,18 @@ class Audit:
         """What speaks against these numbers, in sentences; none as a rule. A model or tokenizer that does not fit, texts of
         which little is left, a picture that leaves nothing out.
         """
-        own, commonest, found = self.own_accuracy(self.reference), self.about.get("commonest", 0.0), []
+        own, commonest, found = self.own_accuracy(self.reference), self.about["commonest"], []
         if own.interval[1] < commonest:
             found.append(
                 f"But {self.name} is right less often than one would be who always named the commonest token of "
                 f"{self.reference} ({100 * commonest:.1f} %): is this its own tokenizer, and text that it was made for?"
             )
-        if alike := [f"{100 * part:.0f} % of {name}" for name, part in self.about.get("shared", {}).items() if part > _MUCH]:
+        if alike := [f"{100 * part:.0f} % of {name}" for name, part in self.about["shared"].items() if part > _MUCH]:
             found.append(f"But {prose.names(alike)} was left out, as another text has it alike: are these different texts?")
         if self.best.complexity is not None and self.best.complexity == PROXIES[self.best.proxy].most(self.about["head_width"]):
             found.append(f"But {self.best.phrase} leaves nothing out: ask for less, as in {self.best.proxy}:{self._less}.")
-        asked = self.about.get("settings", {}).get("sequences", 0)
-        if few := [f"{count} of {name}" for name, count in self.about.get("windows", {}).items() if count < asked]:
+        asked = self.about["settings"]["sequences"]
+        if few := [f"{count} of {name}" for name, count in self.about["windows"].items() if count < asked]:
             found.append(f"Of {asked} windows that were asked for, there are only {prose.names(few)}.")
         return found
 

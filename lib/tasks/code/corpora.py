@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -19,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm.auto import tqdm
 
-from lib.artifacts import root, writing
+from lib.artifacts import check_regular, root, writing
 from lib.errors import ArtifactError, InputError, one_of
 from lib.provenance import code_of, digest_of, versions
 from lib.tasks.code.codesearchnet import codesearchnet
@@ -56,6 +57,7 @@ def corpus(name: str, location: str, package_functions: int, language_functions:
     """
     key = digest_of([code_of(__name__), identity(name, location), package_functions, language_functions])
     path = root() / "corpora" / f"{name}-{key[:16]}.parquet"
+    check_regular(path)
     if path.exists():
         return _read(path, path.stat().st_mtime_ns)
     made = harvest(name, CORPORA[name](location).packages(), package_functions, language_functions)
@@ -75,7 +77,7 @@ def identity(name: str, location: str) -> dict:
 @lru_cache(maxsize=2)
 def _read(path: Path, written: int) -> Corpus:
     """A corpus that was kept, as it was when it was `written`; every seed of a study asks for the same."""
-    remedy = "delete it, and it is made again"
+    remedy = f"delete it, and it is made again: rm {shlex.quote(str(path))}"
     try:
         table = pd.read_parquet(path)
         whole = table.attrs["sha256"] == _sha256(table)

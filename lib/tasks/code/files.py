@@ -77,6 +77,8 @@ def lines(path: Path) -> Iterator[dict]:
                 if limit < 0:
                     raise ValueError(f"the file unpacks to more than {MAX_RATIO} times its size")
                 value = json.loads(line)
+                if b"\\ud" in line.lower():
+                    json.dumps(value, ensure_ascii=False).encode()  # half a character is no text
                 if not isinstance(value, dict):
                     raise ValueError(f"expected a JSON object, found {type(value).__name__}")
                 yield value

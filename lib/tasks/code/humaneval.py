@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from lib.errors import InputError, naming
+from lib.errors import InputError, looking_for, naming
 from lib.tasks.code.corpora import normalize, unusable
 from lib.tasks.code.files import lines, sha256_of_all
 from lib.tasks.code.languages import Language, language
@@ -47,7 +47,8 @@ def functions(folder: str) -> dict[str, dict[str, str]]:
 
 
 def _files(folder: str) -> list[Path]:
-    files = [file for file in sorted(Path(folder).glob("humaneval_*.jsonl*")) if file.is_file()]
+    with looking_for("LIB_HUMANEVAL_X", folder):
+        files = [file for file in sorted(Path(folder).glob("humaneval_*.jsonl*")) if file.is_file()]
     if not files:
         raise InputError(
             f"LIB_HUMANEVAL_X is {folder!r}, which is no folder with humaneval_<language>.jsonl.gz files: name the folder of "
