@@ -103,6 +103,9 @@ class Study:
 
     def measure_also(self, simplifications: Sequence[Simplification]) -> None:
         """Measure, for this session only, what the experiment does not: it joins `estimates`."""
+        planned = simplifications_of(self.experiment.measuring.grid)
+        if all(s in planned for s in simplifications):  # so figures that only need a model wait for no measurements
+            return
         split = self.only.name if self.only else self.task.reference
         missing = [s for s in simplifications if not self.estimates.has(s, split)]
         if missing:

@@ -16,6 +16,7 @@ from planted import scrambled
 
 from lib.errors import InputError
 from lib.figures import Picture
+from lib.live.kept import arrays_of
 from lib.proxies import PROXIES, Proxy, Simplification
 from lib.studies import Experiment, Study
 
@@ -78,6 +79,8 @@ def dyck_study(small_experiment: Experiment, tiny_artifacts: Path, folder: Path)
     study.along_training = {
         step: study.estimates_of({seed: [b for b in of if b.step == step] for seed, of in blocks.items()}) for step in steps
     }
+    for run in study.runs:  # as when a study is measured
+        arrays_of(run)
     return study
 
 

@@ -283,7 +283,7 @@ def test_other_training_languages_stand_side_by_side(chapter, study):
 def test_the_example_says_how_often_the_two_agree(chapter):
     explorer = chapter.worked_example()
     html = explorer.to_html()
-    assert "SVD of rank 2 in all heads of the model of the first seed" in html
+    assert "SVD of rank 2 in all layers of the model of the first seed" in html
     share, characters = re.search(r"agree on (\d+) % of the (\d+) characters", html).groups()
     assert share == f"{100 * (1 - html.count('<span class=') / int(characters)):.0f}"
     assert len(explorer.state["text"]) == int(characters), "the live figure opens on the same"

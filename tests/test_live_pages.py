@@ -285,7 +285,7 @@ def queries_and_keys(run, live, split: str, layer: int) -> tuple[torch.Tensor, t
 def code(tmp_path_factory):
     """A study of code, and a page with its live figure."""
     study = small_study(tmp_path_factory.getbasetemp())
-    explorer = live_reading(study, Simplification("svd", 2, -1), ("c", 3), "<p>still</p>")
+    explorer = live_reading(study, Simplification("svd", 2, -1), ("c", 3))
     return study, write_page(tmp_path_factory.mktemp("code"), [explorer])
 
 

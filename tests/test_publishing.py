@@ -17,10 +17,13 @@ import lib
 from lib import book, cards, cli, executing, presets, publishing, shipped, workflow
 from lib.errors import ArtifactError, InputError
 from lib.live import kept
+from lib.measuring import faithfulness
 from lib.models import training
 from lib.presets import load
 from lib.status import CURRENT, DAMAGED, MISSING, STALE, Item, status
 from lib.studies import Study
+from lib.tasks.dyck.clustering import ClusteringChapter
+from lib.tasks.dyck.depth import DepthChapter
 
 CELLS = [
     'preset = "quick"\nseeds = 1',
@@ -67,6 +70,15 @@ def test_so_are_fitted_proxies_of_the_model_that_pages_open_on(study, monkeypatc
     assert set(kept.arrays_of(study.runs[0])) >= {"kmeans:8/0/0/queries.centroids"}
     with pytest.raises(pytest.fail.Exception, match="fitted"):
         kept.arrays_of(study.runs[1])
+
+
+def test_live_figures_open_on_them_and_nothing_is_measured_or_fitted(study, monkeypatch):
+    monkeypatch.setattr(faithfulness, "measure", lambda *_, **__: pytest.fail("measured"))
+    monkeypatch.setattr(kept, "fitted_arrays", lambda *_: pytest.fail("fitted"))
+    brackets = DepthChapter(study, 1, [2], 2).hardest()
+    assert set(brackets.packs) == {"dyck-0"}, "of the other model all pictures would have to be fitted"
+    assert "<svg" in brackets.to_html()
+    assert set(ClusteringChapter(study, 1, 2, 8).projections().packs) == {"dyck-0"}
 
 
 def test_where_nothing_is_to_be_taken_all_is_trained_also_what_was_taken(tiny, study, tiny_artifacts, monkeypatch):

@@ -27,10 +27,16 @@ def arrays_of(run: Run) -> dict[str, Tensor]:
     """
     run.train()
     record, identity = record_of(run), identity_of(run)
-    if (record.damage() or not record.is_current(identity)) and not shipped.take(run.folder, identity, record):
+    if not are_kept(run) and not shipped.take(run.folder, identity, record):
         artifacts.write_tensors(run.folder / _FILE, fitted_arrays(run.fitter, run.experiment.simplifications()))
         record.write(identity, [_FILE], {})
     return artifacts.read_tensors(record.verified(_FILE), record.remedy)[0]
+
+
+def are_kept(run: Run) -> bool:
+    """Whether the arrays of a run are there: nothing has to be fitted before a page can have them."""
+    record = record_of(run)
+    return run.is_trained() and not record.damage() and record.is_current(identity_of(run))
 
 
 def identity_of(run: Run) -> dict:

@@ -159,14 +159,7 @@ class CompletionChapter(CompletionSentences, ByHead, ByKind):
         """A window of one function: where model and simplified model part. A reader can choose another, or paste one."""
         split = self.unseen[-1] if self.unseen else "id"
         (block,) = [block for block in self.estimates.blocks(0) if block.split == split]
-        row = reading.median_sequence(block, self.example)
-        found = reading.read(self.run, split, row, self.example)
-        share = 100 * found.agrees.mean()
-        said = (
-            f"{self.task.look(split).label}; {self.example.phrase} in all heads of the model of the first seed. The two agree"
-        )
-        still = f"{reading.CSS}{found.to_html()}<p>{said} on {share:.0f} % of the {len(found.text)} characters.</p>"
-        return live_reading(self.study, self.example, (split, row), still)
+        return live_reading(self.study, self.example, (split, reading.median_sequence(block, self.example)))
 
     # Other training languages, and the end
 

@@ -13,6 +13,7 @@ from lib.errors import InputError, one_of
 from lib.experiment import simplifications_of
 from lib.live.explorer import Explorer
 from lib.measuring.association import rank_correlation, share_interval
+from lib.measuring.estimates import Estimates
 from lib.measuring.intervals import Estimate, nothing
 from lib.measuring.measures import LABELS
 from lib.prose import percent, points
@@ -37,11 +38,20 @@ class ClusteringChapter(Families):
         self.study, self.layer, self.place = study, layer, f"layer {layer}"
         self.svd, self.kmeans = study.simplified("svd", rank, layer), study.simplified("kmeans", clusters, layer)
         self.one_hot = study.simplified("one_hot", None, layer)
-        self.estimates, self.run = study.estimates, study.runs[0]
+        self.run = study.runs[0]
         measured = study.simplifications(layer)
         self.families = {p: [s for s in measured if s.proxy == p] for p in dict.fromkeys(s.proxy for s in measured)}
         self.measured_on = figures.measured_on(study)
-        self.note = f"{self.measured_on}; {self.place}; {figures.interval_note(study)}"
+
+    @property
+    def estimates(self) -> Estimates:
+        """What was measured."""
+        return self.study.estimates
+
+    @property
+    def note(self) -> str:
+        """What figures with intervals rest on."""
+        return f"{self.measured_on}; {self.place}; {figures.interval_note(self.study)}"
 
     # What the simplifications look like
 

@@ -22,7 +22,7 @@ from lib.tasks.dyck import boundary
 from lib.tasks.dyck.causes import Causes
 from lib.tasks.dyck.drawings import sentence_figure
 from lib.tasks.dyck.live import LiveBrackets
-from lib.tasks.dyck.sentences import deepest_sentences, sentence_comparison_figure
+from lib.tasks.dyck.sentences import deepest_sentences
 from lib.tasks.dyck.telling import DepthSentences
 
 PARTS = {
@@ -41,10 +41,22 @@ class DepthChapter(Causes, DepthSentences):
         self.example, self.run = study.simplified("svd", example, layer), study.runs[0]
         self.one_hot = study.simplified("one_hot", None, layer)
         self.by_depth = [*(study.simplified("svd", rank, layer) for rank in ranks), self.one_hot]
-        self.splits = study.task.shown(study.splits)
-        self.unseen = study.task.unseen(study.splits)
         self.measured_on = figures.measured_on(study)
-        self.note = f"{self.measured_on}; bands: {figures.interval_note(study)}"
+
+    @cached_property
+    def splits(self) -> list[str]:
+        """The splits that figures show."""
+        return self.study.task.shown(self.study.splits)
+
+    @cached_property
+    def unseen(self) -> list[str]:
+        """The splits that are out of distribution."""
+        return self.study.task.unseen(self.study.splits)
+
+    @property
+    def note(self) -> str:
+        """What figures with bands rest on."""
+        return f"{self.measured_on}; bands: {figures.interval_note(self.study)}"
 
     @property
     def estimates(self) -> Estimates:
@@ -218,8 +230,7 @@ class DepthChapter(Causes, DepthSentences):
         """A deep sentence on which the model is right and the example is not, as far apart as there is; if there is none, the
         deepest. A reader can choose another one, or type it.
         """
-        comparison, at = self.live.telling
-        return self.live.brackets(sentence_comparison_figure(comparison, at, self.run.data.vocabulary).to_html())
+        return self.live.brackets()
 
     def encodings(self, studies: Mapping[str, Study]) -> figures.Table:
         """Accuracy of the model and agreement of simplifications in each study, one column per study."""

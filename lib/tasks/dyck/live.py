@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from itertools import takewhile
 from typing import Any
 
 from lib.errors import one_of
@@ -12,30 +13,32 @@ from lib.figures.colours import on_both
 from lib.figures.style import measured_on, tabulate
 from lib.live.explorer import Explorer
 from lib.live.families import families
-from lib.live.kept import arrays_of, packed
+from lib.live.kept import are_kept, arrays_of, packed
 from lib.proxies import Simplification
 from lib.studies import Study
 from lib.tasks.dyck import boundary
 from lib.tasks.dyck.language import Brackets, annotate
-from lib.tasks.dyck.sentences import SentenceComparison, compare_sentence, deepest_sentences
+from lib.tasks.dyck.sentences import SentenceComparison, compare_sentence, deepest_sentences, sentence_comparison_figure
 from lib.tasks.dyck.text import parse_sentences, type_names, write_sentences
 
+OFFERED = 3  # models of a study between which a reader can choose: each is a file to load
 SEARCHED = 50  # of the deepest sentences, so many are looked at for one on which a picture fails
 SHOWN = 16  # sentences of a split whose queries and keys are shown
 
 
 class LiveBrackets:
-    """The models of a study, with every simplification that is measured of them, for pages and notebooks."""
+    """The first models of a study, with every simplification that is measured of them, for pages and notebooks."""
 
     def __init__(self, study: Study, start: Simplification):
         """`start` is what a figure opens on: a simplification of one layer."""
         one_of("layer of start", start.layer, range(study.experiment.model.layers))
         self.study, self.start, self.task, self.run = study, start, study.task, study.runs[0]
         self.measured = simplifications_of(study.experiment.measuring.grid)
+        self.offered = [self.run, *takewhile(are_kept, study.runs[1:OFFERED])]  # of others, all would have to be fitted now
 
     def packs(self) -> dict[str, bytes]:
-        """A pack for each seed, by the name of its file."""
-        return {f"{self.study.name}-{run.seed}": packed(run) for run in self.study.runs}
+        """A pack for each seed that is offered, by the name of its file."""
+        return {f"{self.study.name}-{run.seed}": packed(run) for run in self.offered}
 
     def config(self) -> dict[str, Any]:
         """What every figure of these models has to know."""
@@ -47,13 +50,13 @@ class LiveBrackets:
             "trained_to": self.task.max_depth,
             "min_distance": self.task.min_distance,
             "head_width": self.run.model.head_width,
-            "seeds": [f"{self.study.name}-{run.seed}" for run in self.study.runs],
+            "seeds": [f"{self.study.name}-{run.seed}" for run in self.offered],
             "families": [{**family, "colour": on_both(family["colour"])} for family in offered],
             "measured_on": measured_on(self.study),
         }
 
-    def brackets(self, still: str = "") -> Explorer:
-        """One sentence: where model and picture attend and what they predict; `still` is its first frame."""
+    def brackets(self) -> Explorer:
+        """One sentence: where model and picture attend and what they predict."""
         comparison, at = self.telling
         config = {
             **self.config(),
@@ -61,6 +64,7 @@ class LiveBrackets:
             "sentences": [{"label": label, "text": self.text(of)} for label, of in self.examples().items()],
             "start": {**self.state(), "sentence": self.text(comparison.sentence), "at": at},
         }
+        still = sentence_comparison_figure(comparison, at, self.run.data.vocabulary).to_html()
         return Explorer("brackets", config, self.packs(), still, self.answer)
 
     def depth(self, still: str = "") -> Explorer:
@@ -131,5 +135,5 @@ class LiveBrackets:
             [question["sentence"]], self.task.bracket_types, source="sentence", max_length=self.run.model.context - 2
         )
         asked = Simplification(question["proxy"], question["complexity"], question["layer"])
-        compared = compare_sentence(self.study.runs[question["seed"]], sentence, asked)
+        compared = compare_sentence(self.offered[question["seed"]], sentence, asked)
         return {"patterns": compared.patterns["proxy"].tolist(), "closing": compared.probabilities["proxy"].tolist()}
