@@ -319,6 +319,14 @@ def test_errors_reach_the_shell_as_status_2_and_one_line(run_python, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+def test_where_the_locale_lacks_a_sign_it_is_spelled_out(run_python, monkeypatch, tiny, tiny_study):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    result = run_python("-m", "lib", "claims", "--preset", tiny, "--task", "dyck", artifacts=tiny_study.parent.parent)
+    assert result.returncode == 0, result.stderr
+    assert r"\u" in result.stdout
+    assert result.stdout.isascii()
+
+
 def test_a_notebook_that_there_is_not_is_refused_with_those_that_there_are(refused):
     known = "code_completion, dyck_depth, explorers, foreseeing, scorecard"
     refused("execute", "chess", "--preset", "smoke", says=("notebook is 'chess'", known))

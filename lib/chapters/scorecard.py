@@ -71,7 +71,8 @@ class Scorecard:
         lines = [f"| claim of the paper | {' | '.join(names)} |", "|---" * (1 + len(names)) + "|"]
         for claim, by_study in self._tallies.items():
             found = [by_study.get(name) for name in names]
-            said = [f"**{RULES.word(claim, of[0])}** ({of[1]})" if of else "" for of in found]
+            words = [RULES.word(claim, of[0]) if of else "" for of in found]  # the count need not say it again
+            said = [f"**{w}** ({of[1].removeprefix(f'{w} ')})" if of else "" for w, of in zip(words, found, strict=True)]
             lines.append(f"| {claim.number}. {claim.short or claim.text} | {' | '.join(said)} |".replace("\n", " "))
         return "\n".join(lines) + "\n"
 
