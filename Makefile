@@ -22,7 +22,7 @@ help:  ## say what each target does
 book: .venv/installed  ## from nothing to artifacts/quick/book/_build/html/index.html (another size: make book PRESET=smoke)
 	@$(VENV) -m lib book --preset "$$PRESET"
 
-paper: .venv/installed  ## the same at full size, which takes hours; an interrupted run goes on where it was (RETRAIN=1: train all)
+paper: .venv/installed  ## the same at full size, in half an hour; an interrupted run goes on where it was (RETRAIN=1: train all)
 	@$(VENV) -m lib book --preset paper $(if $(value RETRAIN),--retrain)
 
 test: .venv/installed-test  ## the whole test suite (tests that need a browser are skipped where Chromium is missing)

@@ -10,6 +10,7 @@ from lib.claims import READINGS, Cell, applying, confirmed
 from lib.rules import EQUAL, GAP, NOT_APPLICABLE, OPPOSITE, RULES, SMALL, UNDECIDED, Claim
 
 Label = Callable[[str], str]  # of a split
+NONE = "no such case"  # of a claim, where its cells are decided, not all alike, and none is as claimed
 
 
 def by_claim(cells: Sequence[Cell], reading: str = "") -> dict[Claim, list[Cell]]:
@@ -54,13 +55,22 @@ def tally(claim: Claim, cells: Sequence[Cell]) -> tuple[str, str]:
     apply = applying(cells)
     if not apply:
         return NOT_APPLICABLE, f"nothing to test it on{': ' if (why := shared_reason(cells)) else ''}{why}"
-    verdicts = [cell.verdict for cell in apply]
+    verdicts, left_out = [cell.verdict for cell in apply], len(cells) - len(apply)
     there, sure = verdicts.count(GAP), len(confirmed(cells))
-    found = f"in {there or 'none'} of {len(apply)} cell{'s' * (len(apply) > 1)}"
+    found = f"{RULES.word(claim, GAP)} in {there or 'none'} of {len(apply)} cell{'s' * (len(apply) > 1)}"
+    corrected = f", {sure or 'none'} once corrected for their number" if there and len(apply) > 1 else ""
+    count = f"{found}{corrected}{f'; {left_out} more {NOT_APPLICABLE}' if left_out else ''}"
     if there:
-        corrected = f", {sure or 'none'} once corrected for their number" if len(apply) > 1 else ""
-        return (GAP if sure else UNDECIDED), f"{RULES.word(claim, GAP)} {found}{corrected}"
-    return next(verdict for verdict in (UNDECIDED, OPPOSITE, EQUAL) if verdict in verdicts), f"{RULES.word(claim, GAP)} {found}"
+        return (GAP if sure else UNDECIDED), count
+    if UNDECIDED in verdicts:
+        return UNDECIDED, count
+    return (verdicts[0] if len({*verdicts}) == 1 else NONE), count  # with some cells equal, the opposite is not what was found
+
+
+def rests_on(seeds: int) -> str:
+    """How many models there are, and on how many of them verdicts rest where these are not all."""
+    decide = RULES.halves(seeds)[0][1]
+    return prose.seeds(seeds) + (f", of which {len(decide)} decide" if len(decide) < seeds else "")
 
 
 def _counts(claim: Claim, cells: Sequence[Cell]) -> str:

@@ -38,19 +38,21 @@ def execute_with(name: str, parameters: Mapping, shown: Mapping | None = None) -
 
 
 def with_values(cells: Iterable[NotebookNode], given: Mapping) -> list[NotebookNode]:
-    """The cells of an executed notebook, with the parameters that were given in place of those that they replaced, and without
-    views of widgets where there is something else to show.
+    """The cells of an executed notebook, with the parameters that were given in place of those that they replaced, without
+    views of widgets where there is something else to show, and without progress bars.
     """
-    kept = []
+    kept, view = [], "application/vnd.jupyter.widget-view+json"
     for cell in cells:
         tags = cell.metadata.get("tags", [])
         if "parameters" in tags:
             assigned = re.compile(rf"^({'|'.join(map(re.escape, given))}) = .*?(?=\s*#|$)", re.MULTILINE)
             cell.source = assigned.sub(lambda found: f"{found[1]} = {given[found[1]]!r}", cell.source)
             cell.metadata.tags = [*tags, "hide-input"]
+        if "outputs" in cell:
+            cell.outputs = [of for of in cell.outputs if {*of.get("data", ())} != {view, "text/plain"}]
         for output in cell.get("outputs", []):
             if len(output.get("data", {})) > 1:
-                output.data.pop("application/vnd.jupyter.widget-view+json", None)
+                output.data.pop(view, None)
         if "injected-parameters" not in tags:
             kept.append(cell)
     return kept

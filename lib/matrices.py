@@ -8,6 +8,7 @@ from html import escape
 from typing import NamedTuple
 
 from lib import prose
+from lib.answers import NONE
 from lib.claims import Cell
 from lib.foreseeing import KNOWN
 from lib.proxies import PROXIES
@@ -30,6 +31,7 @@ TINTS = {
     GAP: Tint("▲", "#000000", "#E69F00"),
     OPPOSITE: Tint("▼", "#000000", "#56B4E9"),
     EQUAL: Tint("=", "#000000", "#DCDCDC"),
+    NONE: Tint("○", "#000000", "#DCDCDC"),
     UNDECIDED: Tint("?", "#000000", "#FFFFFF"),
     NOT_APPLICABLE: Tint("–", "#595959", "#FFFFFF", "dashed"),
 }
@@ -201,6 +203,7 @@ def words() -> dict[str, str]:
         GAP: "gap: as claimed",
         OPPOSITE: "closer: the opposite",
         EQUAL: f"{RULES.word(RULES.claims[0], EQUAL)} of zero",
+        NONE: NONE,
         UNDECIDED: UNDECIDED,
         NOT_APPLICABLE: NOT_APPLICABLE,
     }

@@ -157,9 +157,12 @@ class Record:
         return self.read().get("fingerprint") == digest_of(identity)
 
     def write(self, identity: Mapping, files: Iterable[str], made: Mapping) -> None:
-        """Vouch for `files` beside the record; `made` says with what they were made, on which nothing else depends."""
+        """Vouch for `files` beside the record; `made` says with what they were made, on which nothing else depends. Unless it
+        names a processor, as what was made elsewhere does, that was here.
+        """
         sums = {name: checksum(self.path.parent / name) for name in files}
-        content = {"fingerprint": digest_of(identity), **identity, "files": sums, "made": {**machine(), **made}}
+        here = {} if "processor" in made else machine()
+        content = {"fingerprint": digest_of(identity), **identity, "files": sums, "made": {**here, **made}}
         write_json(self.path, {**content, "sha256": digest_of(content)})
 
     def missing(self) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from lib import book, presets, provenance, shipped
+from lib.answers import rests_on
 from lib.artifacts import writing
 from lib.cards import card
 from lib.errors import ArtifactError, InputError
@@ -67,8 +68,8 @@ def claims_of(preset: presets.Preset) -> str:
     from lib.chapters.scorecard import Scorecard
 
     studies = [preset.study(name) for name in preset.claimed()]
-    models = ", ".join(f"{study.name} {study.seeds}" for study in studies)
-    return f"As computed at preset `{preset.name}` (models: {models}):\n\n{Scorecard(studies).markdown()}"
+    models = "; ".join(f"{study.name}: {rests_on(study.seeds)}" for study in studies)
+    return f"As computed at preset `{preset.name}` ({models}):\n\n{Scorecard(studies).markdown()}"
 
 
 def readme_parts() -> tuple[str, str, str]:
@@ -89,15 +90,16 @@ def results_table(preset: presets.Preset, task: str) -> bytes:
 
 
 def ship(preset: presets.Preset, tasks: Iterable[str] = ()) -> None:
-    """Copy the trained models of all seeds of a preset's experiments to where they come with the repository, and of the first
-    seed, on which pages open, its fitted proxies. Of all that there are, unless `tasks` says of which.
+    """Copy the trained models of all seeds of a preset's experiments to where they come with the repository, and fitted proxies
+    of those on which pages open: the first seed, of experiments that vary no other one. Of all that there are, unless `tasks`
+    says of which.
     """
     for task in tasks or preset.available():
         study = preset.study(task)
         for run in study.runs:
             shipped.ship(run.folder, run.identity, run.trained)
         first = study.runs[0]
-        if (arrays := kept.record_of(first)).is_current(identity := kept.identity_of(first)):
+        if "-" not in task and (arrays := kept.record_of(first)).is_current(identity := kept.identity_of(first)):
             shipped.ship(first.folder, identity, arrays)
     known = [preset.study(task) for task in dict.fromkeys(task for task, _ in models(preset.name))]
     with writing(home() / preset.name / "README.md") as temporary:

@@ -253,8 +253,8 @@ def test_the_scorecard_opens_with_how_each_claim_fares_and_beside_it_matched(car
     html = card_of(FOUND).answers()
     assert text_of(html).splitlines() == [
         "7. All of &lt;it&gt; &amp; more", claims.READINGS["A"], study.name, "▼", "closer", "gap in none of 1 cell",
-        "8. Any of it", claims.READINGS["A"], claims.READINGS["B"], study.name, "▲", "better", "better in 1 of 1 cell", "▲",
-        "better", "better in 1 of 1 cell",
+        "8. Any of it", claims.READINGS["A"], claims.READINGS["B"], study.name, "▲", "better",
+        "better in 1 of 1 cell; 1 more not applicable", "▲", "better", "better in 1 of 1 cell",
     ]  # fmt: skip
     assert 'id="claim-7"' in html
     several = Scorecard([study, replace(study, name="other")])
@@ -267,7 +267,7 @@ def test_the_first_page_has_a_line_a_claim_that_leads_to_its_place(card_of):
     lines = re.findall(r'<li><a href="scorecard.html#(claim-\d)">(.*?)</a> <small>(.*?)</small> (.*?)</li>', card.strip())
     assert [line[:2] for line in lines] == [("claim-7", "All of &lt;it&gt; &amp; more"), ("claim-8", "Any of it")]
     assert [re.sub("<[^>]*>", "", line[3]) for line in lines] == ["▼ closer", "▲ better"]
-    assert [line[2] for line in lines] == ["dyck: gap in none of 1 cell", "dyck: better in 1 of 1 cell"]
+    assert [line[2] for line in lines] == ["dyck: gap in none of 1 cell", "dyck: better in 1 of 1 cell; 1 more not applicable"]
     assert all(f'id="{where}"' in card.answers() for where, *_ in lines)
     assert card.heading() == "## Of 2 claims, 1 is borne out in some study"
     assert all(claim.short for claim in RULES.claims), "in a few words"
@@ -280,13 +280,18 @@ def test_the_first_page_has_a_line_a_claim_that_leads_to_its_place(card_of):
         ([NOT_APPLICABLE] * 2, NOT_APPLICABLE, "nothing to test it on: why"),
         ([GAP], GAP, "better in 1 of 1 cell"),
         ([GAP, GAP, EQUAL], GAP, "better in 2 of 3 cells, 2 once corrected for their number"),
-        ([OPPOSITE, EQUAL], OPPOSITE, "better in none of 2 cells"),
-        ([EQUAL, EQUAL, NOT_APPLICABLE], EQUAL, "better in none of 2 cells"),
+        ([OPPOSITE, OPPOSITE], OPPOSITE, "better in none of 2 cells"),
+        ([OPPOSITE, EQUAL], answers.NONE, "better in none of 2 cells"),
+        ([EQUAL, EQUAL, NOT_APPLICABLE], EQUAL, "better in none of 2 cells; 1 more not applicable"),
         ([OPPOSITE, UNDECIDED], UNDECIDED, "better in none of 2 cells"),
     ],
 )
 def test_what_the_cells_of_a_claim_come_to_in_a_word(verdicts, expected, count):
     assert answers.tally(WORDED, [cell(EFFECTS[verdict], WORDED) for verdict in verdicts]) == (expected, count)
+
+
+def test_it_is_said_where_verdicts_rest_on_some_models_alone():
+    assert [answers.rests_on(seeds) for seeds in (1, 5, 10)] == ["1 seed", "5 seeds", "10 seeds, of which 5 decide"]
 
 
 def test_what_does_not_hold_for_the_number_of_cells_is_undecided():
@@ -301,7 +306,9 @@ def test_the_top_says_what_readings_are_and_what_boxes_look_like(card_of):
     said = "\n".join(lines)
     for reading, name in claims.READINGS.items():
         assert f"{reading}\n, {name}: " in said
-    for tint, word in zip(TINTS.values(), ("gap: ", "closer: ", "within 2 points", "undecided", "not applicable"), strict=True):
+    for tint, word in zip(
+        TINTS.values(), ("gap: ", "closer: ", "within 2 points", "no such case", "undecided", "not applicable"), strict=True
+    ):
         assert lines[lines.index(tint.sign) + 1].startswith(word)
 
 

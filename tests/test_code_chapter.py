@@ -40,10 +40,10 @@ def study(tmp_path_factory) -> Iterator[Study]:
         yield study
 
 
-def chapter_of(study: Study) -> CompletionChapter:
+def chapter_of(study: Study, example: int = 2) -> CompletionChapter:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIB_ARTIFACTS", str(study.folder.parents[1]))
-        return CompletionChapter(study, example=2)
+        return CompletionChapter(study, example)
 
 
 @pytest.fixture(scope="module")
@@ -288,6 +288,11 @@ def test_the_example_says_how_often_the_two_agree(chapter):
     assert share == f"{100 * (1 - html.count('<span class=') / int(characters)):.0f}"
     assert len(explorer.state["text"]) == int(characters), "the live figure opens on the same"
     assert {"proxy": "svd", "complexity": 2, "layer": -1}.items() <= explorer.state.items()
+
+
+def test_the_example_is_of_the_setting_that_stands_for_the_svd_unless_another_is_asked_for(chapter, study):
+    assert chapter_of(study, 0).example == chapter.chosen["svd"]
+    assert chapter_of(study, 4).example.complexity == 4 != chapter.chosen["svd"].complexity
 
 
 def test_without_humaneval_x_the_chapter_says_what_to_do(plain_chapter):

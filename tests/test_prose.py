@@ -658,6 +658,18 @@ def test_headings_on_one_gap():
         assert ("even number of levels" in headings.misses(of)) == of.measured
 
 
+def test_which_other_families_have_a_gap_left():
+    for of in SEVERAL:
+        said = dyck.others_sentence(dict(zip(("SVD", "k-means"), of, strict=True)), "; verdicts on half of them")
+        if not any(e.measured for e in of):
+            assert said == ""
+            continue
+        assert flaw(said) is None, said
+        assert [name in said for name in ("SVD", "k-means")] == [side(e) == "above" for e in of]
+        assert ("none clearly has" in said) == ("above" not in [side(e) for e in of])
+        assert said.endswith("That is over all models; verdicts on half of them.")
+
+
 def test_the_heading_on_what_helps():
     for same, finer in product(([], [nothing()], [ABOVE, AROUND, nothing()], [BELOW] * 3), repeat=2):
         said = headings.helps(same, finer)
@@ -671,8 +683,8 @@ def test_the_heading_on_what_helps():
 
 def test_headings_on_other_models_and_other_sentences():
     said = headings.elsewhere({"one": [GAP, EQUAL], "another": [UNDECIDED], "third": [OPPOSITE]})
-    assert said == "A drop at the edge of training shows in 1 of 3 kinds of models"
-    assert " in none of 1 kind" in headings.elsewhere({"one": [EQUAL]})
+    assert said == "A drop at the edge of training shows in 1 of 3 studies"
+    assert " in none of 1 stud" in headings.elsewhere({"one": [EQUAL]})
     for a, b in SEVERAL:
         said = headings.widest("SVD of rank 12", {"longer sentences": a, "deeper sentences": b})
         assert reads_well(said)
@@ -792,9 +804,10 @@ def test_words():
         assert flaw(said) is None, said
         words = {"larger": "above", "smaller": "below", "not clearly": "around zero", "not comparable": "not measured"}
         assert [word in said for word in words] == [side(difference) == where for where in words.values()]
-        heading = code.words_heading(difference)
+        heading = code.words_heading("SVD of rank 2", difference)
         assert reads_well(heading)
         words = {"is larger": "above", "is smaller": "below", "cannot be told": "around zero", "cannot be c": "not measured"}
+        assert ("SVD of rank 2" in heading) == difference.measured
         assert [word in heading for word in words] == [side(difference) == where for where in words.values()]
 
 
@@ -926,7 +939,7 @@ def test_every_sentence_is_tested_here(module):
         promises.bases_sentence, promises.oracle_sentence,
         dyck.occurrence_sentence, dyck.boundary_sentence, dyck.decomposition_sentence, dyck.mix_sentence, dyck.misses_sentence,
         dyck.helps_sentence, dyck.matched_sentence, dyck.settings_sentence, dyck.picture_sentence, dyck.finest_sentence,
-        promises.diagonal_sentence, promises.less_dropped_sentence,
+        dyck.others_sentence, promises.diagonal_sentence, promises.less_dropped_sentence,
         headings.size, headings.learned, headings.deeper, headings.boundary, headings.matched, headings.misses, headings.helps,
         headings._gained, headings.elsewhere, headings.widest, headings.compared, headings.line, headings.bases,
         headings.dropped, headings.oracle, headings.controls,

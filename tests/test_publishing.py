@@ -32,6 +32,19 @@ CELLS = [
 ]
 
 
+# Notebooks
+
+
+def test_a_page_shows_figures_without_their_widgets_and_no_progress_bar():
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}}
+    figure, bar = (
+        nbformat.v4.new_output("display_data", {**view, **data})
+        for data in ({"text/html": "<svg/>", "text/plain": "figure"}, {"text/plain": "measure: 0%|   | 0/7"})
+    )
+    (cell,) = executing.with_values([nbformat.v4.new_code_cell("figure", outputs=[bar, figure])], {})
+    assert [{**output.data} for output in cell.outputs] == [{"text/html": "<svg/>", "text/plain": "figure"}]
+
+
 # Models
 
 
@@ -63,6 +76,13 @@ def test_a_model_that_comes_along_is_taken_and_measured_as_the_one_that_was_trai
         assert (study.runs[1].folder / name).read_bytes() == (before / "seed-1" / name).read_bytes(), name
     assert (study.folder / "faithfulness.parquet").read_bytes() == (before / "faithfulness.parquet").read_bytes()
     assert study.runs[0].vocabulary == list(study.runs[0].data.vocabulary)
+
+
+def test_a_model_that_is_taken_says_still_with_what_it_was_trained(study, home, monkeypatch):
+    (trained,) = home.glob("*/dyck/seed-0/config.json")
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    study.runs[0].train()
+    assert study.runs[0].trained.read()["made"] == {**json.loads(trained.read_text())["made"], "shipped": True}
 
 
 def test_so_are_fitted_proxies_of_the_model_that_pages_open_on(study, monkeypatch):

@@ -9,7 +9,7 @@ from html import escape
 import pandas as pd
 
 from lib import figures, prose
-from lib.answers import shared_reason, tally
+from lib.answers import rests_on, shared_reason, tally
 from lib.claims import Cell, applying, confirmed
 from lib.matrices import label
 from lib.prose import percent
@@ -56,7 +56,7 @@ class Beside:
     def measured_on(self) -> str:
         """What was measured, in words."""
         (preset,) = {study.preset for study in self.studies.values()}
-        shown = prose.names(f"{name} ({prose.seeds(study.seeds)})" for name, study in self.studies.items())
+        shown = prose.names(f"{name} ({rests_on(study.seeds)})" for name, study in self.studies.items())
         return f"Measured on preset {preset}: {shown}."
 
     @cached_property
@@ -83,8 +83,8 @@ class Beside:
         verdicts = [row["compared"] for row in self.rows().values()]
         same = sum(verdict.startswith(SAME) for verdict in verdicts)
         return (
-            f"## Of {_count(len(verdicts), 'finding')}, {same or 'none'} {'is' if same == 1 else 'are'} the same in some case, "
-            "with a family that the paper has"
+            f"## Of {_count(len(verdicts), 'finding')}, each of a claim and a study, {same or 'none'} "
+            f"{'is' if same == 1 else 'are'} the same in some case, with a family that the paper has"
         )
 
     def findings(self) -> str:
@@ -99,7 +99,7 @@ class Beside:
         study = self.studies[name]
         _, found = tally(claim, cells)
         splits = list(dict.fromkeys(cell.split for cell in cells))
-        if splits[1:] or splits[0] not in study.splits:
+        if splits[1:] or splits[0] not in study.splits or not applying(cells):
             return found
         accuracy = study.estimates.only(RULES.halves(study.seeds)[0][1]).estimate(MODEL, splits[0], "accuracy")
         return f"the model is right on {percent(accuracy)} of {label(study, splits[0])}; {found}"
@@ -132,8 +132,8 @@ def compared(cells: Sequence[Cell]) -> str:
         return f"not comparable: {reason}"
     verdicts = {cell.verdict for cell in apply}
     there, sure = sum(cell.verdict == GAP for cell in apply), confirmed(cells)
-    if any(cell.proxy in PAPERS for cell in sure):
-        return f"{SAME}, with {_families(sure)}"
+    if theirs := [cell for cell in sure if cell.proxy in PAPERS]:
+        return f"{SAME}, with {_families(theirs)}"
     if sure:
         theirs = [cell for cell in cells if cell.proxy in PAPERS]
         return f"with families of ours alone ({_families(sure)}); {_of_the_papers(theirs)}"

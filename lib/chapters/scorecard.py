@@ -63,7 +63,12 @@ class Scorecard:
                 for name, (verdict, count) in by_study.items()
             ]
             lines.append(f"<li>{where} {' '.join(found)}</li>")
-        return framed([f'<ol class="strip">{"".join(lines)}</ol>'])
+        halved = [f"{study.name}: {rest}" for study in self.studies if "," in (rest := answers.rests_on(study.seeds))]
+        apart = (
+            f"Verdicts rest on other models than settings were chosen on: {prose.names(halved)}. Findings above are over all."
+        )
+        on = f"<p><small>{escape(apart)}</small></p>"
+        return framed([f'<ol class="strip">{"".join(lines)}</ol>{on if halved else ""}'])
 
     def markdown(self) -> str:
         """The same as a table in Markdown: a row a claim, a column a study."""
@@ -232,7 +237,7 @@ def _pair(cell: Cell) -> tuple[Estimate, Estimate]:
 
 
 def _title(study: Study) -> str:
-    return f"{prose.begin(study.task.title)}, study {study.name} (preset {study.preset}, {prose.seeds(study.seeds)})"
+    return f"{prose.begin(study.task.title)}, study {study.name} (preset {study.preset}, {answers.rests_on(study.seeds)})"
 
 
 def _count(number: int | str, what: str) -> str:

@@ -222,13 +222,13 @@ def domain_heading(domain: Estimate, language: Estimate) -> str:
     return begin(names(clear)) if clear else "Neither a new domain nor another language clearly costs agreement"
 
 
-def words_heading(more: Estimate) -> str:
-    """Whether the gap is larger where a word can be copied."""
+def words_heading(label: str, more: Estimate) -> str:
+    """Whether the gap of a picture is larger where a word can be copied."""
     return tell(
         more,
-        above="The gap is larger where words are repeated",
-        below="The gap is smaller where words are repeated",
-        unclear="Whether the gap differs where words are repeated cannot be told",
+        above=f"The gap of {label} is larger where words are repeated",
+        below=f"The gap of {label} is smaller where words are repeated",
+        unclear=f"Whether the gap of {label} differs where words are repeated cannot be told",
         missing="Repeated words and new ones cannot be compared",
     )
 

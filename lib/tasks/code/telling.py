@@ -68,7 +68,7 @@ class CompletionSentences:
             "gaps": lambda: say.gap_heading(s.phrase, self.gap(s)),
             "margins": lambda: say.gap_heading(s.phrase, self.controlled[s.phrase]["same margins"], certain),
             "domains": lambda: say.domain_heading(*self._domains),
-            "words": lambda: say.words_heading(repeated_less_new(self.study, s)),
+            "words": lambda: say.words_heading(s.phrase, repeated_less_new(self.study, s)),
             "heads": lambda: say.heads_heading(self.induction_scores, heads.INDUCTION),
             "foreseen": lambda: say.foreseen_heading(RULES.foreseeing.diagnostic, *self.errors_in_foreseeing),
         }

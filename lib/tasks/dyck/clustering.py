@@ -13,7 +13,6 @@ from lib.errors import InputError, one_of
 from lib.experiment import simplifications_of
 from lib.live.explorer import Explorer
 from lib.measuring.association import rank_correlation, share_interval
-from lib.measuring.estimates import Estimates
 from lib.measuring.intervals import Estimate, nothing
 from lib.measuring.measures import LABELS
 from lib.prose import percent, points
@@ -42,16 +41,6 @@ class ClusteringChapter(Families):
         measured = study.simplifications(layer)
         self.families = {p: [s for s in measured if s.proxy == p] for p in dict.fromkeys(s.proxy for s in measured)}
         self.measured_on = figures.measured_on(study)
-
-    @property
-    def estimates(self) -> Estimates:
-        """What was measured."""
-        return self.study.estimates
-
-    @property
-    def note(self) -> str:
-        """What figures with intervals rest on."""
-        return f"{self.measured_on}; {self.place}; {figures.interval_note(self.study)}"
 
     # What the simplifications look like
 

@@ -190,13 +190,18 @@ class DepthChapter(Causes, DepthSentences):
         return figures.Table(prose.table(rows), "The gap in deeper sentences and its parts, in percentage points", heat=True)
 
     def faithfulness(self) -> figures.Picture:
-        """Agreement of every simplification with the model on every split."""
+        """Agreement with the model on every split, of what is looked at closely, and of what stands for every family."""
+        families = dict.fromkeys(s.proxy for s in self.claimed)
+        stand = (representative(self.study, self.layer, proxy) for proxy in families)
         table = figures.tabulate(
-            ({"row": s.label, "series": split}, self.agreement(s, split)) for s in self.claimed for split in self.splits
+            ({"row": s.label, "series": split}, self.agreement(s, split))
+            for s in dict.fromkeys([*self.by_depth, *stand])
+            for split in self.splits
         )
-        note = f"{self.measured_on}; {self.place}; bars: {figures.interval_note(self.study)}"
+        where = f"{self.measured_on}; {self.place}; of each family the setting that stands for it, and those that curves show"
+        note = f"{where}; bars: {figures.interval_note(self.study)}"
         looks, x = figures.split_looks(self.study, self.splits), LABELS["same_prediction"]
-        alt = f"How often every picture predicts what the model does, on every kind of sentence. {self.gap()}"
+        alt = f"How often pictures predict what the model does, on every kind of sentence. {self.gap()}"
         return figures.forest(table, looks, x=x, alt=alt, note=note)
 
     def gaps(self) -> figures.Table:

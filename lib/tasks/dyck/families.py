@@ -26,9 +26,19 @@ class Families:
     """Figures, tables and sentences on families of proxies of one layer."""
 
     study: Study
-    estimates: Estimates
     families: Mapping[str, Sequence[Simplification]]  # by proxy, its measured settings
-    note: str
+    measured_on: str
+    place: str
+
+    @property
+    def estimates(self) -> Estimates:
+        """What was measured."""
+        return self.study.estimates
+
+    @property
+    def note(self) -> str:
+        """What figures with intervals rest on."""
+        return f"{self.measured_on}; {self.place}; {figures.interval_note(self.study)}"
 
     @property
     def proxy_looks(self) -> dict[str, Look]:

@@ -77,9 +77,9 @@ def _gained(gains: Iterable[Estimate]) -> str:
 
 
 def elsewhere(verdicts: Mapping[str, Collection[str]]) -> str:
-    """In how many kinds of models the edge of training shows in some picture."""
+    """In how many studies, of other kinds of models or sentences, the edge of training shows in some picture."""
     shown = [name for name, of in verdicts.items() if GAP in of]
-    return f"A drop at the edge of training shows in {len(shown) or 'none'} of {len(verdicts)} kinds of models"
+    return f"A drop at the edge of training shows in {len(shown) or 'none'} of {len(verdicts)} studies"
 
 
 def widest(label: str, gaps: Mapping[str, Estimate]) -> str:
@@ -145,7 +145,7 @@ def dropped(correlations: Mapping[str, Estimate], less: Collection[str]) -> str:
     if not told:
         return "Whether what is dropped explains what fails"
     if more:
-        return f"Sentences of which more is dropped fail more often, with {names(more)}"
+        return f"Among deeper sentences, those of which more is dropped fail more often, with {names(more)}"
     return "What is dropped does not tell which deeper sentences fail"
 
 

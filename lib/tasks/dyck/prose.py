@@ -142,6 +142,15 @@ def mix_sentence(parts: Decomposition) -> str:
     )
 
 
+def others_sentence(gaps: Mapping[str, Estimate], models: str) -> str:
+    """Which other pictures have a gap left where sentences are as long and brackets as deep; `models` says on how many."""
+    if not any(gap.measured for gap in gaps.values()):
+        return ""
+    left = [label for label, gap in gaps.items() if gap.measured and gap.interval[0] > 0]
+    have = f"{names(left)} clearly {'has' if len(left) == 1 else 'have'}" if left else "none clearly has"
+    return f"Of the other families, {have} a gap left at equal length and depth. That is over all models{models}."
+
+
 def matched_sentence(gap: Estimate) -> str:
     """What is left of a gap at unseen depth where sentences are as long and brackets as deep as in distribution."""
     alike = "Against sentences in distribution that are as long, and brackets that are as deep,"

@@ -92,6 +92,7 @@ class DepthSentences:
             "finding-depth": prose.finding(
                 headings.matched(self.example.phrase, self._at_equal_depth, prose.difference),
                 say.mix_sentence(boundary.decomposition(self.study, self.example)),
+                say.others_sentence(self._others_at_equal_depth, self._decide),
             ),
         }
 
@@ -138,10 +139,25 @@ class DepthSentences:
     @property
     def _at_equal_depth(self) -> Estimate:
         """The gap of the example at unseen depth where sentences are as long and brackets as deep."""
+        return self._matched(self.example)
+
+    def _matched(self, s: Simplification) -> Estimate:
         try:
-            return self.estimates.matched_gap(self.example, "unseen_depth", "iid_matched", ["depth"])
+            return self.estimates.matched_gap(s, "unseen_depth", "iid_matched", ["depth"])
         except InputError:  # too little in common
             return nothing()
+
+    @property
+    def _others_at_equal_depth(self) -> dict[str, Estimate]:
+        """Such gaps of what stands for the other families."""
+        families = dict.fromkeys(s.proxy for s in self.claimed if s.proxy != self.example.proxy)
+        return {s.phrase: self._matched(s) for s in (representative(self.study, self.layer, proxy) for proxy in families)}
+
+    @property
+    def _decide(self) -> str:
+        """On how many of the models the scorecard's verdicts rest, where these are not all."""
+        decide = len(RULES.halves(self.study.seeds)[0][1])
+        return f"; the scorecard's verdicts rest on {decide} of them" if decide < self.study.seeds else ""
 
     @property
     def _wrong_depths(self) -> Estimate:
