@@ -127,8 +127,8 @@ def results_of(preset: str, task: str) -> provenance.Record:
 
 
 def published() -> list[str]:
-    """The presets of which something is published."""
-    return sorted(path.name for path in home().iterdir() if path.is_dir()) if home().is_dir() else []
+    """The presets of which something is published; git leaves folders behind in which nothing is any more."""
+    return sorted({path.relative_to(home()).parts[0] for path in home().glob("*/**/*") if path.is_file()})
 
 
 def models(preset: str) -> list[tuple[str, int]]:

@@ -42,7 +42,7 @@ def status() -> Iterator[Item]:
         preset = presets.load(name)
         yield from _models(preset)
         yield from _tables(preset)
-        if (home() / name / "notebooks").is_dir():
+        if any((home() / name).glob("notebooks/*.json")) or (home() / name / "claims.md").exists():
             for notebook in sorted(path.stem for path in book.executing.NOTEBOOKS.glob("*.ipynb")):
                 yield _notebook(preset, notebook)
             yield _claims(preset)

@@ -101,6 +101,12 @@ def test_live_figures_open_on_them_and_nothing_is_measured_or_fitted(study, monk
     assert set(ClusteringChapter(study, 1, 2, 8).projections().packs) == {"dyck-0"}
 
 
+def test_folders_that_git_left_empty_are_nothing_that_is_published(home):
+    (home / "quick" / "notebooks").mkdir(parents=True)
+    assert publishing.published() == []
+    assert list(status()) == []
+
+
 def test_where_nothing_is_to_be_taken_all_is_trained_also_what_was_taken(tiny, study, tiny_artifacts, monkeypatch):
     run = study.runs[0]
     assert run.measure()
