@@ -92,7 +92,7 @@ def test_a_file_that_the_record_does_not_vouch_for_is_refused(record, tmp_path):
     assert record.missing() == ["a.csv"]
     assert re.search("a.csv is missing; do this", record.damage())
     (tmp_path / "a.csv").mkdir()
-    assert re.search("a.csv cannot be read .*; do this", record.damage())
+    assert re.search("a.csv is no regular file; .*mv ", record.damage())
 
 
 def test_a_changed_bit_of_a_record_is_noticed_wherever_it_is(record):

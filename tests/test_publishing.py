@@ -16,7 +16,7 @@ from conftest import ROOT
 import lib
 from lib import book, cards, cli, executing, presets, publishing, shipped, workflow
 from lib.errors import ArtifactError, InputError
-from lib.live import kept
+from lib.live import families, kept
 from lib.measuring import faithfulness
 from lib.models import training
 from lib.presets import load
@@ -43,6 +43,19 @@ def test_a_page_shows_figures_without_their_widgets_and_no_progress_bar():
     )
     (cell,) = executing.with_values([nbformat.v4.new_code_cell("figure", outputs=[bar, figure])], {})
     assert [{**output.data} for output in cell.outputs] == [{"text/html": "<svg/>", "text/plain": "figure"}]
+
+
+def test_a_page_offers_and_loads_no_picture_that_is_heavier_than_the_page(tiny, tiny_study, monkeypatch):
+    """Here one of more than four clusters; in a notebook and in every table it is all the same."""
+    study = load(tiny).study("dyck")
+    (asked,) = {
+        s for s in study.experiment.simplifications() if s.proxy == "kmeans" and s.layer == 1 and s.fit_on == "training"
+    }
+    before = kept.packed(study.runs[0])
+    monkeypatch.setattr(families, "MOST_CLUSTERS", asked.complexity - 1)
+    assert len(kept.packed(study.runs[0])) < len(before)
+    offered = families.families([asked], study.runs[0].model, kept.arrays_of(study.runs[0]))
+    assert [of["complexities"][1] for of in offered] == [[]]
 
 
 # Models

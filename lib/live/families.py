@@ -10,6 +10,8 @@ from lib.live.packs import offered
 from lib.models.transformer import Transformer
 from lib.proxies import PROXIES, Simplification
 
+MOST_CLUSTERS = 256  # that a page offers: the centroids of more would weigh more than all else that it loads
+
 
 def families(simplifications: Sequence[Simplification], model: Transformer, arrays: Iterable[str]) -> list[dict[str, Any]]:
     """The proxies among `simplifications` as a live figure knows them: looks, and the complexities of each layer.
@@ -20,7 +22,9 @@ def families(simplifications: Sequence[Simplification], model: Transformer, arra
 
     def complexities(name: str, layer: int) -> list[int | None]:
         most = PROXIES[name].most(model.head_width)
-        return known[name, layer] if name in shipped or most is None else list(range(1, most + 1))
+        if name in shipped or most is None:
+            return [complexity for complexity in known[name, layer] if is_light(complexity)]
+        return list(range(1, most + 1))
 
     return [
         {
@@ -31,3 +35,8 @@ def families(simplifications: Sequence[Simplification], model: Transformer, arra
         }
         for name in dict.fromkeys(name for name, _ in known)
     ]
+
+
+def is_light(complexity: int | None) -> bool:
+    """Whether the arrays of a setting are so small that pages load them."""
+    return complexity is None or complexity <= MOST_CLUSTERS

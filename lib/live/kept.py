@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 from torch import Tensor
 
 from lib import artifacts, provenance, shipped
+from lib.live.families import is_light
 from lib.live.packs import fitted_arrays, pack
 from lib.runs import Run
 
@@ -47,5 +49,8 @@ def identity_of(run: Run) -> dict:
 
 
 def packed(run: Run) -> bytes:
-    """The model of a run with its simplifications, as a page reads them."""
-    return pack(run.model, arrays_of(run))
+    """The model of a run with those of its simplifications that pages offer, as a page reads them."""
+    arrays = arrays_of(run)
+    complexity = {name: re.match(r"\w+:(\d+)/", name) for name in arrays}  # where arrays are of one alone
+    light = {name: arrays[name] for name, of in complexity.items() if of is None or is_light(int(of[1]))}
+    return pack(run.model, light)
