@@ -22,8 +22,8 @@ Example:
 """
 TASK = "TASK is an experiment of the preset, such as dyck (a language of nested brackets) or code; code-<language> is one, too."
 PRESET = (
-    "Size of everything: smoke (seconds, meaningless numbers), quick (minutes), paper (hours, several seeds), or the path of a "
-    "TOML file of your own."
+    "Size of everything: smoke (seconds, meaningless numbers), quick (minutes), paper (half an hour; hours if models are "
+    "trained), or the path of a TOML file of your own."
 )
 
 

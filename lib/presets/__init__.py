@@ -1,4 +1,4 @@
-"""Sizes of the whole study, one file each: `smoke` (seconds, meaningless numbers), `quick` (minutes), `paper` (hours).
+"""Sizes of the whole study, one file each: `smoke` (seconds, meaningless numbers), `quick` (minutes), `paper` (full size).
 
 A preset is a TOML file with a table per experiment. A user writes one of their own: it may build on another with
 `inherits = "quick"`, and name `plugins`, Python files with proxies, measures or tasks of their own. Within a preset an
