@@ -5,6 +5,7 @@ Verbs do work (`train`, `measure`); properties only look.
 
 from __future__ import annotations
 
+import copy
 import shlex
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
@@ -174,7 +175,7 @@ class Run:
             raise ArtifactError(
                 f"{self.folder} holds a model trained on other data than are sampled here; {self.trained.remedy}"
             )
-        return Fitter(model, self._sources, self.seed)
+        return Fitter(model, self._sources, self.seed, exact=copy.deepcopy(model).double())
 
     def measuring_identity(self) -> dict:
         """What the measurements depend on, the weights that were measured among them."""

@@ -472,3 +472,39 @@ def test_a_new_proxy_joins_an_experiment_wherever_something_is_measured(rounded,
     }
     assert Experiment.model_validate(wider) == wider
     assert MeasuringConfig(grid={"all": {"rounded": (2, 3)}}).grid == {"all": {"rounded": (2, 3)}}
+
+
+# Other processors
+
+
+def rounding(model: torch.nn.Module, by: float) -> torch.nn.Module:
+    """The model, every product of which comes out a little different, as another processor might round it."""
+    generator = torch.Generator().manual_seed(1)
+
+    def rounded(_module: torch.nn.Module, _inputs: tuple, out: torch.Tensor) -> torch.Tensor:
+        return out * (1 + by * torch.randn(out.shape, generator=generator, dtype=out.dtype))
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_forward_hook(rounded)
+    return model
+
+
+@pytest.mark.parametrize("simplification", [Simplification("kmeans", 60, 1, 0), Simplification("learned_subspace", 3, 1, 0)])
+def test_how_single_numbers_are_rounded_makes_no_other_fit_to_a_model_in_double_precision(
+    few_steps, random_model, small_dataset, simplification
+):
+    def replaced(by: float, exact: torch.nn.Module | None) -> torch.Tensor:
+        fitter = Fitter(rounding(random_model(CONFIG), by), {TRAINING: small_dataset.training}, exact=exact)
+        rules = fitter.rules(simplification)[1]
+        queries, keys = torch.randn(2, 50, 1, 7, 8, generator=torch.Generator().manual_seed(0))
+        simplified = torch.stack(rules.simplified(queries, keys))
+        assert simplified.dtype == torch.float32
+        return simplified
+
+    in_double = random_model(CONFIG).double()
+    torch.testing.assert_close(replaced(0, in_double), replaced(1e-5, in_double), rtol=0, atol=0)
+    torch.testing.assert_close(
+        replaced(0, in_double), replaced(0, rounding(random_model(CONFIG).double(), 1e-14)), rtol=0, atol=1e-5
+    )
+    assert (replaced(0, None) - replaced(1e-5, None)).abs().max() > 1e-5, "in single precision it does"

@@ -175,9 +175,14 @@ MODEL = Simplification("", fit_on="")  # in tables: the model itself, with nothi
 class Fitter:
     """Fits simplifications of a model, every proxy of a head once, on queries and keys that are captured once a source."""
 
-    def __init__(self, model: Model, sources: Mapping[str, Sequences], seed: int = 0):
-        """`sources` is what proxies may be fitted on, by the name that `fit_on` uses; `seed` is handed to the proxies."""
-        self.model, self.sources, self.seed = model, sources, seed
+    def __init__(self, model: Model, sources: Mapping[str, Sequences], seed: int = 0, exact: Model | None = None):
+        """`sources` is what proxies may be fitted on, by the name that `fit_on` uses; `seed` is handed to the proxies.
+
+        `exact` is the model once more, in double precision: with it, queries and keys are taken from there and rounded to
+        single precision, and divergences are its own. So all processors fit to the same numbers; how they round single ones
+        would decide which of two clusters that are about as near a vector joins, and all that follows from it.
+        """
+        self.model, self.sources, self.seed, self.exact = model, sources, seed, exact
         self._captured: dict[str, Captured] = {}
         self._fitted: dict[tuple, Proxy] = {}
 
@@ -185,17 +190,17 @@ class Fitter:
         """Queries and keys of every layer on a source, each (head, n, d_head)."""
         one_of("fit_on", source, self.sources)
         if source not in self._captured:
-            self._captured[source] = Captured(self.model, self.sources[source])
+            self._captured[source] = Captured(self.exact or self.model, self.sources[source])
         return self._captured[source]
 
     def head(self, layer: int, head: int, source: str = TRAINING) -> Head:
         """What a proxy of one head is fitted on."""
-        queries, keys = self.captured(source)[layer]
+        queries, keys = (vectors[head] for vectors in self.captured(source)[layer])
         weights = self.model.attention_weights(layer)
-        of_layer = Divergence(self.model, layer, self.sources[source], self.seed)
+        of_layer = Divergence(self.exact or self.model, layer, self.sources[source], self.seed)
         return Head(
-            queries[head],
-            keys[head],
+            queries.float() if self.exact else queries,
+            keys.float() if self.exact else keys,
             self.seed,
             weights and (weights[0][head], weights[1][head]),
             lambda proxy, step: of_layer(LayerRule({head: proxy}), step),

@@ -10,8 +10,9 @@ from lib.errors import InputError
 from lib.proxies.base import Arrays, Head, Proxy
 
 # Vectors a cluster among which starts are looked for, and rounds of Lloyd's algorithm: with all vectors, or till nothing moves,
-# the clusters of Dyck models were as tight to a hundredth, and took up to four times as long to find.
-_STARTED_FROM, _ITERATIONS = 10, 30
+# the clusters of Dyck models were as tight to a hundredth, and took up to four times as long to find. In double precision, so
+# that no two processors see another centroid as the nearest, from where on their clusters would differ.
+_STARTED_FROM, _ITERATIONS = 10, 20
 
 
 class KMeans(Proxy, name="kmeans", label="k-means", parameter="clusters", colour="#D55E00", marker="s"):
@@ -37,20 +38,20 @@ def _centroids(vectors: Tensor, clusters: int, seed: int) -> Tensor:
     from sklearn.cluster import kmeans_plusplus
     from threadpoolctl import threadpool_limits
 
-    points = vectors.cpu().numpy()
-    distinct = np.unique(points, axis=0)
-    if clusters > len(distinct):
+    points = vectors.cpu().double().numpy()
+    sample = points[np.random.default_rng(seed).permutation(len(points))[: _STARTED_FROM * clusters]]
+    if len(np.unique(sample, axis=0)) <= clusters:
+        sample = np.unique(points, axis=0)
+    if clusters > len(sample):
         raise InputError(
-            f"clusters is {clusters}, but there are only {len(distinct)} distinct vectors to cluster: "
+            f"clusters is {clusters}, but there are only {len(sample)} distinct vectors to cluster: "
             f"ask for at most that many, or fit on more sequences"
         )
-    if clusters == len(distinct):
-        centroids = distinct
+    if clusters == len(sample):
+        centroids = sample
     else:
         with threadpool_limits(1):  # partial sums of several threads are added in the order in which they finish
-            sample = np.random.default_rng(seed).permutation(len(points))[: _STARTED_FROM * clusters]
-            started = len(np.unique(points[sample], axis=0)) >= clusters
-            starts, _ = kmeans_plusplus(points[sample] if started else distinct, clusters, random_state=seed)
+            starts, _ = kmeans_plusplus(sample, clusters, random_state=seed)
             centroids = LloydKMeans(clusters, init=starts, n_init=1, max_iter=_ITERATIONS).fit(points).cluster_centers_
     return torch.from_numpy(centroids).to(vectors)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from lib.errors import InputError
 from lib.proxies.base import Head
-from lib.proxies.svd import JointSVD, Subspace
+from lib.proxies.svd import JointSVD
 
 _STEPS, _RATE = 320, 0.03  # of Adam, whose rate falls to zero; twice as many steps agree no better
 
@@ -27,12 +29,13 @@ class LearnedSubspace(JointSVD, name="learned_subspace", label="learned subspace
                 "fit it through a Fitter"
             )
         start = super().fit(head, complexity)
+        double = start.queries.to(torch.float64), start.keys.to(torch.float64)  # roundings would add up over the steps
 
         def spanned(matrix: Tensor) -> LearnedSubspace:
             basis, _ = torch.linalg.qr(matrix)
-            return cls(Subspace(start.queries.mean, basis), Subspace(start.keys.mean, basis))
+            return cls(*(replace(part, basis=basis) for part in double))
 
-        basis = start.queries.basis.clone().requires_grad_()
+        basis = double[0].basis.clone().requires_grad_()
         optimizer = torch.optim.Adam([basis], _RATE)
         for step in range(_STEPS):
             optimizer.param_groups[0]["lr"] = _RATE * (1 - step / _STEPS)
@@ -44,4 +47,5 @@ class LearnedSubspace(JointSVD, name="learned_subspace", label="learned subspace
                 raise InputError("learned_subspace needs a model that can be differentiated: let its run keep gradients")
             optimizer.step()
         with torch.no_grad():
-            return min((spanned(basis), start), key=lambda proxy: float(head.divergence(proxy, None)))
+            best = min((spanned(basis), cls(*double)), key=lambda proxy: float(head.divergence(proxy, None)))
+            return cls(best.queries.to(head.queries.dtype), best.keys.to(head.keys.dtype))

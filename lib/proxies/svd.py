@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,8 +21,8 @@ class Subspace:
     basis: Tensor  # (d_head, r), orthonormal columns
 
     def project(self, vectors: Tensor) -> Tensor:
-        """The nearest points of the subspace to vectors (..., d_head)."""
-        matrix, offset = self._affine
+        """The nearest points of the subspace to vectors (..., d_head), in their precision."""
+        matrix, offset = (part.to(vectors.dtype) for part in self._affine)
         return torch.addmm(offset, vectors.reshape(-1, len(offset)), matrix).view(vectors.shape)
 
     @cached_property
@@ -29,6 +30,10 @@ class Subspace:
         """The projection as one product: vectors times a matrix (d_head, d_head), plus an offset (d_head,)."""
         matrix = self.basis @ self.basis.T
         return matrix, self.mean - self.mean @ matrix
+
+    def to(self, precision: torch.dtype) -> Subspace:
+        """The same in another precision."""
+        return Subspace(self.mean.to(precision), self.basis.to(precision))
 
     def arrays(self) -> dict[str, Tensor]:
         """As a part of `Arrays`."""
@@ -42,7 +47,7 @@ class Subspace:
         mean = vectors.double().mean(0) * centred
         deviations = vectors.double() - mean
         _, directions = torch.linalg.eigh(deviations.T @ deviations)  # (d, d), the smallest first; an SVD of (n, d) takes long
-        return cls(mean.to(vectors.dtype), directions.flip(1)[:, :rank].to(vectors.dtype))
+        return cls(mean, directions.flip(1)[:, :rank]).to(vectors.dtype)
 
 
 class SVD(Proxy, name="svd", label="SVD", nested=True, colour="#0072B2", marker="o"):
@@ -78,10 +83,8 @@ class JointSVD(SVD, name="svd_joint", label="joint SVD", nested=True, colour="#E
 
     @classmethod
     def fit(cls, head: Head, complexity: int | None) -> JointSVD:
-        means = [vectors.double().mean(0) for vectors in (head.queries, head.keys)]
-        centred = torch.cat([head.queries - means[0], head.keys - means[1]])
-        basis = Subspace.principal(centred, complexity, centred=False).basis
-        return cls(*(Subspace(mean.to(head.queries), basis.to(head.queries)) for mean in means))
+        centred = torch.cat([vectors - vectors.double().mean(0) for vectors in (head.queries, head.keys)])
+        return cls(*_about_means(head, Subspace.principal(centred, complexity, centred=False).basis))
 
 
 class RandomSubspace(
@@ -97,4 +100,9 @@ class RandomSubspace(
     def fit(cls, head: Head, complexity: int | None) -> RandomSubspace:
         generator = torch.Generator().manual_seed(head.seed)
         basis, _ = torch.linalg.qr(torch.randn(head.width, head.width, generator=generator, dtype=torch.float64))
-        return cls(*(Subspace(x.mean(0), basis[:, :complexity].to(x)) for x in (head.queries, head.keys)))
+        return cls(*_about_means(head, basis[:, :complexity].to(head.queries.device)))
+
+
+def _about_means(head: Head, basis: Tensor) -> Iterator[Subspace]:
+    """The subspaces of queries and of keys with the same directions, a double basis (d_head, r), each about their own mean."""
+    return (Subspace(vectors.double().mean(0), basis).to(vectors.dtype) for vectors in (head.queries, head.keys))
