@@ -67,10 +67,14 @@ def tally(claim: Claim, cells: Sequence[Cell]) -> tuple[str, str]:
     return (verdicts[0] if len({*verdicts}) == 1 else NONE), count  # with some cells equal, the opposite is not what was found
 
 
+def deciding(seeds: int) -> int:
+    """On how many of so many models verdicts rest; the others choose settings."""
+    return len(RULES.halves(seeds)[0][1])
+
+
 def rests_on(seeds: int) -> str:
     """How many models there are, and on how many of them verdicts rest where these are not all."""
-    decide = RULES.halves(seeds)[0][1]
-    return prose.seeds(seeds) + (f", of which {len(decide)} decide" if len(decide) < seeds else "")
+    return prose.seeds(seeds) + (f", of which {deciding(seeds)} decide" if deciding(seeds) < seeds else "")
 
 
 def _counts(claim: Claim, cells: Sequence[Cell]) -> str:

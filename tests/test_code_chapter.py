@@ -236,7 +236,7 @@ def test_heads_on_their_own_are_shown_with_their_agreement_and_gap(chapter, stud
     figure, heads = figure_of(chapter, "single_heads"), single_heads(study, UNSEEN)
     assert len(heads) == 3 * 2 * 4  # proxies, seeds, heads
     for s, of in heads.groupby("simplification", sort=False):
-        for name, column in (("agreement on id, %", "inside"), ("gap, points", "gap")):
+        for name, column in (("agreement in distribution, %", "inside"), ("gap, points", "gap")):
             (shown,) = [
                 line for line in panel(figure, f"{s.label}\n{name}").lines if line.get_marker() == PROXIES[s.proxy].marker
             ]
@@ -256,7 +256,7 @@ def test_tables_have_one_row_for_each_layer_and_proxy(chapter, study):
     simplifications = {f"{s.place}: {s.label}": s for layer in (0, 1) for s in study.simplifications(layer)}
     assert set(table.index) == set(simplifications)
     for row, s in simplifications.items():
-        assert table.loc[row, "agreement on id"] == f"{percent(mean(study, s, 'id'))} %"
+        assert table.loc[row, "agreement"] == f"{percent(mean(study, s, 'id'))} %"
         assert table.loc[row, "gap, points"].split()[0] == percent(gap(study, s))
     controls = chapter.controls().frame
     assert list(controls.index) == [s.phrase for s in chapter.chosen.values()]
@@ -275,8 +275,10 @@ def test_other_training_languages_stand_side_by_side(chapter, study):
     assert chapter.training_languages({"code": study}).startswith("Here models were trained on Python (code) alone.")
     svd = chapter.chosen["svd"]
     assert table.loc["SVD rank"].tolist() == [str(svd.complexity)] * 2
-    assert table.loc["accuracy on id", "trained on Python (code)"].startswith(percent(mean(study, MODEL, "id", "accuracy")))
-    assert table.loc["agreement on id", "trained on Python (code)"].startswith(percent(mean(study, svd, "id")))
+    assert table.loc["accuracy in distribution", "trained on Python (code)"].startswith(
+        percent(mean(study, MODEL, "id", "accuracy"))
+    )
+    assert table.loc["agreement in distribution", "trained on Python (code)"].startswith(percent(mean(study, svd, "id")))
     assert table.loc["gap to other languages, points", "trained on Python (code)"].startswith(percent(gap(study, svd)))
 
 

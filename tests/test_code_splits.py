@@ -269,7 +269,7 @@ def test_how_much_is_measured_is_said_in_words():
 
 def test_a_split_looks_like_its_language_and_the_training_languages_own_packages_black():
     task = CodeTask()
-    assert task.look("id") == Look("id", "#000000", "o")
+    assert task.look("id") == Look("in distribution", "#000000", "o")
     assert task.look("cpp").label == "C++"
     assert task.look("humaneval_x/cpp") == task.look("cpp")._replace(label="HumanEval-X: C++")
     assert task.look("zig").label == "zig", "a split that nobody knows is shown all the same"

@@ -543,11 +543,13 @@ def test_where_attention_goes_wrong():
         low, high = (even - chance).interval
         verdict = "more often" if low > 0 else "less often" if high < 0 else "not clearly more or less often"
         expected = f"{verdict} than by chance" if chance.measured else "which cannot be compared with chance"
-        assert f"an even number of levels away, {expected} (" in said
+        assert f"an even number of levels away, {expected}, and" in said
+        assert ("By chance, at the depths where it errs," in said) is chance.measured
         assert f"than the opener in {prose.share(missed)} of cases." in said
         assert f"it then finds, {prose.share(even)} are an even" in said
-        assert f"({prose.share(chance)}), and {prose.share(MISSED['some'])} are deeper than the opener" in said
-        assert seen(said).endswith("(by chance 100 % [100, 100]).")
+        assert f"and {prose.share(MISSED['some'])} are deeper than the opener." in said
+        if chance.measured:
+            assert said.endswith(f"it would be {prose.share(chance)} and {prose.share(MISSED['all'])}.")
     missing = dict.fromkeys(("missed", "level", "even", "deeper"), nothing())
     assert dyck.misses_sentence("SVD of rank 4", missing, missing) == ""
 
@@ -667,7 +669,10 @@ def test_which_other_families_have_a_gap_left():
         assert flaw(said) is None, said
         assert [name in said for name in ("SVD", "k-means")] == [side(e) == "above" for e in of]
         assert ("none clearly has" in said) == ("above" not in [side(e) for e in of])
+        small = [f"{name} (less than 1 point)" in said for name in ("SVD", "k-means")]
+        assert small == [side(e) == "above" and e.value < RULES.margins.gap for e in of]
         assert said.endswith("That is over all models; verdicts on half of them.")
+    assert "one-hot (less than 1 point) clearly has a gap" in dyck.others_sentence({"one-hot": estimate(0.002, 0.008)}, "")
 
 
 def test_the_heading_on_what_helps():

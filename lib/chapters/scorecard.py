@@ -63,7 +63,8 @@ class Scorecard:
                 for name, (verdict, count) in by_study.items()
             ]
             lines.append(f"<li>{where} {' '.join(found)}</li>")
-        halved = [f"{study.name}: {rest}" for study in self.studies if "," in (rest := answers.rests_on(study.seeds))]
+        chosen_apart = [study for study in self.studies if answers.deciding(study.seeds) < study.seeds]
+        halved = [f"{study.name}: {answers.rests_on(study.seeds)}" for study in chosen_apart]
         apart = (
             f"Verdicts rest on other models than settings were chosen on: {prose.names(halved)}. Findings above are over all."
         )

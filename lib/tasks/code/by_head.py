@@ -36,7 +36,7 @@ class ByHead:
         table = table.assign(x=table["layer"] + beside, series=proxies)
         parts = [
             table.assign(panel=[f"{label}\n{name}" for label in labels], y=100 * table[of])
-            for name, of in (("agreement on id, %", "inside"), ("gap, points", "gap"))
+            for name, of in (("agreement in distribution, %", "inside"), ("gap, points", "gap"))
         ]
         note = f"{self.measured_on}; a point a head and seed; gap: mean over {self.languages}; no intervals"
         looks = {p: Look(PROXIES[p].label, PROXIES[p].colour, PROXIES[p].marker) for p in dict.fromkeys(proxies)}

@@ -122,7 +122,7 @@ class CompletionChapter(CompletionSentences, ByHead, ByKind):
             for s in self.chosen.values()
             for split in splits
         )
-        x = "gap: agreement on id minus agreement on the split (percentage points)"
+        x = "gap: agreement in distribution minus agreement on the other text (percentage points)"
         note = f"all layers at once; bars: {self.note}"
         alt = f"Gaps from the language of training to every other text. {self.faithful()}"
         return figures.forest(table, self.looks(splits), x=x, alt=alt, note=note, percent=False)
@@ -134,7 +134,7 @@ class CompletionChapter(CompletionSentences, ByHead, ByKind):
             for proxy in dict.fromkeys(s.proxy for s in self.study.simplifications(layer)):
                 s = representative(self.study, layer, proxy)
                 inside = self.estimates.estimate(s, "id", "same_prediction")
-                rows[f"{s.place}: {s.label}"] = {"agreement on id": percent(inside), "gap, points": points(self.gap(s))}
+                rows[f"{s.place}: {s.label}"] = {"agreement": percent(inside), "gap, points": points(self.gap(s))}
         return figures.Table(
             prose.table(rows), "One layer simplified: agreement in distribution, and the gap to other languages"
         )
@@ -176,9 +176,9 @@ class CompletionChapter(CompletionSentences, ByHead, ByKind):
             gap = mean_of([study.estimates.gap(s, split, "id") for split in unseen])
             rows[f"trained on {trained_on(study, name)}"] = {
                 "seeds": str(study.seeds),
-                "accuracy on id": percent(study.estimates.estimate(MODEL, "id", "accuracy"), interval=True),
+                "accuracy in distribution": percent(study.estimates.estimate(MODEL, "id", "accuracy"), interval=True),
                 "SVD rank": str(s.complexity),
-                "agreement on id": percent(study.estimates.estimate(s, "id", "same_prediction"), interval=True),
+                "agreement in distribution": percent(study.estimates.estimate(s, "id", "same_prediction"), interval=True),
                 "gap to other languages, points": points(gap),
             }
         title = "The same study with other training languages, each picture at the setting that stands for it"

@@ -24,6 +24,7 @@ _LOOKS = {
     "python": ("#0072B2", "o"), "javascript": ("#E69F00", "s"), "java": ("#D55E00", "D"), "c": ("#009E73", "^"),
     "cpp": ("#CC79A7", "v"), "go": ("#56B4E9", "P"), "php": ("#F0E442", "X"), "ruby": ("#6B6B6B", "*"),
 }  # fmt: skip
+_TITLES = {"id": "in distribution", "seen_package": "packages seen in training"} | {n: of.title for n, of in LANGUAGES.items()}
 
 
 class CodeTask(Task):
@@ -119,7 +120,7 @@ class CodeTask(Task):
     def look(self, split: str) -> Look:
         """Language by language; on HumanEval-X as elsewhere."""
         name = split.removeprefix(humaneval.PREFIX)
-        title = LANGUAGES[name].title if name in LANGUAGES else name
+        title = _TITLES.get(name, name)
         return Look(title if name == split else f"HumanEval-X: {title}", *_LOOKS.get(name, ("#6B6B6B", "p")))
 
     def unseen(self, splits: Sequence[str]) -> list[str]:

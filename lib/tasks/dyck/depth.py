@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 from lib import figures, prose
-from lib.claims import representative
 from lib.errors import one_of
 from lib.experiment import simplifications_of
 from lib.figures.training import training_figure
@@ -112,14 +111,13 @@ class DepthChapter(Causes, DepthSentences):
     def boundaries(self, studies: Mapping[str, Study]) -> figures.Table:
         """Whether the boundary is there, one row per family of proxies, one column per study."""
         rows: dict[str, dict[str, str]] = {}
-        for proxy in dict.fromkeys(s.proxy for s in self.claimed):
-            row = rows[PROXIES[proxy].label] = {}
-            for name, study in studies.items():
-                column = f"{name} ({prose.seeds(study.seeds)})"
-                if not study.family(proxy, self.layer):
+        for name, study in studies.items():
+            column, standing = f"{name} ({prose.seeds(study.seeds)})", self._standing(study)
+            for proxy in dict.fromkeys(s.proxy for s in self.claimed):
+                row = rows.setdefault(PROXIES[proxy].label, {})
+                if (s := standing.get(proxy)) is None:
                     row[column] = prose.NOT_MEASURED
                     continue
-                s = representative(study, self.layer, proxy)
                 effect = self._below_trend(study, s)
                 number = f" {points(effect)}" if effect is not None and effect.measured else ""
                 rank = f" (at {s.label.partition(', ')[2]})" if s.complexity else ""
@@ -180,10 +178,7 @@ class DepthChapter(Causes, DepthSentences):
         """The gap at unseen depth and its parts in percentage points, one row per study and family."""
         rows = {}
         for name, study in studies.items():
-            for proxy in dict.fromkeys(s.proxy for s in self.claimed):
-                if not study.family(proxy, self.layer):
-                    continue
-                s = representative(study, self.layer, proxy)
+            for s in self._standing(study).values():
                 parts = boundary.decomposition(study, s)
                 named = {PARTS[part].label: points(value) for part, value in parts._asdict().items()}
                 rows[f"{name}: {s.label}"] = {"gap": points(study.estimates.gap(s, "unseen_depth", "iid")), **named}
@@ -191,11 +186,9 @@ class DepthChapter(Causes, DepthSentences):
 
     def faithfulness(self) -> figures.Picture:
         """Agreement with the model on every split, of what is looked at closely, and of what stands for every family."""
-        families = dict.fromkeys(s.proxy for s in self.claimed)
-        stand = (representative(self.study, self.layer, proxy) for proxy in families)
         table = figures.tabulate(
             ({"row": s.label, "series": split}, self.agreement(s, split))
-            for s in dict.fromkeys([*self.by_depth, *stand])
+            for s in dict.fromkeys([*self.by_depth, *self._standing(self.study).values()])
             for split in self.splits
         )
         where = f"{self.measured_on}; {self.place}; of each family the setting that stands for it, and those that curves show"

@@ -146,7 +146,10 @@ def others_sentence(gaps: Mapping[str, Estimate], models: str) -> str:
     """Which other pictures have a gap left where sentences are as long and brackets as deep; `models` says on how many."""
     if not any(gap.measured for gap in gaps.values()):
         return ""
-    left = [label for label, gap in gaps.items() if gap.measured and gap.interval[0] > 0]
+    margin = f"{100 * RULES.margins.gap:g}"
+    aside = f" (less than {margin} point{'s' * (margin != '1')})"  # which the scorecard does not count
+    clear = {label: gap for label, gap in gaps.items() if gap.measured and gap.interval[0] > 0}
+    left = [label + aside * (gap.value < RULES.margins.gap) for label, gap in clear.items()]
     have = f"{names(left)} clearly {'has' if len(left) == 1 else 'have'}" if left else "none clearly has"
     return f"Of the other families, {have} a gap left at equal length and depth. That is over all models{models}."
 
@@ -177,9 +180,11 @@ def misses_sentence(label: str, found: Mapping[str, Estimate], chance: Mapping[s
     )
     return paragraph(
         f"In deeper sentences, {label} gives most attention to something other than the opener in {share(missed)} of cases. Of "
-        f"the brackets of a wrong depth that it then finds, {share(even)} are an even number of levels away, {verdict} "
-        f"({share(chance['even'])}), and {share(found['deeper'])} are deeper than the opener (by chance "
-        f"{share(chance['deeper'])})."
+        f"the brackets of a wrong depth that it then finds, {share(even)} are an even number of levels away, {verdict}, "
+        f"and {share(found['deeper'])} are deeper than the opener.",
+        f"By chance, at the depths where it errs, it would be {share(chance['even'])} and {share(chance['deeper'])}."
+        if chance["even"].measured
+        else "",
     )
 
 

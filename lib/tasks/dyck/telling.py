@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from lib import figures, prose
+from lib.answers import deciding
 from lib.claims import representative
 from lib.errors import InputError
 from lib.measuring.estimates import Estimates
@@ -78,11 +79,10 @@ class DepthSentences:
 
     def heading_elsewhere(self, studies: Mapping[str, Study]) -> str:
         """The heading of the section on other kinds of models."""
-        verdicts = {}
-        for name, study in studies.items():
-            families = [proxy for proxy in dict.fromkeys(s.proxy for s in self.claimed) if study.family(proxy, self.layer)]
-            found = [self._below_trend(study, representative(study, self.layer, proxy)) for proxy in families]
-            verdicts[name] = [RULES.verdict(effect) for effect in found]
+        effects = {
+            name: [self._below_trend(study, s) for s in self._standing(study).values()] for name, study in studies.items()
+        }
+        verdicts = {name: [RULES.verdict(effect) for effect in of_study] for name, of_study in effects.items()}
         return f"## {headings.elsewhere(verdicts)}"
 
     def in_short(self) -> dict[str, str]:
@@ -109,6 +109,11 @@ class DepthSentences:
 
     # What was found
 
+    def _standing(self, study: Study) -> dict[str, Simplification]:
+        """The setting that stands for each family of the chapter's, by proxy, in a study that may not have measured all."""
+        families = dict.fromkeys(s.proxy for s in self.claimed)
+        return {proxy: representative(study, self.layer, proxy) for proxy in families if study.family(proxy, self.layer)}
+
     def _pair(self, s: Simplification) -> list[Estimate]:
         return [self.estimates.estimate(s, split, "same_prediction") for split in boundary.PAIR]
 
@@ -126,9 +131,7 @@ class DepthSentences:
     @property
     def _at_the_edge(self) -> dict[str, Estimate | None]:
         """How far below its trend agreement is beyond training: of the example, and of what stands for every family."""
-        families = dict.fromkeys(s.proxy for s in self.claimed)
-        shown = [self.example, *(representative(self.study, self.layer, proxy) for proxy in families)]
-        return {s.phrase: self._below_trend(self.study, s) for s in shown}
+        return {s.phrase: self._below_trend(self.study, s) for s in (self.example, *self._standing(self.study).values())}
 
     def _below_trend(self, study: Study, s: Simplification) -> Estimate | None:
         try:
@@ -150,13 +153,12 @@ class DepthSentences:
     @property
     def _others_at_equal_depth(self) -> dict[str, Estimate]:
         """Such gaps of what stands for the other families."""
-        families = dict.fromkeys(s.proxy for s in self.claimed if s.proxy != self.example.proxy)
-        return {s.phrase: self._matched(s) for s in (representative(self.study, self.layer, proxy) for proxy in families)}
+        return {s.phrase: self._matched(s) for s in self._standing(self.study).values() if s.proxy != self.example.proxy}
 
     @property
     def _decide(self) -> str:
         """On how many of the models the scorecard's verdicts rest, where these are not all."""
-        decide = len(RULES.halves(self.study.seeds)[0][1])
+        decide = deciding(self.study.seeds)
         return f"; the scorecard's verdicts rest on {decide} of them" if decide < self.study.seeds else ""
 
     @property
