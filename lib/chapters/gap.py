@@ -50,10 +50,12 @@ class GapFigure:
     @cached_property
     def rows(self) -> dict[str, dict[str, list[Row]]]:
         """Rows by study and split, in the order of `settings`."""
-        return {
-            study.name: {split: [row_of(study, s, split) for s in settings(study)] for split in study.task.unseen(study.splits)}
-            for study in self.studies
-        }
+        found = {study.name: {split: [] for split in study.task.unseen(study.splits)} for study in self.studies}
+        for study in self.studies:
+            for s in settings(study):  # what is fitted to foresee the gap of a setting is the same on every split
+                for split, rows in found[study.name].items():
+                    rows.append(row_of(study, s, split))
+        return found
 
     def config(self) -> dict[str, Any]:
         """What the page has to know: numbers are shares to four digits, null where nothing was measured.

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,9 @@ from scipy import special
 from lib.errors import InputError
 from lib.measuring.table import Block
 from lib.proxies.base import Simplification
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 FEWEST = 200  # scored positions that a cell needs in either split
 _SUPPORT = 20  # scored positions of a value in distribution, so that its agreement is believed
@@ -110,11 +114,18 @@ def regression(cell: Cell) -> float:
     return float(np.average(special.expit(scores), weights=cell.target.columns["n"]))
 
 
+@cache
+def _threads() -> ThreadpoolController:
+    """What limits threads; it looks once for the libraries that have them, which takes as long as a fit."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
 @lru_cache(maxsize=256)
 def _fitted(inside: Block, simplification: Simplification, columns: tuple[str, ...]) -> np.ndarray | None:
     """[feature + 1] coefficients and constant of the regression, the same for all targets; None where all rows are alike."""
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
 
     agreed, n = _agreed(inside, simplification), inside.columns["n"].astype(float)
     if agreed.sum() in (0, n.sum()):  # one outcome only: nothing to fit
@@ -124,7 +135,7 @@ def _fitted(inside: Block, simplification: Simplification, columns: tuple[str, .
     spread[spread == 0] = 1
     features = (features - mean) / spread
     outcome, weights = np.repeat([1, 0], len(n)), np.concatenate([agreed, n - agreed])
-    with threadpool_limits(1):  # sums in one order
+    with _threads().limit(limits=1):  # sums in one order
         fitted = LogisticRegression(max_iter=300).fit(np.concatenate([features, features]), outcome, weights)
     coefficients = fitted.coef_[0] / spread
     return np.append(coefficients, fitted.intercept_ - mean @ coefficients)
