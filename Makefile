@@ -12,7 +12,7 @@ VENV = .venv/bin/python
 
 # With bytecode kept, pytest need not rewrite every assertion anew in every process.
 # tests/conftest.py puts long files first; pytest-xdist would put those with many tests first instead.
-PYTEST = PYTHONDONTWRITEBYTECODE= $(VENV) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST = PYTHONDONTWRITEBYTECODE= $(VENV) -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help book paper test test-fast drill bench demonstration publish environment constraints clean
 
