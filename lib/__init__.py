@@ -19,7 +19,8 @@ The package reads bottom up. What stands in a row uses what stands above it, or 
     claims, answers, matrices           what is claimed, tested cell by cell; in words; as HTML
     tasks/<domain>/                     what its chapters show and say: the rest of a domain's folder
     chapters/                           chapters on all tasks together
-    executing, book, report             executing a notebook; building pages; of an audit
+    parameters, executing               what a notebook is executed with; executing it
+    book, report                        building pages; those of an audit
     cards, publishing, status           what is published, and whether it is current
     workflow                            the whole way
     options, cli                        `python -m lib`

@@ -106,12 +106,13 @@ class Study:
         planned = simplifications_of(self.experiment.measuring.grid)
         if all(s in planned for s in simplifications):  # so figures that only need a model wait for no measurements
             return
-        split = self.only.name if self.only else self.task.reference
-        missing = [s for s in simplifications if not self.estimates.has(s, split)]
+        usual = self.only.name if self.only else self.task.reference
+        missing = [s for s in simplifications if not self.estimates.has(s, s.fit_on if s.fit_on in self.splits else usual)]
         if missing:
             for run in self.runs:
-                splits = [self.only] if self.only else list(run.data.splits.values())
-                self.estimates.add(run.seed, run.compare(splits, missing))
+                splits = [self.only] if self.only else run.data.splits.values()
+                fair = [split for split in splits if any(run.fitter.measures_on(s, split.name) for s in missing)]
+                self.estimates.add(run.seed, run.compare(fair, missing))
 
     def with_split(self, file: Path) -> Study:
         """This study with a file of the user's as its only split, named after the file.

@@ -185,11 +185,19 @@ def test_a_wrong_parameter_is_refused_with_the_allowed_values(checkout, monkeypa
     assert named in str(refused.value)
 
 
-def test_a_wrong_parameter_ends_papermill_which_says_why(checkout, tmp_path):
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (("-y", "layer: 7"), "layer is 7, but must be one of: 0, 1"),
+        (("-y", "rank: 7"), "the notebook has no parameter 'rank', but only: preset, seeds, layer, ranks, example"),
+    ],
+    ids=["wrong", "unknown"],
+)
+def test_a_wrong_parameter_ends_papermill_which_says_why(checkout, tmp_path, given, named):
     """Given as `-y`, which tells whole numbers from text."""
-    done = papermill(checkout, tmp_path, "-y", "preset: ../mine.toml", "-y", "seeds: 1", "-y", "layer: 7", check=False)
+    done = papermill(checkout, tmp_path, "-y", "preset: ../mine.toml", "-y", "seeds: 1", *given, check=False)
     assert done.returncode != 0
-    assert "layer is 7, but must be one of: 0, 1" in done.stderr
+    assert named in done.stderr
     cells = [c for c in nbformat.read(tmp_path / "out.ipynb", 4).cells if c.cell_type == "code"]
     assert sum(bool(cell.execution_count) for cell in cells) <= 3, "the parameters are checked before anything else runs"
 

@@ -30,10 +30,9 @@ def measure(
 ) -> list[Block]:
     """Measure every simplification of the fitter's model on every split, a block a split.
 
-    What is fitted on a split is measured on that split alone: the oracle, which knows the distribution that it is tested on.
-    What is fitted on anything else that the fitter knows, such as training sequences, is measured on every split. `skip` names
-    by split what is not to be measured on it. Raises `InputError` for a simplification that the model does not allow, before
-    anything is measured.
+    What is fitted on a split is measured on that split alone: the oracle, which knows the distribution that it is tested on;
+    what is fitted on anything else, on every split. `skip` names by split what is not to be measured on it. Raises `InputError`
+    for a simplification that the model does not allow, before anything is measured.
     """
     for simplification in simplifications:
         simplification.check(fitter.model)
@@ -56,8 +55,7 @@ def compare(model: Model, split: Split, rules: Mapping[Simplification, Mapping[i
     """Every measure of every simplification, and of the model itself, over the rows of a split.
 
     The original model is run once, each simplification only from its lowest simplified layer up, and the last layer only at
-    scored positions. To the split's covariates is added `margin`: how certain the model is of its choice, the log-probability
-    of it minus that of the next best candidate, in bins between `MARGINS`.
+    scored positions. A covariate `margin` is added: the log-probability of the model's choice minus that of the next best.
     """
     keys = [(simplification, name) for simplification in (MODEL, *rules) for name in MEASURES]
     values = np.empty((len(keys), int(split.scored.sum())), np.float32)

@@ -1,7 +1,6 @@
 """How well a simplified model predicts the original, position by position. Means over positions are taken elsewhere.
 
-A measure is a function from a `Comparison` at P scored positions to P values; `measure` registers one under its name. A new
-one joins all tables that way.
+A measure is a function from a `Comparison` at P positions to P values; with `measure`, a new one joins all tables.
 """
 
 from __future__ import annotations
@@ -146,10 +145,8 @@ def jensen_shannon(original: AttentionRows, simplified: AttentionRows) -> Tensor
 
 
 def overlap_of_first(original: AttentionRows, simplified: AttentionRows) -> Tensor:
-    """(...) the share of the most-attended key that rows of attention have in common.
-
-    1 where both have their largest weight on the same key, or tie between the same keys; 0 where on others; 1/m where one of
-    them ties between m keys of which one is the other's.
+    """(...) the share of the most-attended key that rows of attention have in common: 1 where both have their largest weight on
+    the same key or tie between the same, 0 where on others, 1/m where one ties between m keys of which one is the other's.
     """
     both = (original.largest * simplified.largest).sum(-1)
     return both / torch.maximum(original.largest.sum(-1), simplified.largest.sum(-1))

@@ -2,8 +2,7 @@
 
 A *row* of a block is all scored positions of one sequence that have the same covariates; its index (sequence, covariates,
 number of positions n) is kept once, however many simplifications are measured. Values are sums over these positions. So
-results can be grouped by any covariate, or by several at once, without measuring again, and intervals are made by drawing
-sequences.
+results can be grouped by any covariates without measuring again, and intervals are made by drawing sequences.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """What a simplification of an attention head is, and how it is fitted.
 
 A `Proxy` stands for one head: it is fitted on that head's queries and keys (or weights, or nothing) and then replaces how the
-head turns queries and keys into its attention pattern. Values, output projection, MLPs and other heads stay as they are. A
-`Simplification` says which proxy, how complex, where, and what it is fitted on.
+head turns these into its pattern; all else stays. A `Simplification` says which, how complex, where, and what it is fitted on.
 """
 
 from __future__ import annotations
@@ -48,9 +47,8 @@ class Head:
 class Arrays:
     """A proxy as arrays: what becomes of queries, what of keys, and whether all attention then goes to its largest weight.
 
-    Of each, nothing (unchanged), the `centroids` (c, d_head) of which the nearest replaces a vector, or an `offset` (d_head,)
-    and `directions` (r, d_head), onto which its deviation from the offset is projected; where the projection is oblique, the
-    coordinates are those on `directions`, and it goes `along` (r, d_head).
+    Of each, nothing (unchanged), `centroids` (c, d_head), of which the nearest replaces a vector, or `offset` (d_head,) and
+    `directions` (r, d_head), onto which its deviation is projected; an oblique projection goes `along` (r, d_head).
     """
 
     queries: Mapping[str, Tensor] = field(default_factory=dict)
@@ -178,9 +176,8 @@ class Fitter:
     def __init__(self, model: Model, sources: Mapping[str, Sequences], seed: int = 0, exact: Model | None = None):
         """`sources` is what proxies may be fitted on, by the name that `fit_on` uses; `seed` is handed to the proxies.
 
-        `exact` is the model once more, in double precision: with it, queries and keys are taken from there and rounded to
-        single precision, and divergences are its own. So all processors fit to the same numbers; how they round single ones
-        would decide which of two clusters that are about as near a vector joins, and all that follows from it.
+        `exact`, the model in double precision, gives queries, keys (then rounded to single) and divergences: the same on every
+        processor. By their rounding of single numbers, a vector would join one or another cluster that is about as near.
         """
         self.model, self.sources, self.seed, self.exact = model, sources, seed, exact
         self._captured: dict[str, Captured] = {}

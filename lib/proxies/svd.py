@@ -92,8 +92,7 @@ class RandomSubspace(
 ):
     """A control: queries and keys are projected onto the same random directions, each about their own mean.
 
-    The directions of a lower rank are among those of a higher one. One basis for both keeps their scalar products meaningful,
-    as the principal directions do, which largely coincide for queries and keys.
+    One basis for both keeps scalar products meaningful, as principal directions do, which largely coincide for the two.
     """
 
     @classmethod

@@ -12,9 +12,8 @@ from lib.proxies.base import Arrays, Head, Proxy
 class WeightSVD(Proxy, name="weight_svd", label="SVD of the weights", fitted=False, nested=True, colour="#CC79A7", marker="^"):
     """The product of the head's query and key weights is cut down to its top singular components; uses no data.
 
-    Of its bilinear form W_Q^T W_K, the top r components are kept. That is U U^T W_Q^T W_K with the top left singular vectors U
-    (width, r), and U U^T acts on queries as the (oblique) projection W_Q U U^T W_Q^+, as U lies in the row space of W_Q. So
-    only queries change.
+    Of W_Q^T W_K, the top r components are kept: U U^T W_Q^T W_K with the top left singular vectors U (width, r). On queries,
+    U U^T acts as the (oblique) projection W_Q U U^T W_Q^+, as U lies in the row space of W_Q. So only queries change.
     """
 
     def __init__(self, directions: Tensor, along: Tensor):

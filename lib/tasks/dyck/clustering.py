@@ -173,13 +173,10 @@ class ClusteringChapter(Families):
 
     @property
     def _oracle_gains(self) -> dict[Simplification, Estimate]:
-        """What each gains at unseen depth where it is fitted on that split, if that was measured."""
+        """What each gains at unseen depth where it is fitted on that split."""
         fitted = {s: self._fitted_on(s, "unseen_depth") for s in (self.svd, self.kmeans)}
-        return {
-            s: self._agreement(oracle, "unseen_depth") - self._agreement(s, "unseen_depth")
-            for s, oracle in fitted.items()
-            if self.estimates.has(oracle, "unseen_depth")
-        }
+        self.study.measure_also(list(fitted.values()))
+        return {s: self._agreement(oracle, "unseen_depth") - self._agreement(s, "unseen_depth") for s, oracle in fitted.items()}
 
     def lengths(self) -> str:
         """How long sentences are."""
