@@ -31,7 +31,7 @@ test: .venv/installed-test  ## the whole test suite (tests that need a browser a
 test-fast: .venv/installed-test  ## all but what is slow or needs a browser, in a minute, for the work in between
 	$(PYTEST) -m "not slow and not browser"
 
-drill: .venv/installed-test  ## kills, damage, full disks, bad input, hundreds of times: 20 minutes
+drill: .venv/installed-test  ## kills, damage, full disks, bad input, a cluster, hundreds of times: half an hour
 	PYTHONDONTWRITEBYTECODE= $(VENV) -m pytest tests/drill
 
 bench: .venv/installed  ## how fast it is, as ratios: make bench PEERS=FOLDER, which holds checkouts of other projects (book/running.md)

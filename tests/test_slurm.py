@@ -21,6 +21,7 @@ import psutil
 import pytest
 from conftest import ROOT
 from test_workflow import CHAPTER, write_chapter
+from whole_book import copy_project
 
 from lib import presets, workflow
 from lib.errors import InputError
@@ -51,6 +52,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SlurmdParameters=config_overrides
 KillWait=1
+MinJobAge=7200
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=16000
 PartitionName=all Nodes=ALL Default=YES State=UP
 """
@@ -193,12 +195,8 @@ class History:
 
 def write_project(folder: Path) -> None:
     """The project with one small notebook."""
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    for name in subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0"):
-        wanted = name.startswith(("lib/", "profiles/", "book/_static/", "book/_extensions/"))
-        if (wanted or name in ("Snakefile", "_config.yml", "book/references.bib")) and (ROOT / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+    alone = ("Snakefile", "_config.yml", "book/references.bib")
+    copy_project(folder, "lib/", "profiles/", "book/_static/", "book/_extensions/", *alone)
     (folder / "_toc.yml").write_text("format: jb-book\nroot: index\nchapters:\n  - file: chapter\n")
     (folder / "book/index.md").write_text("# A book\n\nIt has {doc}`chapter`.\n")
     write_chapter(SimpleNamespace(project=folder), CHAPTER)

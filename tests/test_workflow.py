@@ -25,6 +25,7 @@ import nbformat
 import pytest
 from conftest import ROOT
 from processes import fresh
+from whole_book import copy_project
 
 from lib import book, executing, presets, publishing, shipped, status, workflow
 from lib.cli import main
@@ -123,19 +124,8 @@ def unbuilt(tmp_path_factory, small_experiment, write_preset) -> Place:
     place = Place(tmp_path_factory.mktemp("built"))
     for folder in (place.project, place.preset.parent, place.base / "home/my", place.base / "our", place.html):
         folder.mkdir(parents=True)
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    tracked = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
-    for name in filter(None, tracked):
-        wanted = name.startswith(("lib/", "book/_static/", "book/_extensions/")) or name in (
-            "Snakefile",
-            "Makefile",
-            "README.md",
-            "_config.yml",
-            "book/references.bib",
-        )
-        if wanted and (ROOT / name).exists():
-            (place.project / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, place.project / name)
+    alone = ("Snakefile", "Makefile", "README.md", "_config.yml", "book/references.bib")
+    copy_project(place.project, "lib/", "book/_static/", "book/_extensions/", *alone)
     (place.project / "_toc.yml").write_text("format: jb-book\nroot: index\nchapters:\n  - file: chapter\n")
     (place.project / "book/index.md").write_text("# A book\n\nIt has {doc}`chapter`.\n")
     write_preset(place.preset, {"dyck": small_experiment.model_copy(update={"seeds": 1})})

@@ -25,15 +25,19 @@ for name in preset.available():
 CHAPTERS = ("dyck_depth", "svd_vs_clustering", "code_completion", "scorecard")
 
 
-def build(folder: Path) -> None:
-    """Copy what is under version control, with a proxy of a user's own, and build the book of preset smoke there."""
-    tracked = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
-    ).stdout
-    for name in filter(None, tracked.decode().split("\0")):
-        if (ROOT / name).exists():
+def copy_project(folder: Path, *beginnings: str) -> None:
+    """Copy what is under version control, or of that the files whose path begins in one of these ways."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+    for name in filter(None, names):
+        if name.startswith(beginnings or ("",)) and (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
+
+
+def build(folder: Path) -> None:
+    """Copy what is under version control, with a proxy of a user's own, and build the book of preset smoke there."""
+    copy_project(folder)
     page = (folder / "book/extend.md").read_text(encoding="utf-8")
     (proxy,) = re.findall(r"```python\n# a proxy\n(.*?)```", page, re.DOTALL)
     (folder / "mine.py").write_text(proxy, encoding="utf-8")
