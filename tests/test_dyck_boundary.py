@@ -372,8 +372,8 @@ def test_errors_are_told_against_chance(planted, case, verdict):
     assert flaw(said) is None
     opener = "In deeper sentences, SVD of rank 2 gives most attention to something other than the opener in 40 % ["
     assert said.startswith(opener)
-    assert f"an even number of levels away, {verdict} (50 % [" in said
-    assert re.search(rf"and {100 * expected['deeper']:.0f} % \[.*?\] are deeper than the opener \(by chance 50 % \[", said)
+    assert f"an even number of levels away, {verdict}, and {100 * expected['deeper']:.0f} % [" in said
+    assert re.search(r"are deeper than the opener\. By chance, at .* errs, it would be 50 % \[.*?\] and 50 % \[.*?\]\.$", said)
     even = f"{100 * expected['even']:.0f}\N{NO-BREAK SPACE}%"
     assert chapter.heading("misses") == f"## Of the wrong depths that attention finds, {even} are an even number of levels away"
 

@@ -11,13 +11,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect
+from playwright.sync_api import TimeoutError, expect
 from plugins import plugins_forgotten
 from test_live import assert_equal, computed, expected
 from whole_book import CHAPTERS, shortened, words_of
@@ -180,8 +180,13 @@ def lab(checkout, browser, told, tmp_path_factory):
         page.goto(f"{address}/lab/tree/chapter.ipynb?reset")
         page.locator(".jp-Notebook .jp-Cell").first.click(timeout=60_000)
         page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=60_000)  # else cells are not run
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        begun = page.locator(".jp-InputPrompt", has_text=re.compile(r"\[(\*|\d+)\]")).first
+        for _ in range(10):  # what is asked while the kernel is not quite connected is forgotten
+            page.get_by_role("menuitem", name="Run", exact=True).click()
+            page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+            with suppress(TimeoutError):
+                begun.wait_for(timeout=10_000)
+                break
         yield page
         page.close()
 
