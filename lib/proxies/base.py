@@ -34,7 +34,7 @@ class Head:
     divergence: Callable[[Proxy, int | None], Tensor] | None = None
     """() how far the model's predictions move if a proxy replaces this head alone: a `Divergence` at a step, or on the whole.
 
-    None where no model is known that the vectors belong to.
+    The proxy is handed vectors in double precision where the model is known in it. None where no model is known at all.
     """
 
     @property
