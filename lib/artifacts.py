@@ -171,7 +171,7 @@ def read_tensors(path: Path, remedy: str) -> tuple[dict[str, torch.Tensor], dict
         with safe_open(path, "pt") as file:
             metadata = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, RuntimeError) as error:  # the last by PyTorch, which opens it again, and it may be gone
         raise ArtifactError(f"{path} cannot be read as safetensors ({error}); {remedy}") from error
     if metadata.pop(_CHECKSUM, None) != _checksum(tensors, metadata):
         raise ArtifactError(f"{path} is damaged: its checksum is not that of its content; {remedy}")

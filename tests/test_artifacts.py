@@ -231,3 +231,17 @@ def test_the_first_difference_of_two_configurations_is_named():
     assert first_difference(one, {"task": "dyck", "data": {"m": 4, "k": 3}}) is None
     assert first_difference(one, {"task": "dyck", "data": {"k": 3, "m": 5}}) == "data.m is 4 instead of 5"
     assert first_difference(one, {"task": "dyck"}) == "data is {'k': 3, 'm': 4} instead of None"
+
+
+def test_tensors_that_go_away_while_they_are_read_are_missing(tmp_path, monkeypatch):
+    """As a checkpoint does when another process, which trains the same, is done. PyTorch opens the file a second time."""
+    path, opened = tmp_path / "a.safetensors", torch.UntypedStorage.from_file
+    write_tensors(path, {"a": torch.ones(3)})
+
+    def too_late(*arguments: object, **options: object) -> torch.UntypedStorage:
+        path.unlink()
+        return opened(*arguments, **options)
+
+    monkeypatch.setattr(torch.UntypedStorage, "from_file", too_late)
+    with pytest.raises(ArtifactError, match=r"a\.safetensors cannot be read as safetensors .*; do this"):
+        read_tensors(path, "do this")
