@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import sys
 import time
 from collections.abc import Callable
@@ -59,7 +60,8 @@ def training(run: Run) -> float:
 def measuring(run: Run) -> float:
     """Seconds that one seed is measured, the model and what it was along training; on a model that is not trained."""
     run.model = Transformer.seeded(run.experiment.model, len(run.data.vocabulary), run.data.context, 0).to(run.on)
-    run.fitter = Fitter(run.model, run._sources, run.seed)  # a run itself fits to a trained model alone
+    exact = copy.deepcopy(run.model).double()  # to which a run fits, too, but to that of a trained model alone
+    run.fitter = Fitter(run.model, run._sources, run.seed, exact)
     along = simplifications_of(run.experiment.measuring.along_training)
     total = 0.0
     for simplifications, times in ((run.experiment.simplifications(), 1), (along, run.experiment.training.evaluations)):
