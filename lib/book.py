@@ -191,7 +191,8 @@ def copy_pages(to: Path) -> None:
 
 def build_pages(pages: Path) -> None:
     """Build the pages of a book in place; `InputError` where that fails or anything is amiss."""
-    start = "from jupyter_book.cli.main import main; main()"  # not its script: that holds this environment's path
+    # not its script, which holds this environment's path; as for rfc3987_syntax, see `lib.executing`
+    start = "import sys; sys.modules['rfc3987_syntax'] = None; from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", start, "build", "-W", "--keep-going", str(pages)]
     done = subprocess.run(command, cwd=pages.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # it says much
     if done.returncode:

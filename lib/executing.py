@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +13,9 @@ from lib.errors import InputError
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
+
+# `nbformat` loads jsonschema, and that, for a format of addresses that no notebook has, 39 grammars, which takes a second.
+sys.modules.setdefault("rfc3987_syntax", None)
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 

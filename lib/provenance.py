@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from itertools import chain
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def _module(name: str) -> tuple[str, str, tuple[str, ...], tuple[str, ...]]:
     which later, by its functions.
     """
     loaded = sys.modules.get(name)
-    spec = loaded.__spec__ if loaded else importlib.util.find_spec(name)
+    spec = loaded.__spec__ if loaded else _spec(name)
     origin = spec.origin if spec else getattr(loaded, "__file__", None)
     if origin is None:
         raise InputError(f"{name} has no file, so nobody could tell whether what it defines has changed: move it into a file")
@@ -84,7 +84,7 @@ def imported(nodes: Iterable[ast.AST], package: str = "") -> tuple[str, ...]:
         if isinstance(node, ast.ImportFrom):
             of = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
             names = [f"{of}.{alias.name}" for alias in node.names]
-            found += [n if n.startswith("lib.") and _is_module(n) else of for n in names]
+            found += [n if n.startswith("lib.") and _spec(n) else of for n in names]
         elif isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
     return tuple(name for name in dict.fromkeys(found) if name.startswith("lib."))
@@ -115,11 +115,14 @@ def _is_text(node: object) -> bool:
 
 
 @cache
-def _is_module(name: str) -> bool:
-    """Whether a name in a module is that of a module in a package; none is loaded to find out."""
-    package = importlib.util.find_spec(name.rpartition(".")[0])
-    places = package.submodule_search_locations if package else None
-    return places is not None and PathFinder.find_spec(name, places) is not None
+def _spec(name: str) -> ModuleSpec | None:
+    """Where a module is, None if there is none of this name; neither it nor a package that it is in is loaded to find out."""
+    package = name.rpartition(".")[0]
+    if not package:
+        return importlib.util.find_spec(name)
+    within = _spec(package)
+    places = within.submodule_search_locations if within else None
+    return PathFinder.find_spec(name, places) if places else None
 
 
 def versions(packages: Iterable[str] = NUMERIC) -> dict[str, str]:

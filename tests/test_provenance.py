@@ -464,7 +464,7 @@ def code_of(tmp_path) -> Callable[..., dict]:
             path = folder / f"{name.replace('__', '/')}.py"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        for cached in (provenance._module, provenance._is_module):
+        for cached in (provenance._module, provenance._spec):
             cached.cache_clear()
         importlib.invalidate_caches()
         lib.__path__.append(str(folder))
@@ -472,7 +472,7 @@ def code_of(tmp_path) -> Callable[..., dict]:
             found = provenance.code_of("lib.a")
         finally:
             lib.__path__.remove(str(folder))
-        for cached in (provenance._module, provenance._is_module):
+        for cached in (provenance._module, provenance._spec):
             cached.cache_clear()
         for name in [name for name in sys.modules if name.startswith("lib.p.") or name == "lib.p"]:
             del sys.modules[name]

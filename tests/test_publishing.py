@@ -7,19 +7,23 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 from conftest import ROOT
 
 import lib
 from lib import book, cards, cli, executing, presets, publishing, shipped, workflow
 from lib.errors import ArtifactError, InputError
+from lib.experiment import simplifications_of
 from lib.live import families, kept
 from lib.measuring import faithfulness
 from lib.models import training
 from lib.presets import load
+from lib.proxies import KMeans, LearnedSubspace
 from lib.status import CURRENT, DAMAGED, MISSING, STALE, Item, status
 from lib.studies import Study
 from lib.tasks.dyck.clustering import ClusteringChapter
@@ -103,6 +107,29 @@ def test_so_are_fitted_proxies_of_the_model_that_pages_open_on(study, monkeypatc
     assert set(kept.arrays_of(study.runs[0])) >= {"kmeans:8/0/0/queries.centroids"}
     with pytest.raises(pytest.fail.Exception, match="fitted"):
         kept.arrays_of(study.runs[1])
+
+
+def test_what_takes_long_to_fit_is_fitted_once_and_found_again_as_it_was(tiny, tiny_study, monkeypatch):
+    run = load(tiny).study("dyck").runs[0]
+    grid = {"1": {"kmeans": (8,), "learned_subspace": (2,), "svd": (2,), "one_hot": ()}}
+    measuring = run.experiment.measuring.model_copy(update={"grid": grid})
+    run.experiment = run.experiment.model_copy(update={"measuring": measuring})
+    asked = simplifications_of(grid)
+    fitted = {s: run.fitter.rules(s)[1] for s in asked}
+    kept.arrays_of(run)
+    for proxy in (KMeans, LearnedSubspace):
+        monkeypatch.setattr(proxy, "fit", lambda *_: pytest.fail("fitted"))
+    again = replace(run)  # it remembers nothing
+    found = kept.rules_of(again, asked)
+    queries, keys = torch.randn(2, 3, run.model.heads, 9, run.model.head_width, generator=torch.Generator().manual_seed(0))
+    for s in asked:
+        assert type(found[s][1].proxies[0]) is type(fitted[s].proxies[0])
+        torch.testing.assert_close(found[s][1].simplified(queries, keys), fitted[s].simplified(queries, keys))
+    with pytest.raises(pytest.fail.Exception, match="fitted"):  # on other sequences
+        kept.rules_of(again, [replace(asked[0], fit_on="training_more")])
+    kept.record_of(run).path.unlink()
+    with pytest.raises(pytest.fail.Exception, match="fitted"):  # what nobody kept
+        kept.rules_of(again, asked[:1])
 
 
 def test_live_figures_open_on_them_and_nothing_is_measured_or_fitted(study, monkeypatch):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor
 
 from lib import artifacts, provenance, shipped
 from lib.live.families import is_light
 from lib.live.packs import fitted_arrays, pack
+from lib.models.training import with_prefix
+from lib.proxies import TRAINING, KMeans, LayerRule, LearnedSubspace, Proxy, Simplification, Subspace
 from lib.runs import Run
 
 _FILE = "proxies.safetensors"
@@ -46,6 +49,40 @@ def identity_of(run: Run) -> dict:
     experiment = run.experiment
     code = experiment.measuring_code() | provenance.code_of("lib.live.packs")
     return {"trained": run.trained.read()["files"], "measuring": experiment.measuring.plain(), "code": code}
+
+
+def rules_of(run: Run, simplifications: Sequence[Simplification]) -> dict[Simplification, dict[int, LayerRule]]:
+    """Attention rules by layer of simplifications of a run's model; proxies that take long to fit are those that are kept."""
+    arrays = arrays_of(run) if are_kept(run) else {}
+    return {s: _kept(run, s, arrays) or run.fitter.rules(s) for s in simplifications}
+
+
+def _kept(run: Run, s: Simplification, arrays: Mapping[str, Tensor]) -> dict[int, LayerRule]:
+    """The rules of a simplification made of arrays; empty if they are not among those, or the proxy is soon fitted."""
+    layers = range(run.model.layers) if s.layer < 0 else (s.layer,)
+    heads = range(run.model.heads) if s.head < 0 else (s.head,)
+    prefixes = {(layer, head): f"{s.proxy}:{s.complexity}/{layer}/{head}/" for layer in layers for head in heads}
+    parts = {place: with_prefix(arrays, prefix) for place, prefix in prefixes.items()}
+    if s.proxy not in _PROXIES or s.fit_on != TRAINING or not all(parts.values()):
+        return {}
+
+    def proxy(layer: int, head: int) -> Proxy:
+        return _PROXIES[s.proxy]({name: array.to(run.on) for name, array in parts[layer, head].items()})
+
+    return {layer: LayerRule({head: proxy(layer, head) for head in heads}) for layer in layers}
+
+
+def _kmeans(parts: Mapping[str, Tensor]) -> KMeans:
+    return KMeans(parts["queries.centroids"], parts["keys.centroids"])
+
+
+def _learned_subspace(parts: Mapping[str, Tensor]) -> LearnedSubspace:
+    both = ((parts[f"{of}.offset"], parts[f"{of}.directions"].T.contiguous()) for of in ("queries", "keys"))
+    return LearnedSubspace(*(Subspace(*of) for of in both))
+
+
+_PROXIES: dict[str, Callable[[Mapping[str, Tensor]], Proxy]] = {"kmeans": _kmeans, "learned_subspace": _learned_subspace}
+"""Makes the proxies that take long to fit of what their `arrays` are."""
 
 
 def packed(run: Run) -> bytes:

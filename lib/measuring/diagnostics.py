@@ -122,7 +122,7 @@ def _threads() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4_096)  # all of a book: what is foreseen is asked for cell by cell, and again by figures
 def _fitted(inside: Block, simplification: Simplification, columns: tuple[str, ...]) -> np.ndarray | None:
     """[feature + 1] coefficients and constant of the regression, the same for all targets; None where all rows are alike."""
     from sklearn.linear_model import LogisticRegression

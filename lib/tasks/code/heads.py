@@ -17,7 +17,7 @@ from lib.proxies import MODEL, Simplification
 from lib.runs import Run
 from lib.studies import Study
 from lib.tasks.code.ngram import NGram
-from lib.tasks.code.splits import START
+from lib.tasks.code.splits import FIRST_CHARACTER, START, VOCABULARY
 
 INDUCTION = 0.2  # a head does induction if so much of its attention is where an induction head's would be
 BASELINE = Simplification("6-gram model", fit_on="training text")  # in blocks of `scores`
@@ -51,9 +51,8 @@ def copying_heads(run: Run, sequences: int = 64) -> pd.DataFrame:
     *induction* score is over the second half (Elhage et al. 2021; Olsson et al. 2022). Columns: `seed`, `layer`, `head`,
     `previous_token`, `induction`, and `chance`, what induction would be if attention were spread evenly.
     """
-    model, data = run.model, run.data
-    candidates = next(iter(data.splits.values())).candidates
-    length = min((data.context - 1) // 2, len(candidates))
+    model, candidates = run.model, np.arange(FIRST_CHARACTER, len(VOCABULARY))
+    length = min((model.context - 1) // 2, len(candidates))
     rng = np.random.default_rng([run.seed, 1])
     drawn = rng.permuted(np.tile(candidates, (sequences, 1)), axis=1)[:, :length]  # distinct, so one earlier occurrence each
     chance = float(np.mean(1 / np.arange(length + 2, 2 * length + 2)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from pydantic import Field
 from lib.split import Dataset
 from lib.tasks import Look, Reference, Task
 from lib.tasks.code import corpora, humaneval, splits
+from lib.tasks.code.files import sha256_of
 from lib.tasks.code.languages import LANGUAGES
 from lib.tasks.code.sources import jdk_sources
 
@@ -86,8 +88,11 @@ class CodeTask(Task):
 
     def _corpus(self) -> tuple[dict, dict]:
         """What the training text depends on, and what only splits do."""
-        found = corpora.identity(self.corpus, self.location)
-        if self.corpus != "installed" or self.language == "java":
+        if self.corpus != "installed":
+            return corpora.identity(self.corpus, self.location), {}
+        archive = None if self.location else jdk_sources()
+        found = _installed(self.location, archive and sha256_of(archive))
+        if self.language == "java":
             return found, {}
         sources = dict(found["sources"])
         return found | {"sources": sources}, {"jdk": sources.pop("jdk")}
@@ -146,3 +151,9 @@ class CodeTask(Task):
         from lib.tasks.code.claims import findings
 
         return findings(study)
+
+
+@cache
+def _installed(location: str, jdk: str | None) -> dict:
+    """The identity of the corpus of installed packages, which stay the same while a process lives, and of a JDK's sources."""
+    return corpora.identity("installed", location)

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from lib.live.kept import rules_of
 from lib.measuring.faithfulness import batches, block_of
 from lib.measuring.table import Block
 from lib.models.base import Captured, most_attended
-from lib.proxies import MODEL, PROXIES, Simplification, Subspace, nearest
+from lib.proxies import MODEL, Simplification, Subspace, nearest
 from lib.runs import Run
 from lib.split import Split
 from lib.tasks.dyck.language import FIRST_BRACKET, annotate
@@ -26,7 +27,7 @@ def attention_rows(run: Run, split: Split, simplifications: Sequence[Simplificat
     By simplification, all of one layer; `MODEL` is the original model.
     """
     layer = simplifications[0].layer
-    rules = {simplification: run.fitter.rules(simplification) for simplification in simplifications}
+    rules = rules_of(run, simplifications)
     shape = (int(split.scored.sum()), split.tokens.shape[1])
     found = {simplification: np.zeros(shape, np.float32) for simplification in (MODEL, *rules)}
     for batch in batches(run.model, split):
@@ -78,8 +79,8 @@ def projections(run: Run, layer: int, splits: Sequence[str], clusters: int, sequ
     `position`, `type` (-1 for START and END), and the `cluster` that k-means with `clusters` clusters puts it in.
     """
     k = run.experiment.task.bracket_types
-    head = run.fitter.head(layer, 0)
-    kmeans = PROXIES["kmeans"].fit(head, clusters)
+    of_clusters, head = Simplification("kmeans", clusters, layer), run.fitter.head(layer, 0)
+    kmeans = rules_of(run, [of_clusters])[of_clusters][layer].proxies[0]
     fitted = {"queries": (head.queries, kmeans.query_centroids), "keys": (head.keys, kmeans.key_centroids)}
     tables = []
     for name in splits:
@@ -107,7 +108,8 @@ def unexplained(run: Run, blocks: Sequence[Block], splits: Sequence[str], simpli
     sentences (mean of both); `disagreement`, the share of scored positions at which model and proxy differ; `n`, their number.
     """
     layer = simplification.layer
-    proxy, head = run.fitter.proxies(simplification)[layer][0], run.fitter.head(layer, 0)
+    rule, head = rules_of(run, [simplification])[simplification][layer], run.fitter.head(layer, 0)
+    proxy = rule.proxies[0]
     variance = [float((x - x.mean(0)).square().sum(1).mean()) for x in (head.queries, head.keys)]
     of_split = {block.split: block for block in blocks}
     tables = []
