@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import numpy as np
 import torch
 
 from lib.models.base import RunAgain
-from lib.split import Dataset, Sequences, Split
-from lib.tasks.code.splits import START, VOCABULARY
 
 
 class Known:
@@ -17,8 +14,8 @@ class Known:
 
     layers, head_width, device = 1, 4, torch.device("cpu")
 
-    def __init__(self, *attends: Callable[[int], int]):
-        self.attends, self.heads = attends, len(attends)
+    def __init__(self, *attends: Callable[[int], int], context: int = 21):
+        self.attends, self.heads, self.context = attends, len(attends), context
 
     def embed(self, tokens):
         return torch.zeros(*tokens.shape, self.heads * self.head_width)
@@ -55,13 +52,3 @@ def to_previous(query: int) -> int:
 def induction(length: int) -> Callable[[int], int]:
     """In the second of two equal strings of a length, after START: to what followed the same token in the first."""
     return lambda query: query - length + 1 if query > length else 0
-
-
-def text_of(context: int, lines: Sequence[Sequence[int]] = ((2, 3),)) -> Dataset:
-    """A data set of short texts, of which all but the first token is predicted."""
-    tokens = np.array([[START, *line, *[0] * (context - 1 - len(line))] for line in lines])
-    lengths = (tokens != 0).sum(1)
-    scored = np.arange(context) < lengths[:, None] - 1
-    candidates = np.arange(2, len(VOCABULARY))
-    split = Split(name="id", tokens=tokens, lengths=lengths, scored=scored, candidates=candidates)
-    return Dataset(VOCABULARY, context, Sequences(tokens=tokens, lengths=lengths), {"id": split})

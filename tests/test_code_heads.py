@@ -10,7 +10,7 @@ import pytest
 import torch
 from code_samples import write_tree
 from code_study import small_study
-from known_heads import Known, induction, text_of, to_itself, to_previous, to_start
+from known_heads import Known, induction, to_itself, to_previous, to_start
 
 from lib.errors import InputError
 from lib.measuring.faithfulness import MARGINS
@@ -92,8 +92,8 @@ def test_margins_are_how_far_the_best_character_is_ahead_of_the_next(study, run)
 # Heads that copy
 
 
-def as_run(model, seed: int = 0, context: int = 21) -> SimpleNamespace:
-    return SimpleNamespace(model=model, data=text_of(context), seed=seed)
+def as_run(model, seed: int = 0) -> SimpleNamespace:
+    return SimpleNamespace(model=model, seed=seed)  # no data: none are sampled for it
 
 
 def test_heads_that_attend_to_the_token_before_are_found():
@@ -113,8 +113,8 @@ def test_heads_that_attend_to_the_token_before_are_found():
 @pytest.mark.parametrize("context", [21, 22])
 def test_copying_scores_of_heads_whose_attention_is_known(context):
     length = (context - 1) // 2
-    model = Known(to_previous, induction(length), to_start, to_itself)
-    table = copying_heads(as_run(model, 3, context))
+    model = Known(to_previous, induction(length), to_start, to_itself, context=context)
+    table = copying_heads(as_run(model, 3))
     assert table[["seed", "layer", "head"]].to_numpy().tolist() == [[3, 0, head] for head in range(4)]
     start_is_before_the_first = 1 / (2 * length)
     expected = [1, start_is_before_the_first, start_is_before_the_first, 0]
