@@ -20,7 +20,7 @@ from lib.book import OWN, ROOT
 from lib.errors import ArtifactError, InputError, naming
 from lib.models.machine import check_precision, resolve_device, use_threads
 
-MEMORY = 2_000  # megabytes that a job takes at most
+MEMORY = 2_600  # megabytes that a job takes at most
 DISK = 100  # megabytes that a seed takes at most
 
 
