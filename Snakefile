@@ -7,7 +7,8 @@ there, `python -m lib book` finds out by fingerprints and checksums, and has it 
 import os
 import sys
 
-from lib import presets
+from lib import executing, presets
+from lib.artifacts import read_json
 from lib.book import notebooks
 from lib.workflow import MEMORY
 
@@ -26,6 +27,11 @@ def length(task):
     """Roughly how long a seed of a task takes. Long ones begin first, so that at the end no core waits."""
     experiment = PRESET.experiment(task)
     return len(experiment.simplifications()) * experiment.model.width
+
+
+def cells(notebook):
+    """Roughly how long a notebook takes, for the same reason."""
+    return len(read_json(executing.NOTEBOOKS / f"{notebook}.ipynb", "restore it")["cells"])
 
 
 wildcard_constraints:
@@ -65,6 +71,7 @@ rule notebook:
         "notebooks/{notebook}.ipynb",
     resources:
         mem_mb=MEMORY,
+    priority: lambda wildcards: cells(wildcards.notebook)
     shell:
         "{PYTHON:q} -m lib execute {wildcards.notebook:q} --preset {PRESET.given:q}"
 
@@ -77,6 +84,7 @@ rule results:
         "{task}/faithfulness.parquet",
     resources:
         mem_mb=MEMORY,
+    priority: 10**5  # notebooks wait for it
     shell:
         "{PYTHON:q} -m lib evaluate {wildcards.task:q} --preset {PRESET.given:q}"
 
@@ -97,6 +105,6 @@ rule seed:  # trained unless it is, then measured; the model is no output, as Sn
 rule data:  # once, before every seed makes the same
     output:
         "{task}/data.json",
-    priority: 10**6  # others wait for it
+    priority: 10**6  # seeds wait for it
     shell:
         "{PYTHON:q} -m lib data {wildcards.task:q} --preset {PRESET.given:q} > {output:q}"
