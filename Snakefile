@@ -10,7 +10,7 @@ import sys
 from lib import executing, presets
 from lib.artifacts import read_json
 from lib.book import notebooks
-from lib.workflow import MEMORY
+from lib.workflow import memory
 
 PRESET = presets.load(os.environ["PRESET"])
 PYTHON = sys.executable
@@ -70,7 +70,7 @@ rule notebook:
         "notebooks/{notebook}.json",
         "notebooks/{notebook}.ipynb",
     resources:
-        mem_mb=MEMORY,
+        mem_mb=memory(PRESET),
     priority: lambda wildcards: cells(wildcards.notebook)
     shell:
         "{PYTHON:q} -m lib execute {wildcards.notebook:q} --preset {PRESET.given:q}"
@@ -83,7 +83,7 @@ rule results:
         "{task}/faithfulness.json",
         "{task}/faithfulness.parquet",
     resources:
-        mem_mb=MEMORY,
+        mem_mb=memory(PRESET),
     priority: 10**5  # notebooks wait for it
     shell:
         "{PYTHON:q} -m lib evaluate {wildcards.task:q} --preset {PRESET.given:q}"
@@ -95,7 +95,7 @@ rule seed:  # trained unless it is, then measured; the model is no output, as Sn
     output:
         "{task}/seed-{seed}/measurements.json",
     resources:
-        mem_mb=MEMORY,
+        mem_mb=memory(PRESET),
     threads: lambda wildcards: PRESET.experiment(wildcards.task).training.threads
     priority: lambda wildcards: length(wildcards.task)
     shell:

@@ -116,11 +116,14 @@ def _is_text(node: object) -> bool:
 
 @cache
 def _spec(name: str) -> ModuleSpec | None:
-    """Where a module is, None if there is none of this name; neither it nor a package that it is in is loaded to find out."""
+    """Where a module is, None if there is none of this name; neither it nor a package that it is in is loaded to find out.
+
+    But for a folder without `__init__.py`: where that lies, Python tells once what it is in is loaded.
+    """
     package = name.rpartition(".")[0]
-    if not package:
+    within = _spec(package) if package else None
+    if not package or (within and within.origin is None):
         return importlib.util.find_spec(name)
-    within = _spec(package)
     places = within.submodule_search_locations if within else None
     return PathFinder.find_spec(name, places) if places else None
 

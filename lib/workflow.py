@@ -20,7 +20,6 @@ from lib.book import OWN, ROOT
 from lib.errors import ArtifactError, InputError, naming
 from lib.models.machine import check_precision, resolve_device, use_threads
 
-MEMORY = 2_600  # megabytes that a job takes at most
 DISK = 100  # megabytes that a seed takes at most
 
 
@@ -81,7 +80,7 @@ def build(preset: presets.Preset, cores: str = "all", extra: tuple[str, ...] = (
         unsaid = ["host"]  # that a job failed, and where it logged why, nobody else says
     else:
         _check_machine(preset)
-        command += ["--cores", cores, "--resources", f"mem_mb={_free_memory()}"]
+        command += ["--cores", cores, "--resources", f"mem_mb={_free_memory(preset)}"]
         unsaid = ["rules", "host"]
     command += ["--rerun-incomplete", "--rerun-triggers", "mtime", "--nolock", *extra, "--quiet", *unsaid]
     with _alone(folder), _environment(preset):
@@ -134,13 +133,19 @@ def _environment(preset: presets.Preset) -> Iterator[None]:
         os.environ |= before
 
 
-def _free_memory() -> int:
+def memory(preset: presets.Preset) -> int:
+    """Megabytes that a job of a preset takes at most; it is a fit on many sequences that takes most."""
+    fitted_on = [preset.experiment(name).measuring.fit_sequences for name in preset.available()]
+    return 2_000 if max(fitted_on) <= 500 else 2_600
+
+
+def _free_memory(preset: presets.Preset) -> int:
     """Megabytes that jobs may take together; `InputError` if that is too little for one."""
     import psutil
 
     free = psutil.virtual_memory().available // 2**20
-    if free < MEMORY:
-        raise InputError(f"{free:,} MB of memory are free, but a step takes up to {MEMORY:,}: close what else runs here")
+    if free < (needed := memory(preset)):
+        raise InputError(f"{free:,} MB of memory are free, but a step takes up to {needed:,}: close what else runs here")
     return free
 
 

@@ -556,6 +556,10 @@ def test_code_includes_that_of_what_is_imported_when_a_module_is_loaded(code_of,
     assert (code_of(**{**files, "p__b": "x = 2\n"}) != before) == follows
 
 
+def test_code_is_found_in_folders_within_folders_without_an_init(code_of):
+    assert set(code_of(a="from lib.p.q import b\n", p__q__b="x = 1\n")) == {"lib.a", "lib.p.q.b"}
+
+
 def test_modules_that_import_each_other_are_no_trouble(code_of):
     assert set(code_of(a="import lib.b\n", b="import lib.a\n")) == {"lib.a", "lib.b"}
 

@@ -501,7 +501,11 @@ def test_a_project_in_a_folder_that_python_takes_for_two_is_refused(here, refuse
 
 def test_too_little_memory_for_a_step_is_refused(here, refused, monkeypatch):
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=700 * 2**20))
-    refused("700 MB of memory are free", f"a step takes up to {workflow.MEMORY:,}", "close what else runs")
+    refused(
+        "700 MB of memory are free",
+        f"a step takes up to {workflow.memory(presets.load(str(here.preset))):,}",
+        "close what else runs",
+    )
 
 
 def test_more_threads_than_processors_are_refused(here, refused):

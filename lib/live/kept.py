@@ -35,6 +35,10 @@ def arrays_of(run: Run) -> dict[str, Tensor]:
     if not are_kept(run) and not shipped.take(run.folder, identity, record):
         artifacts.write_tensors(run.folder / _FILE, fitted_arrays(run.fitter, run.experiment.simplifications()))
         record.write(identity, [_FILE], {})
+    return _read(record)
+
+
+def _read(record: provenance.Record) -> dict[str, Tensor]:
     return artifacts.read_tensors(record.verified(_FILE), record.remedy)[0]
 
 
@@ -52,18 +56,20 @@ def identity_of(run: Run) -> dict:
 
 
 def rules_of(run: Run, simplifications: Sequence[Simplification]) -> dict[Simplification, dict[int, LayerRule]]:
-    """Attention rules by layer of simplifications of a run's model; proxies that take long to fit are those that are kept."""
-    arrays = arrays_of(run) if are_kept(run) else {}
+    """Attention rules by layer of simplifications of a run's recorded model; what takes long to fit is what is kept of it."""
+    arrays = _read(record_of(run)) if are_kept(run) else {}
     return {s: _kept(run, s, arrays) or run.fitter.rules(s) for s in simplifications}
 
 
 def _kept(run: Run, s: Simplification, arrays: Mapping[str, Tensor]) -> dict[int, LayerRule]:
     """The rules of a simplification made of arrays; empty if they are not among those, or the proxy is soon fitted."""
+    if s.proxy not in _PROXIES or s.fit_on != TRAINING:
+        return {}
     layers = range(run.model.layers) if s.layer < 0 else (s.layer,)
     heads = range(run.model.heads) if s.head < 0 else (s.head,)
     prefixes = {(layer, head): f"{s.proxy}:{s.complexity}/{layer}/{head}/" for layer in layers for head in heads}
     parts = {place: with_prefix(arrays, prefix) for place, prefix in prefixes.items()}
-    if s.proxy not in _PROXIES or s.fit_on != TRAINING or not all(parts.values()):
+    if not all(parts.values()):
         return {}
 
     def proxy(layer: int, head: int) -> Proxy:

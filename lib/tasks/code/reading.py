@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib.live.kept import rules_of
 from lib.measuring.faithfulness import batches
 from lib.measuring.table import Block
 from lib.prose import paragraph, table
@@ -69,7 +68,7 @@ def read(run: Run, split: str, row: int, simplification: Simplification) -> Read
     every = np.arange(tokens.shape[1])[None] < lengths - 1
     one = replace(whole, tokens=tokens, lengths=lengths, scored=every, fitted=None, covariates={})
     (batch,) = batches(run.model, one)
-    found = batch.simplified(rules_of(run, [simplification])[simplification])
+    found = batch.simplified(run.fitter.rules(simplification))
     model, proxy = (output.choices.cpu().numpy() for output in (found.original, found.simplified))
     vocabulary = run.data.vocabulary
     text = decode(one.targets[0][one.scored[0]])

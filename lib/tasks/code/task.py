@@ -155,5 +155,8 @@ class CodeTask(Task):
 
 @cache
 def _installed(location: str, jdk: str | None) -> dict:
-    """The identity of the corpus of installed packages, which stay the same while a process lives, and of a JDK's sources."""
+    """The identity of the corpus of installed packages, which stay the same while a process lives, and of a JDK's sources.
+
+    It is kept here, as models depend on the code of the module that finds it out.
+    """
     return corpora.identity("installed", location)
