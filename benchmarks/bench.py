@@ -79,6 +79,12 @@ ROWS = {
         small={"sequences": 1, "every": 6},
     ),
     "precision": Benchmark(CODE_STEP.format("bfloat16"), "the same in float32", training.begin_precision, small=SHORT),
+    "products": Benchmark(
+        f"products of matrices of {CODE_STEP.format('float32')}, by the library that PyTorch takes here",
+        "oneDNN's",
+        training.begin_products,
+        small={"times": 2, "batch": 2},
+    ),
     **audit.ROWS,
 }
 PEERS = tuple(dict.fromkeys(row.peer for row in ROWS.values() if row.peer))
@@ -145,12 +151,19 @@ def run(asked: argparse.Namespace) -> dict:
     return found
 
 
+def with_book() -> dict:
+    """What a book took, where that is published (`book_steps.py`)."""
+    before = json.loads(PUBLISHED.read_text("utf-8")) if PUBLISHED.exists() else {}
+    return {"book": before["book"]} if "book" in before else {}
+
+
 def joined(found: dict) -> dict:
     """What was found, with the published rows that were not run again."""
     before = json.loads(PUBLISHED.read_text("utf-8"))
     parts = {part: {**before[part], **found[part]} for part in ("peers", "rows", "left_out")}
     rows = {name: parts["rows"][name] for name in ROWS if name in parts["rows"]}
-    return {**found, **parts, "rows": rows, "left_out": {n: why for n, why in parts["left_out"].items() if n not in rows}}
+    left_out = {n: why for n, why in parts["left_out"].items() if n not in rows}
+    return {**found, **parts, "rows": rows, "left_out": left_out, **with_book()}
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -163,7 +176,7 @@ def main(given: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     if asked.publish:
-        found = joined(found) if asked.only else found
+        found = joined(found) if asked.only else {**found, **with_book()}
         PUBLISHED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         PAGE.write_text(page(found), encoding="utf-8")
     return 0

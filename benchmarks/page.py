@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from harness import spread
 
@@ -30,18 +32,60 @@ row whose ways differ by more than is allowed is not timed at all.
 thread, and by the clock on more.
 
 Run on: {machine}. Compared with: {peers}.
-{left_out}
+{left_out}{book}
 `make bench PEERS=…` runs it elsewhere ([](running.md)). The run writes this page, so nothing here is edited by hand.
 """
 
 WHERE = """What ours spends its time on. Products of matrices (`mm`, `addmm`, `bmm`, `baddbmm`) and fused attention are the same
 library calls in every project here: where they are most of it, only another precision or less work could gain much."""
 
+BOOK = """
+## What a book takes
+
+The steps of preset `{preset}` from nothing, models trained anew, one after another on one thread: seconds of processor time
+(of all processes of a step), and memory of the largest of these processes. In all {total:,.0f} seconds; `make book` has as many
+steps done at once as there are processors.
+
+{steps}
+
+Loading libraries is in each step, {loading:.0f} seconds in all; a step of a chapter is papermill's process and the notebook's
+kernel, and each loads its own. Run on: {machine}.
+"""
+
 
 def table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
     """A table in Markdown."""
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def spent(turns: Sequence[Mapping]) -> str:
+    """What the steps of a group spend their time on, in words; what is less than a twentieth of it is left out."""
+    total, parts = sum(turn["processor"] for turn in turns), Counter()
+    for turn in turns:
+        parts.update(turn["parts"])
+    return ", ".join(f"{part} {100 * seconds / total:.0f} %" for part, seconds in parts.items() if seconds > 0.05 * total)
+
+
+def book(found: Mapping) -> str:
+    """What a book takes, step by step."""
+    turns = [turn for group in found["steps"].values() for turn in group]
+    rows = [
+        (
+            name + (f", {len(group)} times" if len(group) > 1 else ""),
+            f"{statistics.median(turn['processor'] for turn in group):.1f}" + (" each" if len(group) > 1 else ""),
+            f"{max(turn['megabytes'] for turn in group):,} MB",
+            spent(group),
+        )
+        for name, group in found["steps"].items()
+    ]
+    return BOOK.format(
+        preset=found["preset"],
+        total=sum(turn["processor"] for turn in turns),
+        loading=sum(turn["parts"]["loading libraries"] for turn in turns),
+        steps=table(("step", "seconds", "memory", "of that"), rows),
+        machine=", ".join(f"{name} {value}" for name, value in found["machine"].items()),
+    )
 
 
 def page(run: Mapping) -> str:
@@ -55,7 +99,7 @@ def page(run: Mapping) -> str:
         (name, d["of"], f"{d['largest']:.2g}", f"{d['allowed']:g}") for name, row in rows.items() for d in row["differences"]
     ]
     notes = [f"- {name}: {row['note']}.\n" for name, row in rows.items() if row["note"]]
-    spent = [
+    kernels = [
         (name, ", ".join(f"{kernel.replace(*FUSED)} {100 * share:.0f} %" for kernel, share in row["kernels"].items()))
         for name, row in rows.items()
         if row["kernels"]
@@ -66,8 +110,9 @@ def page(run: Mapping) -> str:
         speeds=table(("row", "work, and against what", "times as fast"), speeds),
         notes="".join(notes) + "\n" * bool(notes),
         differences=table(("row", "compared", "largest difference", "allowed"), differences),
-        kernels=f"{WHERE}\n\n{table(('row', 'kernels of PyTorch'), spent)}\n\n" if spent else "",
+        kernels=f"{WHERE}\n\n{table(('row', 'kernels of PyTorch'), kernels)}\n\n" if kernels else "",
         machine=", ".join(f"{name} {value}" for name, value in run["machine"].items()),
         peers=", ".join(f"[{name}]({HOMES[name]}) {value}" for name, value in run["peers"].items()) or "nobody else",
         left_out="".join(left_out),
+        book=book(run["book"]) if "book" in run else "",
     )

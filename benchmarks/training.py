@@ -1,4 +1,7 @@
-"""Steps of training: against the loop of nanoGPT's train.py at the same shape, not compiled; in bfloat16 against float32."""
+"""Steps of training: against the loop of nanoGPT's train.py at the same shape, not compiled; in bfloat16 against float32.
+
+And of what they are made of in float32, products of matrices, how fast the libraries are that PyTorch has for them.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,7 @@ CODE, DYCK = (load("paper").experiment(name) for name in ("code", "dyck"))
 # Sizes of their own, so that times stay comparable where the preset changes.
 CODE = CODE.model_copy(update={"model": CODE.model.model_copy(update={"width": 128, "mlp_width": 512})})
 CODE_BATCH, DYCK_BATCH = 16, 128
+SINGLE = 1e-5  # how far apart products in float32 may be; those in bfloat16 are further
 OURS = {  # parts of names of parameters
     "transformer.h.": "blocks.", "transformer.": "", "wte": "token_embedding", "wpe.weight": "positions",
     "attn.c_attn": "attention.qkv", "attn.c_proj": "attention.out", "mlp.c_fc": "mlp.0", "mlp.c_proj": "mlp.2",
@@ -201,3 +205,38 @@ def begin_precision(folder: Path | None, threads: int, steps: int = 12, **sizes:
         [Difference("gradient of a step, as a share of its length", share(*reversed(gradients)), 3e-2)],
         note=f'`precision = "auto"` takes {faster_precision(of.step)} here',
     )
+
+
+def products(shape: Shape) -> tuple[Callable[[], list[Tensor]], int]:
+    """A function that computes the products with weights of a step, forwards and backwards, and its operations."""
+    model, draw = shape.experiment.model, torch.Generator().manual_seed(0)
+    rows, wide, inner = shape.batch * shape.context, model.width, model.mlp_width
+    sizes = [(wide, 3 * wide), (wide, wide), (wide, inner), (inner, wide)]
+    given = [[torch.randn(*of, generator=draw) for of in ((rows, a), (b, a), (rows, b))] for a, b in sizes]
+
+    def compute() -> list[Tensor]:
+        return [of for x, weight, after in given for of in (x @ weight.T, after.T @ x, after @ weight)]
+
+    return compute, sum(3 * 2 * rows * a * b for a, b in sizes)
+
+
+def begin_products(folder: Path | None, threads: int, times: int = 40, **sizes: int) -> Contest:
+    """The library that PyTorch takes for products in float32, against oneDNN, which it has as well."""
+    compute, operations = products(code_shape(1, **sizes))
+
+    def by_onednn() -> list[Tensor]:
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("medium")  # lets oneDNN compute them, in bfloat16 where that is faster
+        try:
+            return compute()
+        finally:
+            torch.set_float32_matmul_precision(before)
+
+    off = max(share(one, other) for one, other in zip(by_onednn(), compute(), strict=True))
+    if off > SINGLE:
+        raise LeftOut(f"oneDNN does not compute products in float32 here (they are {off:.1g} off)")
+    ours, theirs = (timed(way, threads) for way in (compute, by_onednn))
+    rates = [operations / min(way() for _ in range(times)) / 1e9 for way in (ours, theirs)]
+    note = "of {:.0f} and {:.0f} billion operations a second".format(*rates)
+    difference = Difference("products in float32, as a share of their length", off, SINGLE)
+    return Contest(lambda: min(ours() for _ in range(times)), lambda: min(theirs() for _ in range(times)), [difference], note)

@@ -1,0 +1,106 @@
+"""What a book takes is measured step by step, over the steps that the workflow has, and against another checkout."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from lib import workflow
+from lib.presets import load
+
+pytestmark = pytest.mark.slow  # as a whole
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def book_steps(monkeypatch, tmp_path):
+    """The command, which publishes into a folder of the test's."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    book_steps = importlib.import_module("book_steps")
+    for name in ("PUBLISHED", "PAGE"):
+        of = tmp_path / getattr(book_steps, name).name
+        of.write_bytes(getattr(book_steps, name).read_bytes())
+        monkeypatch.setattr(book_steps, name, of)
+    return book_steps
+
+
+@pytest.fixture
+def run(book_steps, ended):
+    """A function that runs the command: exit status, and what it printed to stdout and stderr."""
+    return partial(ended, book_steps.main)
+
+
+@pytest.fixture
+def short(book_steps, monkeypatch):
+    """The command for one model, and the table of all; chapters and pages are others' to test."""
+    steps = book_steps.steps
+    chosen = ("evaluate", "dyck", "--seed", "0"), ("evaluate", "dyck")
+    monkeypatch.setattr(book_steps, "steps", lambda *given: [step for step in steps(*given) if step[1] in chosen])
+
+
+def test_the_steps_are_those_of_the_workflow(book_steps, monkeypatch, tmp_path, capfd):
+    monkeypatch.setenv("LIB_ARTIFACTS", str(tmp_path))
+    preset = load("smoke")
+    workflow.build(preset, extra=("--dry-run",))
+    planned = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", capfd.readouterr().out, re.MULTILINE)}
+    rules = {"data": "data", "execute": "notebook", "assemble": "book"}
+    own = Counter(rules.get(c[0]) or ("seed" if "--seed" in c else "results") for _, c in book_steps.steps(preset))
+    assert {**own, "all": 1, "total": own.total() + 1} == planned
+
+
+def test_steps_are_measured_against_another_checkout_and_published(book_steps, short, run, tiny):
+    status, out, err = run(tiny, "--against", ROOT, "--its-preset", tiny, "--publish")
+    assert (status, err) == (0, ""), err
+    number = r"[\d,.]+"
+    for which in ("ours", "theirs"):
+        parts = rf"loading libraries {number}, training {number}, fitting {number}"
+        assert re.search(rf"^{which}: evaluate dyck --seed 0: {number} s, {number} MB \({parts}", out, re.MULTILINE), out
+    assert re.search(rf"^ours takes 1/{number} of the processor time of theirs$", out, re.MULTILINE)
+    said = rf"^({number}) rows of measurements, ({number}) in both; agreement is 0 points apart at the median$"
+    rows, both = re.search(said, out, re.MULTILINE).groups()
+    assert rows == both != "0"
+
+    steps = json.loads(book_steps.PUBLISHED.read_text("utf-8"))["book"]["steps"]
+    assert list(steps) == ["dyck: a seed", "dyck: table"]
+    (seed,) = steps["dyck: a seed"]
+    assert 0 < sum(seed["parts"].values()) <= seed["processor"]
+    assert 100 < seed["megabytes"] < 4_000
+    page = book_steps.PAGE.read_text("utf-8")
+    assert re.search(rf"\| dyck: a seed \| {number} \| {number} MB \| loading libraries \d+ %.* \|\n", page)
+    assert f"In all {sum(turn['processor'] for of in steps.values() for turn in of):,.0f} seconds" in page
+
+
+def test_what_a_book_took_stays_where_other_rows_are_published(book_steps, monkeypatch):
+    bench = importlib.import_module("bench")
+    monkeypatch.setattr(bench, "PUBLISHED", book_steps.PUBLISHED)
+    before = json.loads(book_steps.PUBLISHED.read_text("utf-8"))
+    book = {"preset": "tiny", "machine": {}, "steps": {}}
+    book_steps.PUBLISHED.write_text(json.dumps({**before, "book": book}), encoding="utf-8")
+    assert bench.with_book() == {"book": book}
+    assert bench.joined({**before, "rows": {}})["book"] == book
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["slow"], "preset is 'slow'"),
+        (["smoke", "--against", "/"], "against is '/', which is no checkout of this project: it has no lib/cli.py"),
+        (["smoke", "--its-preset", "quick"], "its_preset is 'quick', but there is no other checkout: name one with --against"),
+    ],
+)
+def test_what_cannot_be_run_is_refused(arguments, why, run):
+    status, out, err = run(*arguments)
+    assert (status, out) == (2, "")
+    assert re.search(f"error: .*{re.escape(why)}", err), err
+
+
+def test_a_step_that_fails_says_why(short, run, tiny):
+    status, _, err = run(tiny, "--against", ROOT, "--its-preset", "no-such-preset")
+    assert status == 2
+    assert re.search(r"error: .* cannot do `python -m lib evaluate dyck --seed 0`: .*no-such-preset", err, re.DOTALL), err
