@@ -5,6 +5,7 @@ Snakemake orders and parallelizes the work (`Snakefile`); what is current is dec
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
@@ -134,9 +135,9 @@ def _environment(preset: presets.Preset) -> Iterator[None]:
 
 
 def memory(preset: presets.Preset) -> int:
-    """Megabytes that a job of a preset takes at most; it is a fit on many sequences that takes most."""
-    fitted_on = [preset.experiment(name).measuring.fit_sequences for name in preset.available()]
-    return 2_000 if max(fitted_on) <= 500 else 2_600
+    """Megabytes that a job of a preset takes at most; it is a fit on eight times the sequences that takes most."""
+    fitted_on = max(preset.experiment(name).measuring.fit_sequences for name in preset.available())
+    return next(megabytes for most, megabytes in ((300, 1_600), (500, 2_200), (math.inf, 2_600)) if fitted_on <= most)
 
 
 def _free_memory(preset: presets.Preset) -> int:
