@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from bench import PAGE, PUBLISHED
 from harness import machine
 from page import page
 
+from lib import workflow
 from lib.errors import InputError
 from lib.presets import Preset, load
 
@@ -34,10 +34,9 @@ class Checkout:
     results: Path
 
     def run(self, command: Sequence[str]) -> dict[str, object]:
-        """What a command took: seconds by the clock and of processors, megabytes, and seconds by parts."""
+        """What a command took: seconds of processor time, these by parts, and megabytes."""
         report = self.results / "step.json"
         started = [sys.executable, "-P", STEP, report, *command, "--preset", self.preset]
-        begun = time.monotonic()
         with (self.results / "step.log").open("wb") as log:
             process = subprocess.Popen(started, env=self.environment(), cwd=self.folder, stdout=log, stderr=log)
             _, status, usage = os.wait4(process.pid, 0)  # what its own processes took counts, too
@@ -45,13 +44,11 @@ class Checkout:
         if process.returncode:
             said = (self.results / "step.log").read_text(encoding="utf-8", errors="replace").strip()
             raise InputError(f"{self.folder} cannot do `python -m lib {' '.join(command)}`: {said[-600:]}")
-        kibibytes = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
-        parts = {name: round(seconds, 2) for name, seconds in json.loads(report.read_text("utf-8")).items()}
+        said = json.loads(report.read_text("utf-8"))
         return {
             "processor": round(usage.ru_utime + usage.ru_stime, 2),
-            "clock": round(time.monotonic() - begun, 2),
-            "megabytes": round(kibibytes / 1024),
-            "parts": parts,
+            "megabytes": round(said["megabytes"]),
+            "parts": {name: round(seconds, 2) for name, seconds in said["parts"].items()},
         }
 
     def environment(self) -> dict[str, str]:
@@ -101,6 +98,11 @@ def measured(preset: Preset, checkouts: Mapping[str, Checkout]) -> dict[str, dic
     return found
 
 
+def _times(ours: Mapping[str, list], theirs: Mapping[str, list]) -> float:
+    both = ours.keys() & theirs.keys()
+    return total({group: theirs[group] for group in both}) / total({group: ours[group] for group in both})
+
+
 def compared(preset: Preset, ours: Checkout, theirs: Checkout) -> str:
     """How far the measurements of two checkouts are apart, in words."""
     rows, both, off = 0, 0, []
@@ -136,6 +138,7 @@ def main(given: Sequence[str] | None = None) -> int:
             raise InputError(
                 f"its_preset is {asked.its_preset!r}, but there is no other checkout: name one with --against, or leave it out"
             )
+        workflow.check_before_building(preset)
         with TemporaryDirectory() as folder:
             checkouts = {"ours": Checkout(ROOT, preset.given, Path(folder, "ours"))}
             if asked.against:
@@ -146,7 +149,7 @@ def main(given: Sequence[str] | None = None) -> int:
                 checkout.results.mkdir()
             found = measured(preset, checkouts)
             if asked.against:
-                print(f"ours takes 1/{total(found['theirs']) / total(found['ours']):.2f} of the processor time of theirs")
+                print(f"theirs takes {_times(*found.values()):.2f} times the processor time of ours, of steps that both have")
                 print(compared(preset, *checkouts.values()))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

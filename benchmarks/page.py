@@ -42,14 +42,15 @@ library calls in every project here: where they are most of it, only another pre
 BOOK = """
 ## What a book takes
 
-The steps of preset `{preset}` from nothing, models trained anew, one after another on one thread: seconds of processor time
-(of all processes of a step), and memory of the largest of these processes. In all {total:,.0f} seconds; `make book` has as many
-steps done at once as there are processors.
+The steps of preset `{preset}` from nothing, models trained anew, one after another on one thread: seconds of processor time,
+and memory at most, of all processes of a step. In all {total:,.0f} seconds; `make book` has as many steps done at once as there
+are processors.
 
 {steps}
 
-Loading libraries is in each step, {loading:.0f} seconds in all; a step of a chapter is papermill's process and the notebook's
-kernel, and each loads its own. Run on: {machine}.
+Steps load libraries for {loading:.0f} seconds in all, without the kernels of notebooks, which load their own.
+
+Run on: {machine}.
 """
 
 

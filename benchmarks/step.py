@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import resource
 import sys
 import time
@@ -20,6 +21,11 @@ PARTS = {  # functions by module and name; what one spends in another counts for
     "running and comparing": ("lib.measuring.faithfulness", "measure"),
     "writing tables": ("lib.measuring.table", "write"),
 }
+LOADED = {  # by kind of step, what would be loaded in the middle of it
+    "seed": ("sklearn.cluster", "torch._dynamo"),
+    "execute": ("papermill", "nbformat"),
+}
+OTHERS = {"execute": "kernel of the notebook", "assemble": "jupyter-book"}  # processes of their own
 
 
 def told_apart(parts: dict[str, tuple[str, str]]) -> Counter[str]:
@@ -53,16 +59,28 @@ def told_apart(parts: dict[str, tuple[str, str]]) -> Counter[str]:
     return seconds
 
 
+def peak() -> float:
+    """The most memory that this process has had, in megabytes. What Unix says of a child holds for its parent, too."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)
+
+
 def main(report: str, *command: str) -> int:
     """Its exit status; the report is written if it is 0."""
-    importlib.import_module("lib.presets")  # and with it nearly all that a command loads
+    for module in ("lib.presets", *LOADED.get("seed" if "--seed" in command else command[0], ())):
+        importlib.import_module(module)
     loaded = time.process_time()
     seconds = told_apart(PARTS if "--seed" in command else {})
     status = importlib.import_module("lib.cli").main(command)
     if status == 0:
-        others = resource.getrusage(resource.RUSAGE_CHILDREN)
-        found = {"loading libraries": loaded, **seconds, "kernel of the notebook": others.ru_utime + others.ru_stime}
-        Path(report).write_text(json.dumps(found), encoding="utf-8")
+        parts, megabytes = {"loading libraries": loaded, **seconds}, peak()
+        if command[0] in OTHERS:
+            others = resource.getrusage(resource.RUSAGE_CHILDREN)
+            parts[OTHERS[command[0]]] = others.ru_utime + others.ru_stime
+            megabytes += others.ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)  # both are there at once
+        Path(report).write_text(json.dumps({"parts": parts, "megabytes": megabytes}), encoding="utf-8")
     return status
 
 

@@ -9,7 +9,7 @@ The package reads bottom up. What stands in a row uses what stands above it, or 
     models/                             what is looked at
     proxies/                            how it is simplified
     measuring/                          how alike two predictions are; over splits; means with intervals
-    experiment, shipped, runs           what is done; models that come with the repository; one seed of it
+    experiment, shipped, runs, derived  what is done; models that come with the repository; one seed of it; what follows
     live/                               models and proxies as arrays, and what runs them in a reader's browser
     studies                             several seeds, with intervals
     presets/                            the sizes

@@ -53,14 +53,24 @@ class Study:
         return self.experiment.task
 
     @cached_property
+    def recorded(self) -> Estimates:
+        """Estimates with intervals from what the experiment measures; measured now if it is not there."""
+        blocks = {run.seed: run.blocks() for run in self.runs}
+        refuse_twins({run.seed: run.trained.read()["files"]["model.safetensors"] for run in self.runs})
+        return self.estimates_of(blocks)
+
+    @cached_property
     def estimates(self) -> Estimates:
-        """Estimates with intervals from all that was measured; measured now if it is not there."""
+        """The same, which what is measured for this session only joins; of a split of the user's, on that."""
         if self.only is None:
-            blocks = {run.seed: run.blocks() for run in self.runs}
-            refuse_twins({run.seed: run.trained.read()["files"]["model.safetensors"] for run in self.runs})
-            return self.estimates_of(blocks)
+            return self.recorded
         simplifications = simplifications_of(self.experiment.measuring.grid)
         return self.estimates_of({run.seed: run.compare([self.only], simplifications) for run in self.runs})
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the estimates are of what the experiment measures, and not of what somebody has put in their place."""
+        return self.only is None and self.estimates is vars(self).get("recorded")
 
     def estimates_of(self, blocks: Mapping[int, Sequence[Block]]) -> Estimates:
         """Estimates with intervals from other blocks of this task's splits, by seed."""

@@ -75,7 +75,7 @@ def build(preset: presets.Preset, cores: str = "all", extra: tuple[str, ...] = (
     """Make all that is missing or not current, and the book; returns its first page. `extra` options are for Snakemake."""
     folder, extra = preset.folder.resolve(), _profiles_found(extra)
     command = ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
-    _check_before_building(preset, folder)
+    check_before_building(preset)
     if _elsewhere([*command, *extra]):  # so what this machine has limits no job but the few that are done here
         command += ["--local-cores", cores] if cores != "all" else []
         unsaid = ["host"]  # that a job failed, and where it logged why, nobody else says
@@ -135,7 +135,10 @@ def _environment(preset: presets.Preset) -> Iterator[None]:
 
 
 def memory(preset: presets.Preset) -> int:
-    """Megabytes that a job of a preset takes at most; it is a fit on eight times the sequences that takes most."""
+    """Megabytes that a job takes at most, as measured at the presets that come with the project.
+
+    It is a fit on eight times the sequences that takes most.
+    """
     fitted_on = max(preset.experiment(name).measuring.fit_sequences for name in preset.available())
     return next(megabytes for most, megabytes in ((300, 1_600), (500, 2_200), (math.inf, 2_600)) if fitted_on <= most)
 
@@ -150,8 +153,9 @@ def _free_memory(preset: presets.Preset) -> int:
     return free
 
 
-def _check_before_building(preset: presets.Preset, folder: Path) -> None:
+def check_before_building(preset: presets.Preset) -> None:
     """Refuse what would not become a book, before hours are spent on it."""
+    folder = preset.folder.resolve()
     for name in (str(ROOT), str(folder), preset.given):
         if any("\ud800" <= character <= "\udfff" for character in name):
             raise InputError(f"{name!a} is not UTF-8, so no page could name it: choose another name")

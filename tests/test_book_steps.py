@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import resource
 from collections import Counter
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lib import workflow
@@ -38,7 +40,8 @@ def run(book_steps, ended):
 
 @pytest.fixture
 def short(book_steps, monkeypatch):
-    """The command for one model, and the table of all; chapters and pages are others' to test."""
+    """The command for one model, and the table of all, which is no book; chapters and pages are others' to test."""
+    monkeypatch.setattr(workflow, "check_before_building", lambda preset: None)
     steps = book_steps.steps
     chosen = ("evaluate", "dyck", "--seed", "0"), ("evaluate", "dyck")
     monkeypatch.setattr(book_steps, "steps", lambda *given: [step for step in steps(*given) if step[1] in chosen])
@@ -61,7 +64,7 @@ def test_steps_are_measured_against_another_checkout_and_published(book_steps, s
     for which in ("ours", "theirs"):
         parts = rf"loading libraries {number}, training {number}, fitting {number}"
         assert re.search(rf"^{which}: evaluate dyck --seed 0: {number} s, {number} MB \({parts}", out, re.MULTILINE), out
-    assert re.search(rf"^ours takes 1/{number} of the processor time of theirs$", out, re.MULTILINE)
+    assert re.search(rf"^theirs takes {number} times the processor time of ours, of steps that both have$", out, re.MULTILINE)
     said = rf"^({number}) rows of measurements, ({number}) in both; agreement is 0 points apart at the median$"
     rows, both = re.search(said, out, re.MULTILINE).groups()
     assert rows == both != "0"
@@ -84,6 +87,27 @@ def test_what_a_book_took_stays_where_other_rows_are_published(book_steps, monke
     book_steps.PUBLISHED.write_text(json.dumps({**before, "book": book}), encoding="utf-8")
     assert bench.with_book() == {"book": book}
     assert bench.joined({**before, "rows": {}})["book"] == book
+
+
+def test_memory_is_all_that_there_was_at_once(book_steps):
+    peak, before = importlib.import_module("step").peak, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    most = max(peak(), before) + 300
+    held = np.ones(int(most * 2**20), np.uint8)
+    assert most <= peak() < most + 2_000
+    del held
+    assert most <= peak()
+
+
+def test_jobs_are_declared_to_take_what_was_measured():
+    book = json.loads((ROOT / "benchmarks/published.json").read_text("utf-8"))["book"]
+    most = max(turn["megabytes"] for turns in book["steps"].values() for turn in turns)
+    assert 0.7 * workflow.memory(load(book["preset"])) < most <= workflow.memory(load(book["preset"]))
+
+
+def test_what_would_be_no_book_is_refused_before_the_first_step(run, tiny):
+    status, out, err = run(tiny)
+    assert (status, out) == (2, "")
+    assert "has no experiment that can be done here for" in err
 
 
 @pytest.mark.parametrize(

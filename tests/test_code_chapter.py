@@ -23,7 +23,6 @@ from lib.studies import Study
 from lib.tasks.code.completion import CompletionChapter
 from lib.tasks.code.heads import BASELINE, copying_heads, scores, single_heads
 from lib.tasks.code.languages import CLASSES, NEW, REPEATED
-from lib.tasks.code.ngram import NGram
 
 NEW_PROXY = "rounded off, 16 steps"  # as figures and tables call it
 UNSEEN = ("c", "javascript")
@@ -165,9 +164,7 @@ def test_sentences_have_the_numbers_that_were_measured(chapter, study):
     repeated, new = (gap(study, svd, kind=kind) for kind in (REPEATED, NEW))
     found = re.findall(r"([−+\d.]+) \[", seen(chapter.words()))
     assert [number.lstrip("+−") for number in found] == [percent(abs(x)) for x in (repeated, new, repeated - new)]
-    blocks = [
-        {block.split: block for block in scores(run, NGram(run.data.training, len(run.data.vocabulary)))} for run in study.runs
-    ]
+    blocks = [{block.split: block for block in of} for of in scores(study.runs).values()]
     model, other = (
         [np.mean([of[x].sums[who, "accuracy"].sum() / of[x].columns["n"].sum() for of in blocks]) for x in ("id", *UNSEEN)]
         for who in (MODEL, BASELINE)

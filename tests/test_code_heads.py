@@ -48,7 +48,7 @@ def by_sequence(block, key, values=None) -> np.ndarray:
 
 
 def test_the_accuracy_of_the_model_is_the_one_that_was_measured(study, run):
-    scored = scores(run, NGram(run.data.training, len(VOCABULARY)))
+    scored = scores([run])[0]
     assert [block.split for block in scored] == study.splits
     for block in scored:
         measured = block_of(study.estimates.blocks(0), block.split)
@@ -59,7 +59,7 @@ def test_the_accuracy_of_the_model_is_the_one_that_was_measured(study, run):
 
 @torch.no_grad()
 def test_the_bits_of_the_model_are_those_of_its_distribution_over_characters(run):
-    split, block = run.data.splits["c"], block_of(scores(run, NGram(run.data.training, len(VOCABULARY))), "c")
+    split, block = run.data.splits["c"], block_of(scores([run])[0], "c")
     found = by_sequence(block, (MODEL, "bits"))
     for row in range(3):
         logits = run.model(torch.from_numpy(split.tokens[[row]].astype(np.int64)))[0].numpy().astype(float)
@@ -70,7 +70,7 @@ def test_the_bits_of_the_model_are_those_of_its_distribution_over_characters(run
 
 
 def test_the_baseline_is_an_ngram_model_of_the_training_text(run):
-    split, block = run.data.splits["javascript"], block_of(scores(run, NGram(run.data.training, len(VOCABULARY))), "javascript")
+    split, block = run.data.splits["javascript"], block_of(scores([run])[0], "javascript")
     right, bits = NGram(run.data.training, len(VOCABULARY)).score(split)
     sequence = np.nonzero(split.scored)[0]
     np.testing.assert_allclose(by_sequence(block, (BASELINE, "accuracy")), np.bincount(sequence, right))

@@ -141,11 +141,13 @@ def _fitted(inside: Block, simplification: Simplification, columns: tuple[str, .
     return np.append(coefficients, fitted.intercept_ - mean @ coefficients)
 
 
+@lru_cache(maxsize=32)  # of one proxy on all splits: a block reads values anew each time
 def _agreed(block: Block, simplification: Simplification) -> np.ndarray:
     """[row] at how many positions a proxy agreed with the model."""
     return block.sums[simplification, "same_prediction"].astype(float)
 
 
+@lru_cache(maxsize=32)
 def _dropped(block: Block, simplification: Simplification) -> np.ndarray:
     """[row] the share of query and key that a proxy drops, mean over the row's positions."""
     return block.sums[simplification, "outside"] / block.columns["n"]

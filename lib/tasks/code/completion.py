@@ -25,7 +25,6 @@ from lib.tasks.code.claims import ALL
 from lib.tasks.code.humaneval import PREFIX
 from lib.tasks.code.languages import LANGUAGES
 from lib.tasks.code.live import live_reading
-from lib.tasks.code.ngram import NGram
 from lib.tasks.code.telling import CompletionSentences, trained_on
 
 FEWEST = 20  # predictions that a mean within a category must rest on to be shown
@@ -76,8 +75,7 @@ class CompletionChapter(CompletionSentences, ByHead, ByKind):
     @cached_property
     def scores(self) -> Estimates:
         """The model and an n-gram model that was counted on the same text, at every character."""
-        baseline = NGram(self.run.data.training, len(self.run.data.vocabulary))  # all seeds have the same training text
-        return self.study.estimates_of({run.seed: heads.scores(run, baseline) for run in self.study.runs})
+        return self.study.estimates_of(heads.scores(self.study.runs))
 
     def baseline(self) -> figures.Picture:
         """Accuracy and bits per character of the model and of an n-gram model."""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pandas as pd
 import torch
 
+from lib.derived import derived
+from lib.measuring import table
 from lib.measuring.estimates import Estimates
 from lib.measuring.faithfulness import batches, block_of
 from lib.measuring.table import Block
 from lib.models.base import Capture
+from lib.provenance import code_of
 from lib.proxies import MODEL, Simplification
 from lib.runs import Run
 from lib.studies import Study
@@ -21,14 +25,31 @@ from lib.tasks.code.splits import FIRST_CHARACTER, START, VOCABULARY
 
 INDUCTION = 0.2  # a head does induction if so much of its attention is where an induction head's would be
 BASELINE = Simplification("6-gram model", fit_on="training text")  # in blocks of `scores`
+_CODE = code_of(__name__)  # read now, when it is the code that was loaded
+
+
+def scores(runs: Sequence[Run]) -> dict[int, list[Block]]:
+    """By seed, blocks of `accuracy` and `bits` of the true character (under the distribution over characters) on every split.
+
+    Of the model itself (`MODEL`), and of an n-gram model of the training text (`BASELINE`), which all of them have in common.
+    Kept with each run.
+    """
+
+    @cache
+    def baseline() -> NGram:
+        return NGram(runs[0].data.training, len(runs[0].data.vocabulary))
+
+    def of(run: Run) -> list[Block]:
+        run.train()
+        record = run.trained.read()
+        identity = {"weights": record["files"]["model.safetensors"], "data": record["made"]["data"], "code": _CODE}
+        return derived(run, "scores", identity, lambda: _scores(run, baseline()), table.write, table.read)
+
+    return {run.seed: of(run) for run in runs}
 
 
 @torch.no_grad()
-def scores(run: Run, baseline: NGram) -> list[Block]:
-    """Blocks of `accuracy` and `bits` of the true character (under the distribution over characters) on every split.
-
-    Of the model itself (`MODEL`), and of an n-gram model of the same training text (`BASELINE`).
-    """
+def _scores(run: Run, baseline: NGram) -> list[Block]:
     blocks = []
     for split in run.data.splits.values():
         right, bits = (np.empty(int(split.scored.sum()), np.float32) for _ in range(2))
@@ -37,7 +58,7 @@ def scores(run: Run, baseline: NGram) -> list[Block]:
             of_true = logits.gather(1, batch.targets[:, None])[:, 0] - logits[:, batch.candidates].logsumexp(-1)
             right[batch.positions] = (batch.original.choices == batch.targets).cpu().numpy()
             bits[batch.positions] = -of_true.cpu().numpy() / np.log(2)
-        of_both = {MODEL: (right, bits), BASELINE: baseline.score(split)}
+        of_both = {MODEL: (right, bits), BASELINE: [of.astype(np.float32) for of in baseline.score(split)]}
         values = {(who, name): v for who, pair in of_both.items() for name, v in zip(("accuracy", "bits"), pair, strict=True)}
         blocks.append(block_of(split, {}, values))
     return blocks
@@ -110,9 +131,9 @@ def single_heads(study: Study, splits: Sequence[str], kind: str = "") -> pd.Data
                 agreement = block.sums[s, "same_prediction"][chosen].sum(dtype=float) / n
                 place = replace(s, layer=-1, head=-1)
                 rows.append((place, run.seed, s.layer, s.head, block.split, agreement))
-    table = pd.DataFrame(rows, columns=["simplification", "seed", "layer", "head", "split", "agreement"])
-    table = table.astype({"seed": int, "layer": int, "head": int, "agreement": float})
+    found = pd.DataFrame(rows, columns=["simplification", "seed", "layer", "head", "split", "agreement"])
+    found = found.astype({"seed": int, "layer": int, "head": int, "agreement": float})
     keys = ["simplification", "seed", "layer", "head"]
-    wide = table.pivot_table(index=keys, columns="split", values="agreement", sort=False)
+    wide = found.pivot_table(index=keys, columns="split", values="agreement", sort=False)
     inside, outside = wide.reindex(columns=[study.task.reference])[study.task.reference], wide.reindex(columns=list(splits))
     return pd.DataFrame({"inside": inside, "gap": inside - outside.mean(axis=1)}).reset_index()
