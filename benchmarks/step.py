@@ -23,7 +23,7 @@ PARTS = {  # functions by module and name; what one spends in another counts for
 }
 LOADED = {  # by kind of step, what would be loaded in the middle of it
     "seed": ("sklearn.cluster", "torch._dynamo"),
-    "execute": ("papermill", "nbformat"),
+    "execute": ("lib.executing", "papermill", "nbformat"),
 }
 OTHERS = {"execute": "kernel of the notebook", "assemble": "jupyter-book"}  # processes of their own
 
