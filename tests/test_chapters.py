@@ -71,7 +71,7 @@ def test_every_figure_is_drawn_and_says_what_it_shows(request, chapter, name):
 
 @pytest.mark.parametrize("layer", [0, 1])
 def test_projections_are_drawn_of_every_layer(clustering, layer):
-    picture = clustering._projections(layer)
+    picture = ClusteringChapter(clustering.study, layer, clustering.svd.complexity, clustering.kmeans.complexity)._projections()
     shown = [title_of(ax) for ax in picture.figure.axes[:8]]
     assert shown == [f"{kind} by {of}" for kind in ("queries", "keys") for of in ("depth", "position", "type", "cluster")]
     assert f"layer {layer} of seed 0" in picture.note

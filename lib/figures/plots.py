@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -20,7 +20,7 @@ from lib.tasks import Look
 
 FIGURES: dict[str, Callable[..., Picture]] = {"curves": curves}
 MANY = 400  # points of a panel from which on they are kept as an image
-SCALE = ListedColormap(sns.color_palette("viridis", 256)[:205], "seen on white and on black")
+SCALE = ListedColormap(colormaps["viridis"](np.arange(1, 206) / 257), "seen on white and on black")
 
 
 def _figure(plot: Callable[..., Picture]) -> Callable[..., Picture]:
@@ -127,6 +127,8 @@ def heat(table: pd.DataFrame, *, x: str, y: str, alt: str, note: str, fewest: fl
 
     Rows that count fewer than `fewest` stay grey.
     """
+    import seaborn as sns  # now, as it takes a second to load, and most notebooks draw none
+
     size = 1 + int(max(table["x"].max(), table["y"].max())) if len(table) else 2
     names = parts_of(table, "panel")
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
 
 from lib.measuring.intervals import Estimate
 from lib.proxies import PROXIES, Simplification
@@ -16,14 +15,29 @@ from lib.tasks import Look
 
 BLACK, GREY, ZERO, WHITE = "#000000", "#6B6B6B", "#444444", "#ffffff"
 GRID, SHADE, STRIPE, BAR, EMPTY = "#e4e4e4", "#eeeeee", "#f6f6f6", "#c4c4c4", "#f0f0f0"  # what stays behind the data
-WEIGHTS = tuple(map(mpl.colors.to_hex, sns.color_palette("Blues", 11)[3:]))  # how much attention, from little to all
+WEIGHTS = tuple(map(mpl.colors.to_hex, mpl.colormaps["Blues"](np.arange(4, 12) / 12)))  # how much attention, little to all
 QUIET = frozenset((WHITE, GRID, SHADE, STRIPE, BAR, EMPTY, *WEIGHTS))  # need not stand out from the page
 WIDTHS = {"wide": 7.6, "narrow": 3.7}  # inches; in the book's column and on a phone, where print is as large
 NARROW = 5.0  # inches below which panels stand one below the other
 
-RC = {  # of matplotlib, whatever a reader has set
-    **sns.plotting_context("paper"),
-    **sns.axes_style("whitegrid"),
+# Of matplotlib, whatever a reader has set. The first part is seaborn's style for paper with a white grid; it is written out, as
+# seaborn takes a second to load, which readers of a notebook would wait.
+RC = {
+    "axes.linewidth": 1.0,
+    "grid.linewidth": 0.8,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4.8,
+    "lines.solid_capstyle": "round",
+    "patch.linewidth": 0.8,
+    "patch.edgecolor": "w",
+    **{f"{axis}tick.{kind}.width": width for axis in "xy" for kind, width in (("major", 1.0), ("minor", 0.8))},
+    **{f"{axis}tick.{kind}.size": size for axis in "xy" for kind, size in (("major", 4.8), ("minor", 3.2))},
+    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), ".15"),
+    **dict.fromkeys(("xtick.direction", "ytick.direction"), "out"),
+    **dict.fromkeys(("axes.grid", "axes.axisbelow", "axes.spines.left", "axes.spines.bottom", "patch.force_edgecolor"), True),
+    **dict.fromkeys(("xtick.top", "ytick.right"), False),
+    "grid.linestyle": "-",
+    "legend.fontsize": 8.8,
     "font.family": ["sans-serif"],
     "font.sans-serif": ["DejaVu Sans"],  # which comes with matplotlib: the same layout everywhere
     "font.size": 10,

@@ -45,33 +45,31 @@ class ClusteringChapter(Families):
     # What the simplifications look like
 
     @cached_property
-    def _points(self) -> dict[int, pd.DataFrame]:
-        layers = range(self.study.experiment.model.layers)
-        return {layer: mechanism.projections(self.run, layer, PAIR, clusters=16) for layer in layers}
+    def _points(self) -> pd.DataFrame:
+        return mechanism.projections(self.run, self.layer, PAIR, clusters=16)
 
     def projections(self) -> Explorer:
         """Queries and keys as points; a reader can choose layer, directions and colour, and the picture that moves them."""
-        return LiveBrackets(self.study, self.svd).representation(self._projections(self.layer).to_html())
+        return LiveBrackets(self.study, self.svd).representation(self._projections().to_html())
 
-    def _projections(self, layer: int) -> figures.Picture:
+    def _projections(self) -> figures.Picture:
         """Queries and keys on their first two directions, coloured by what their token is."""
-        points = self._points[layer]
-        points = points[points["split"] == "iid"]
+        points = self._points[self._points["split"] == "iid"]
         parts = []
         for kind in ("queries", "keys"):
             for of in ("depth", "position", "type", "cluster"):
                 chosen = points[points["kind"] == kind]
                 scaled = (chosen[of] - chosen[of].min()) / max(1, np.ptp(chosen[of]))
                 parts.append(chosen.assign(panel=f"{kind} by {of}", colour=scaled))
-        shown = f"preset {self.study.preset}, layer {layer} of seed 0, {len(points) // 2:,} tokens in distribution"
+        shown = f"preset {self.study.preset}, {self.place} of seed 0, {len(points) // 2:,} tokens in distribution"
         note = f"{shown}; axes and clusters: fitted on training sentences"
         x, y, colour = "first singular direction", "second", "lowest to highest, or one type or cluster to the next"
-        alt = f"Queries and keys of layer {layer} as points on their first two directions. {_told_apart(points)}"
+        alt = f"Queries and keys of {self.place} as points on their first two directions. {_told_apart(points)}"
         return figures.scatter(pd.concat(parts), x=x, y=y, colour=colour, alt=alt, note=note)
 
     def shift(self) -> figures.Picture:
         """Queries and keys in and out of distribution on the same axes, coloured by depth."""
-        points = self._points[self.layer]
+        points = self._points
         panels = points["kind"] + ", " + points["split"].map(lambda split: figures.called(self.study, split))
         table = points.assign(panel=panels, colour=points["depth"])
         note = f"preset {self.study.preset}, {self.place} of seed 0; axes fitted on training sentences"
