@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 import resource
+import subprocess
+import sys
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -47,11 +50,13 @@ def short(book_steps, monkeypatch):
     monkeypatch.setattr(book_steps, "steps", lambda *given: [step for step in steps(*given) if step[1] in chosen])
 
 
-def test_the_steps_are_those_of_the_workflow(book_steps, monkeypatch, tmp_path, capfd):
-    monkeypatch.setenv("LIB_ARTIFACTS", str(tmp_path))
+def test_the_steps_are_those_of_the_workflow(book_steps, tmp_path):
+    command = [sys.executable, "-m", "lib", "book", "--preset", "smoke", "--", "--dry-run"]
+    environment = {**os.environ, "LIB_ARTIFACTS": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
     preset = load("smoke")
-    workflow.build(preset, extra=("--dry-run",))
-    planned = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", capfd.readouterr().out, re.MULTILINE)}
+    planned = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE)}
     rules = {"data": "data", "execute": "notebook", "assemble": "book"}
     own = Counter(rules.get(c[0]) or ("seed" if "--seed" in c else "results") for _, c in book_steps.steps(preset))
     assert {**own, "all": 1, "total": own.total() + 1} == planned
