@@ -119,7 +119,7 @@ def check(asked: argparse.Namespace) -> dict[str, Benchmark]:
     if asked.publish and asked.small:
         raise InputError("what is published is at full size: leave out --small, or --publish")
     if asked.publish and asked.only:
-        before = json.loads(PUBLISHED.read_text("utf-8")) if PUBLISHED.exists() else {}
+        before = published()
         for what, now in {"machine": machine(), "rounds": asked.rounds}.items():
             if before.get(what) != now:
                 raise InputError(f"other rows are published with {what} {before.get(what)}: leave out --only, or --publish")
@@ -151,19 +151,25 @@ def run(asked: argparse.Namespace) -> dict:
     return found
 
 
-def with_book() -> dict:
-    """What a book took, where that is published (`book_steps.py`)."""
-    before = json.loads(PUBLISHED.read_text("utf-8")) if PUBLISHED.exists() else {}
-    return {"book": before["book"]} if "book" in before else {}
+def published() -> dict:
+    """What is published; empty where nothing is."""
+    return json.loads(PUBLISHED.read_text("utf-8")) if PUBLISHED.exists() else {}
 
 
-def joined(found: dict) -> dict:
-    """What was found, with the published rows that were not run again."""
-    before = json.loads(PUBLISHED.read_text("utf-8"))
-    parts = {part: {**before[part], **found[part]} for part in ("peers", "rows", "left_out")}
-    rows = {name: parts["rows"][name] for name in ROWS if name in parts["rows"]}
-    left_out = {n: why for n, why in parts["left_out"].items() if n not in rows}
-    return {**found, **parts, "rows": rows, "left_out": left_out, **with_book()}
+def publish(found: dict) -> None:
+    """Have the page show this."""
+    PUBLISHED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    PAGE.write_text(page(found), encoding="utf-8")
+
+
+def joined(found: dict, only_some: bool) -> dict:
+    """What was found, with what is published and was not run again: what a book took, and other rows if only some were run."""
+    before = published()
+    if only_some:
+        found |= {part: {**before[part], **found[part]} for part in ("peers", "rows", "left_out")}
+        rows = {name: found["rows"][name] for name in ROWS if name in found["rows"]}
+        found |= {"rows": rows, "left_out": {name: why for name, why in found["left_out"].items() if name not in rows}}
+    return {**before, **found}
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -176,9 +182,7 @@ def main(given: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     if asked.publish:
-        found = joined(found) if asked.only else {**found, **with_book()}
-        PUBLISHED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        PAGE.write_text(page(found), encoding="utf-8")
+        publish(joined(found, bool(asked.only)))
     return 0
 
 

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import bench
 import pandas as pd
-from bench import PAGE, PUBLISHED
 from harness import machine
-from page import page
 
 from lib import workflow
 from lib.errors import InputError
@@ -123,7 +122,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("preset", nargs="?", default="quick", help="its name or file; default: quick")
     parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="of another version of this project")
     parser.add_argument("--its-preset", metavar="FILE", help="what the preset is called, or says, there; default: the same")
-    parser.add_argument("--publish", action="store_true", help=f"put it into book/{PAGE.name}")
+    parser.add_argument("--publish", action="store_true", help=f"put it into book/{bench.PAGE.name}")
     return parser.parse_args(given)
 
 
@@ -156,10 +155,8 @@ def main(given: Sequence[str] | None = None) -> int:
         return 2
     print("on " + ", ".join(f"{name} {value}" for name, value in machine().items()))
     if asked.publish:
-        before = json.loads(PUBLISHED.read_text("utf-8"))
-        run = {**before, "book": {"preset": preset.name, "machine": machine(), "steps": found["ours"]}}
-        PUBLISHED.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
-        PAGE.write_text(page(run), encoding="utf-8")
+        book = {"preset": preset.name, "machine": machine(), "steps": found["ours"]}
+        bench.publish({**bench.published(), "book": book})
     return 0
 
 

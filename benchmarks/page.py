@@ -33,7 +33,7 @@ thread, and by the clock on more.
 
 Run on: {machine}. Compared with: {peers}.
 {left_out}{book}
-`make bench PEERS=…` runs it elsewhere ([](running.md)). The run writes this page, so nothing here is edited by hand.
+`make bench PEERS=…` runs the rows elsewhere ([](running.md)). Runs write this page, so nothing here is edited by hand.
 """
 
 WHERE = """What ours spends its time on. Products of matrices (`mm`, `addmm`, `bmm`, `baddbmm`) and fused attention are the same
@@ -50,7 +50,7 @@ are processors.
 
 Steps load libraries for {loading:.0f} seconds in all, without the kernels of notebooks, which load their own.
 
-Run on: {machine}.
+Run on: {machine}. `benchmarks/book_steps.py` runs it elsewhere.
 """
 
 

@@ -25,6 +25,7 @@ LOADED = {  # by kind of step, what would be loaded in the middle of it
     "seed": ("sklearn.cluster", "torch._dynamo"),
     "execute": ("lib.executing", "papermill", "nbformat"),
 }
+UNIT = 1024**2 if sys.platform == "darwin" else 1024  # of what Unix says about memory, in a megabyte
 OTHERS = {"execute": "kernel of the notebook", "assemble": "jupyter-book"}  # processes of their own
 
 
@@ -64,7 +65,7 @@ def peak() -> float:
     status = Path("/proc/self/status")
     if status.exists():
         return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / UNIT
 
 
 def main(report: str, *command: str) -> int:
@@ -79,7 +80,7 @@ def main(report: str, *command: str) -> int:
         if command[0] in OTHERS:
             others = resource.getrusage(resource.RUSAGE_CHILDREN)
             parts[OTHERS[command[0]]] = others.ru_utime + others.ru_stime
-            megabytes += others.ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)  # both are there at once
+            megabytes += others.ru_maxrss / UNIT  # both are there at once
         Path(report).write_text(json.dumps({"parts": parts, "megabytes": megabytes}), encoding="utf-8")
     return status
 

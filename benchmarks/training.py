@@ -239,6 +239,6 @@ def begin_products(folder: Path | None, threads: int, times: int = 40, **sizes: 
         raise LeftOut(f"oneDNN does not compute products in float32 here (they are {off:.1g} off)")
     ours, theirs = (timed(way, threads) for way in (compute, by_onednn))
     rates = [operations / min(way() for _ in range(times)) / 1e9 for way in (ours, theirs)]
-    note = "of {:.0f} and {:.0f} billion operations a second".format(*rates)
+    note = "{:.0f} billion operations a second, and oneDNN {:.0f}".format(*rates)
     difference = Difference("products in float32, as a share of their length", off, SINGLE)
     return Contest(lambda: min(ours() for _ in range(times)), lambda: min(theirs() for _ in range(times)), [difference], note)

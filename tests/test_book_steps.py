@@ -29,9 +29,9 @@ def book_steps(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     book_steps = importlib.import_module("book_steps")
     for name in ("PUBLISHED", "PAGE"):
-        of = tmp_path / getattr(book_steps, name).name
-        of.write_bytes(getattr(book_steps, name).read_bytes())
-        monkeypatch.setattr(book_steps, name, of)
+        of = tmp_path / getattr(book_steps.bench, name).name
+        of.write_bytes(getattr(book_steps.bench, name).read_bytes())
+        monkeypatch.setattr(book_steps.bench, name, of)
     return book_steps
 
 
@@ -74,24 +74,23 @@ def test_steps_are_measured_against_another_checkout_and_published(book_steps, s
     rows, both = re.search(said, out, re.MULTILINE).groups()
     assert rows == both != "0"
 
-    steps = json.loads(book_steps.PUBLISHED.read_text("utf-8"))["book"]["steps"]
+    steps = book_steps.bench.published()["book"]["steps"]
     assert list(steps) == ["dyck: a seed", "dyck: table"]
     (seed,) = steps["dyck: a seed"]
     assert 0 < sum(seed["parts"].values()) <= seed["processor"]
     assert 100 < seed["megabytes"] < 4_000
-    page = book_steps.PAGE.read_text("utf-8")
+    page = book_steps.bench.PAGE.read_text("utf-8")
     assert re.search(rf"\| dyck: a seed \| {number} \| {number} MB \| loading libraries \d+ %.* \|\n", page)
     assert f"In all {sum(turn['processor'] for of in steps.values() for turn in of):,.0f} seconds" in page
 
 
-def test_what_a_book_took_stays_where_other_rows_are_published(book_steps, monkeypatch):
-    bench = importlib.import_module("bench")
-    monkeypatch.setattr(bench, "PUBLISHED", book_steps.PUBLISHED)
-    before = json.loads(book_steps.PUBLISHED.read_text("utf-8"))
-    book = {"preset": "tiny", "machine": {}, "steps": {}}
-    book_steps.PUBLISHED.write_text(json.dumps({**before, "book": book}), encoding="utf-8")
-    assert bench.with_book() == {"book": book}
-    assert bench.joined({**before, "rows": {}})["book"] == book
+def test_what_a_book_took_stays_where_other_rows_are_published(book_steps):
+    bench = book_steps.bench
+    before, book = bench.published(), {"preset": "tiny", "machine": {}, "steps": {}}
+    bench.PUBLISHED.write_text(json.dumps({**before, "book": book}), encoding="utf-8")
+    found = {name: before[name] for name in ("machine", "peers", "rounds", "left_out")}
+    assert bench.joined({**found, "rows": {}}, only_some=True) == {**before, "book": book}
+    assert bench.joined({**found, "rows": {}}, only_some=False) == {**before, "rows": {}, "book": book}
 
 
 def test_memory_is_all_that_there_was_at_once(book_steps):
