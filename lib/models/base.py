@@ -121,7 +121,7 @@ def with_heads(of_all: Tensor, heads: Heads, of_heads: Tensor) -> Tensor:
     return replaced
 
 
-_WEIGHTS = 16_000_000  # attention weights of a layer that are computed at a time, at most
+_WEIGHTS = 2_000_000  # attention weights of a layer that are computed at a time, at most
 _KEPT = 2**30  # bytes of queries and keys that are kept
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import torch
@@ -45,21 +45,73 @@ def use_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
-def faster_precision(step: Callable[[str], Callable[[], object]], rounds: int = 5) -> str:
-    """The precision in which a step takes less time here, bfloat16 only if it is clearly faster.
+def faster_precision(step: Callable[[str], Callable[[], object]], device: torch.device, rounds: int = 10) -> str:
+    """The precision in which a step takes less time on a device, bfloat16 only if it is clearly faster.
 
     `step` gives a step in a precision. What a processor says of itself does not tell: of those without a unit for matrices in
-    bfloat16, some gain half as much again and some lose. Both are timed by turns, and the shortest time of each counts, as
-    whatever else the machine does only ever adds.
+    bfloat16, some gain half as much again and some lose.
     """
-    steps = {precision: step(precision) for precision in ("float32", "bfloat16")}
-    times: dict[str, list[float]] = {precision: [] for precision in steps}
+    return "bfloat16" if _gain(step("float32"), step("bfloat16"), device, rounds) > 1.1 else "float32"
+
+
+BLAS, ONEDNN = "BLAS", "oneDNN"  # libraries for products of float32; the first stands for whatever PyTorch takes unasked
+
+
+def library_for_products(device: torch.device) -> str:
+    """The library that training on a device should have for products of float32: oneDNN only on a CPU where it is much faster.
+
+    PyTorch's builds for x86 take MKL, which makes the most of its own maker's processors. oneDNN is let to compute in bfloat16,
+    too, where there is a unit for that; then it is not taken. What is gained has to be much, as the library shows in the last
+    digits of weights, and the same machine is to choose the same each time.
+    """
+    if device.type != "cpu":
+        return BLAS
+    draw = torch.Generator().manual_seed(0)
+    left, right = torch.randn(2048, 128, generator=draw), torch.randn(128, 512, generator=draw)
+
+    def products(library: str) -> Tensor:
+        with products_by(library):
+            return [left @ right for _ in range(5)][-1]
+
+    exact = left.double() @ right.double()
+    if (products(ONEDNN) - exact).norm() > 1e-6 * exact.norm():
+        return BLAS
+    return ONEDNN if _gain(lambda: products(BLAS), lambda: products(ONEDNN), device) > 1.5 else BLAS
+
+
+@contextmanager
+def products_by(library: str) -> Iterator[None]:
+    """Have a library compute products of float32 meanwhile, as PyTorch names it: by how exact it has to be."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium" if library == ONEDNN else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def by_onednn(kind: torch.dtype, device: torch.device) -> bool:
+    """Whether oneDNN computes products of a kind of numbers now. It makes a plan for every shape: few shapes should be asked of
+    it, and no small ones, of which PyTorch's fused attention is made.
+    """
+    single = kind == torch.float32 and torch.get_float32_matmul_precision() == "medium"
+    return device.type == "cpu" and (kind == torch.bfloat16 or single)
+
+
+def _gain(usual: Callable[[], object], other: Callable[[], object], device: torch.device, rounds: int = 5) -> float:
+    """How many times as fast the other way is, by turns and the shortest time of each, which is disturbed the least.
+
+    On a CPU it is processor time that counts, as by the clock a busy machine would choose one way here and the other there.
+    """
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    times: tuple[list[float], list[float]] = [], []
     for _ in range(rounds + 1):  # the first of each makes plans
-        for precision, run in steps.items():
-            start = time.perf_counter()
-            run()
-            times[precision].append(time.perf_counter() - start)
-    return "bfloat16" if min(times["float32"][1:]) > 1.15 * min(times["bfloat16"][1:]) else "float32"
+        for way, found in zip((usual, other), times, strict=True):
+            start = clock()
+            way()
+            found.append(clock() - start)
+    usual_time, other_time = (min(found[1:]) for found in times)
+    return usual_time / max(other_time, 1e-9)
 
 
 def spare_memory() -> None:

@@ -21,12 +21,21 @@ import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
+from torch.optim.adamw import adamw
 from tqdm.auto import tqdm
 
 from lib.artifacts import read_tensors, write_tensors, writing
 from lib.config import Config
 from lib.errors import ArtifactError, InputError
-from lib.models.machine import check_precision, faster_precision, spare_memory, use_threads
+from lib.models.machine import (
+    by_onednn,
+    check_precision,
+    faster_precision,
+    library_for_products,
+    products_by,
+    spare_memory,
+    use_threads,
+)
 from lib.models.transformer import ModelConfig, Transformer
 from lib.provenance import digest_of
 from lib.split import Dataset, Sequences, Split
@@ -117,7 +126,7 @@ def train(
     title: str = "train",
     replace: bool = False,
 ) -> dict:
-    """Train a model; leave `FILES` in `folder`, and return with what they were made (device and precision).
+    """Train a model; leave `FILES` in `folder`, and return with what they were made: device, precision, library for products.
 
     A checkpoint in `folder` from an interrupted run of the same `identity`, data and kind of device is resumed, in the
     precision in which it was begun; another one is refused, or with `replace` overwritten. `training.csv` has one row per
@@ -139,16 +148,17 @@ def train(
     belongs_to = digest_of([dict(identity), device.type, dataset.fingerprint])
     checkpoint = _checkpoint(folder / CHECKPOINT, belongs_to, replace)
     precision = checkpoint[1]["precision"] if checkpoint else settings.precision
-    if precision == "auto":
-        precision = faster_precision(lambda name: partial(_step, begun(name), training))
-    run = begun(precision)
-    if checkpoint:
-        run.resume(*checkpoint)
-
-    _go_on(run, dataset, seed, title, lambda: run.save(folder / CHECKPOINT, belongs_to))
+    library = library_for_products(device)
+    with products_by(library):
+        if precision == "auto":
+            precision = faster_precision(lambda name: partial(_step, begun(name), training), device)
+        run = begun(precision)
+        if checkpoint:
+            run.resume(*checkpoint)
+        _go_on(run, dataset, seed, title, lambda: run.save(folder / CHECKPOINT, belongs_to))
     run.save(folder / CHECKPOINT, belongs_to)
     run.write(folder)
-    return {"device": device.type, "precision": precision}
+    return {"device": device.type, "precision": precision, "products": library}
 
 
 def _go_on(run: Trainer, dataset: Dataset, seed: int, title: str, save: Callable[[], None]) -> None:
@@ -185,14 +195,13 @@ class Trainer:
     def __init__(self, model: Transformer, config: TrainingConfig, precision: str):
         self.model, self.config, self.precision = model, config, precision
         self.autocast = torch.autocast(model.device.type, torch.bfloat16, precision == "bfloat16")
-        matrices = [p for n, p in model.named_parameters() if p.dim() > 1 and "embedding" not in n and n != "positions"]
-        decayed = {id(p) for p in matrices}
-        others = [p for p in model.parameters() if id(p) not in decayed]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
-            lr=config.peak_learning_rate,
-            fused=True,
-        )
+        weights = dict(model.named_parameters())
+        decayed = [n for n, weight in weights.items() if weight.dim() > 1 and "embedding" not in n and n != "positions"]
+        self.groups = (config.weight_decay, decayed), (0.0, [n for n in weights if n not in decayed])
+        self.moments = {
+            key: {n: torch.zeros_like(weight) for n, weight in weights.items()} for key in ("exp_avg", "exp_avg_sq")
+        }
+        self.moments["step"] = {n: torch.zeros((), device=model.device) for n in weights}
         self.step = 0
         self.loss_sum, self.loss_steps = torch.zeros((), device=model.device), 0  # since the last row
         self.rows: list[dict] = []  # of training.csv
@@ -200,7 +209,7 @@ class Trainer:
 
     def batch(self, training: Sequences, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """Tokens (batch, T) of some sequences and the token that each is followed by, -100 where that is padding."""
-        step = 16 if self.precision == "bfloat16" else 1  # its kernels make a plan for every shape: of few shapes there are few
+        step = 8 if by_onednn(getattr(torch, self.precision), self.model.device) else 1  # of few shapes it makes few plans
         length = min(-(-(training.lengths[rows].max() - 1) // step) * step + 1, training.tokens.shape[1])
         tokens = torch.from_numpy(training.tokens[rows, :length].astype(np.int64))
         real = torch.from_numpy(np.arange(1, length) < training.lengths[rows, None])
@@ -209,18 +218,27 @@ class Trainer:
 
     def train_on(self, tokens: Tensor, targets: Tensor) -> None:
         """One step on tokens (batch, T) and the tokens that they are to predict, -100 where nothing is."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, self.config)
         with self.autocast:
             logits = self.model(tokens)  # (batch, T, vocabulary)
         loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
-        self.optimizer.zero_grad()
+        self.model.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
-        self.optimizer.step()
+        self._follow_gradients()
         self.loss_sum += loss.detach()
         self.loss_steps += 1
         self.step += 1
+
+    @torch.no_grad()
+    def _follow_gradients(self) -> None:
+        """A step of AdamW, by PyTorch's function for it: an object of the class would load a compiler, for a second."""
+        weights, rate = dict(self.model.named_parameters()), learning_rate(self.step, self.config)
+        for decay, names in self.groups:
+            average, average_of_squares, step = ([of[n] for n in names] for of in self.moments.values())
+            adamw(
+                [weights[n] for n in names], [weights[n].grad for n in names], average, average_of_squares, [], step,
+                fused=True, amsgrad=False, maximize=False, lr=rate, weight_decay=decay, beta1=0.9, beta2=0.999, eps=1e-8,
+            )  # fmt: skip
 
     def mean_loss(self) -> float:
         """Mean training loss in nats since the last row."""
@@ -243,8 +261,7 @@ class Trainer:
         """Write all that the rest of the run depends on."""
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"snapshots.{name}": tensor for name, tensor in self.snapshots.items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
+        tensors |= {f"{key}.{name}": tensor for key, of in self.moments.items() for name, tensor in of.items()}
         progress = {"precision": self.precision, "step": self.step, "rows": self.rows}
         progress |= {"loss_sum": self.loss_sum.item(), "loss_steps": self.loss_steps}
         write_tensors(path, tensors, {"progress": json.dumps(progress), "belongs_to": belongs_to})
@@ -258,12 +275,9 @@ class Trainer:
 
     def resume(self, tensors: Mapping[str, Tensor], progress: Mapping) -> None:
         """Continue from what `save` wrote."""
-        state: dict[int, dict] = {}
-        for name, tensor in with_prefix(tensors, "optimizer.").items():
-            index, key = name.split(".")
-            state.setdefault(int(index), {})[key] = tensor
         self.model.load_state_dict(with_prefix(tensors, "model."))
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        for key, of in self.moments.items():
+            of.update({name: tensor.to(self.model.device) for name, tensor in with_prefix(tensors, f"{key}.").items()})
         self.step, self.loss_steps, self.rows = progress["step"], progress["loss_steps"], progress["rows"]
         self.loss_sum.fill_(progress["loss_sum"])
         self.snapshots = with_prefix(tensors, "snapshots.")

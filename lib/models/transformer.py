@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from lib.config import Config
 from lib.models.base import ALL, AttentionRule, Heads, attend_as_usual
+from lib.models.machine import by_onednn
 
 
 class ModelConfig(Config):
@@ -68,7 +69,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x (batch, T, width) -> what is added at all positions; without a pattern that others could look at."""
         queries, keys, values = self.read(x)
-        if queries.dtype == torch.bfloat16 and x.device.type == "cpu":  # where the fused kernel takes twice as long
+        if by_onednn(queries.dtype, x.device):  # then the fused kernel takes up to twice as long
             mixed = attention_pattern(queries, keys, causal_mask(keys)).to(values.dtype) @ values
         else:
             mixed = F.scaled_dot_product_attention(queries, keys, values, is_causal=True)
