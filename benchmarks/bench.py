@@ -80,8 +80,8 @@ ROWS = {
     ),
     "precision": Benchmark(CODE_STEP.format("bfloat16"), "the same in float32", training.begin_precision, small=SHORT),
     "products": Benchmark(
-        f"products of matrices of {CODE_STEP.format('float32')}, by the library that PyTorch takes here",
-        "oneDNN's",
+        f"products of matrices of {CODE_STEP.format('float32')}, by oneDNN",
+        "the library that PyTorch takes unasked",
         training.begin_products,
         small={"times": 2, "batch": 2},
     ),

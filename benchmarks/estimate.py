@@ -16,7 +16,7 @@ from harness import machine
 from lib.errors import InputError
 from lib.experiment import simplifications_of
 from lib.measuring.faithfulness import compare
-from lib.models.machine import faster_precision, spare_memory
+from lib.models.machine import faster_precision, library_for_products, products_by, spare_memory
 from lib.models.training import Trainer, length_batches
 from lib.models.transformer import Transformer
 from lib.presets import load
@@ -49,12 +49,13 @@ def training(run: Run) -> float:
             trainer.train_on(*trainer.batch(data.training, rows))
         trainer.mean_loss()  # waits for the device
 
-    precision = settings.precision
-    if precision == "auto":
-        precision = faster_precision(lambda name: partial(steps, begun(name)), rounds=2)
-    trainer = begun(precision)
-    steps(trainer)  # makes plans
-    return min(seconds(lambda: steps(trainer)) for _ in range(3)) / STEPS * settings.steps
+    with products_by(library_for_products(run.on)):
+        precision = settings.precision
+        if precision == "auto":
+            precision = faster_precision(lambda name: partial(steps, begun(name)), run.on, rounds=2)
+        trainer = begun(precision)
+        steps(trainer)  # makes plans
+        return min(seconds(lambda: steps(trainer)) for _ in range(3)) / STEPS * settings.steps
 
 
 def measuring(run: Run) -> float:

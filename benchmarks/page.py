@@ -37,7 +37,7 @@ Run on: {machine}. Compared with: {peers}.
 """
 
 WHERE = """What ours spends its time on. Products of matrices (`mm`, `addmm`, `bmm`, `baddbmm`) and fused attention are the same
-library calls in every project here: where they are most of it, only another precision or less work could gain much."""
+library calls in every project here: where they are most of it, only another library, another precision or less work could gain much."""
 
 BOOK = """
 ## What a book takes

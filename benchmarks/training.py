@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from harness import Contest, Difference, LeftOut, importing, timed
 from torch import Tensor
 
 from lib.experiment import Experiment
-from lib.models.machine import faster_precision
+from lib.models.machine import BLAS, ONEDNN, faster_precision, library_for_products, products_by
 from lib.models.training import Trainer
 from lib.models.transformer import Transformer
 from lib.presets import load
@@ -45,6 +46,12 @@ OURS = {  # parts of names of parameters
     "ln_1": "norm_attention", "ln_2": "norm_mlp", "ln_f": "norm", "lm_head": "unembedding",
 }  # fmt: skip
 NO_AUTOCAST = "nullcontext() if device_type == 'cpu' else torch.amp.autocast("
+
+
+@cache
+def library() -> str:
+    """The one that our training takes here for products of float32."""
+    return library_for_products(torch.device("cpu"))
 
 
 @dataclass(frozen=True)
@@ -71,8 +78,9 @@ class Shape:
         trainer, rng = Trainer(self.model(), self.experiment.training, precision), np.random.default_rng(0)
 
         def step() -> float:
-            trainer.train_on(*self.windows(rng))
-            return trainer.mean_loss()
+            with products_by(library()):
+                trainer.train_on(*self.windows(rng))
+                return trainer.mean_loss()
 
         return step
 
@@ -118,12 +126,14 @@ def differences(shape: Shape, theirs: torch.nn.Module, precision: str) -> list[D
     tokens, targets = shape.windows(np.random.default_rng(0))
     trainer = Trainer(shape.model(), shape.experiment.training.model_copy(update={"clip_norm": 1e9}), precision)
     trainer.model.load_state_dict(named(theirs.state_dict()), strict=False)  # either has biases that the other lacks: zero
-    with torch.autocast("cpu", torch.bfloat16, half):
-        with torch.no_grad():
-            logits = trainer.model(tokens)
+    autocast = torch.autocast("cpu", torch.bfloat16, half)
+    with autocast:
         expected, loss = theirs(tokens, targets)
     loss.backward()
-    trainer.train_on(tokens, targets)
+    with products_by(library()):
+        with torch.no_grad(), autocast:
+            logits = trainer.model(tokens)
+        trainer.train_on(tokens, targets)
     own, found = ({name: p.grad for name, p in model.named_parameters()} for model in (trainer.model, theirs))
     own["token_embedding.weight"] += own.pop("unembedding.weight")  # nanoGPT has them in one
     found = named(found)
@@ -178,6 +188,7 @@ def begin(
 ) -> Contest:
     """Steps against nanoGPT's. The shortest of a round counts, ours and theirs: what else the machine does only ever adds."""
     of, half = shape(steps, **sizes), precision == "bfloat16"
+    products_of = f"ours takes products by {library()}, {PEER} by what PyTorch takes unasked"
     found = differences(of, nanogpt(folder, of), precision)
     step, workplace = of.step(precision), tempfile.TemporaryDirectory()
     prepare(folder / PEER, Path(workplace.name), of, precision)
@@ -187,7 +198,7 @@ def begin(
         lambda: min(ours() for _ in range(steps)),
         lambda: min(peer_seconds(Path(workplace.name), of, precision, threads)),
         found,
-        note=f"as it stands, {PEER}'s script takes bfloat16 for float32 on a CPU; one line is changed" if half else "",
+        note=f"as it stands, {PEER}'s script takes bfloat16 for float32 on a CPU; one line is changed" if half else products_of,
     )
 
 
@@ -196,14 +207,15 @@ def begin_precision(folder: Path | None, threads: int, steps: int = 12, **sizes:
     of, gradients = code_shape(steps, **sizes), []
     for precision in ("float32", "bfloat16"):
         trainer = Trainer(of.model(), of.experiment.training, precision)
-        trainer.train_on(*of.windows(np.random.default_rng(0)))
+        with products_by(library()):
+            trainer.train_on(*of.windows(np.random.default_rng(0)))
         gradients.append(torch.cat([parameter.grad.flatten() for parameter in trainer.model.parameters()]))
     single, half = (timed(of.step(precision)) for precision in ("float32", "bfloat16"))
     return Contest(
         lambda: min(half() for _ in range(steps)),
         lambda: min(single() for _ in range(steps)),
         [Difference("gradient of a step, as a share of its length", share(*reversed(gradients)), 3e-2)],
-        note=f'`precision = "auto"` takes {faster_precision(of.step)} here',
+        note=f'`precision = "auto"` takes {faster_precision(of.step, torch.device("cpu"))} here',
     )
 
 
@@ -221,24 +233,20 @@ def products(shape: Shape) -> tuple[Callable[[], list[Tensor]], int]:
 
 
 def begin_products(folder: Path | None, threads: int, times: int = 40, **sizes: int) -> Contest:
-    """The library that PyTorch takes for products in float32, against oneDNN, which it has as well."""
+    """oneDNN for products in float32, against the library that PyTorch takes unasked."""
     compute, operations = products(code_shape(1, **sizes))
 
-    def by_onednn() -> list[Tensor]:
-        before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("medium")  # lets oneDNN compute them, in bfloat16 where that is faster
-        try:
+    def by(name: str) -> list[Tensor]:
+        with products_by(name):
             return compute()
-        finally:
-            torch.set_float32_matmul_precision(before)
 
-    off = max(share(one, other) for one, other in zip(by_onednn(), compute(), strict=True))
+    off = max(share(one, other) for one, other in zip(by(ONEDNN), by(BLAS), strict=True))
     if off == 0:
         raise LeftOut("PyTorch has nothing else for products in float32 here")
     if off > SINGLE:
         raise LeftOut(f"oneDNN does not compute products in float32 here (they are {off:.1g} off)")
-    ours, theirs = (timed(way, threads) for way in (compute, by_onednn))
+    ours, theirs = (timed(partial(by, name), threads) for name in (ONEDNN, BLAS))
     rates = [operations / min(way() for _ in range(times)) / 1e9 for way in (ours, theirs)]
-    note = "{:.0f} billion operations a second, and oneDNN {:.0f}".format(*rates)
+    note = "{:.0f} billion operations a second, and {:.0f} unasked; training takes {}".format(*rates, library())
     difference = Difference("products in float32, as a share of their length", off, SINGLE)
     return Contest(lambda: min(ours() for _ in range(times)), lambda: min(theirs() for _ in range(times)), [difference], note)

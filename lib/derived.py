@@ -8,11 +8,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+import pandas as pd
+
 from lib import provenance
+from lib.artifacts import writing
 from lib.errors import ArtifactError
 from lib.runs import Run
 
 T = TypeVar("T")
+
+
+def _write(path: Path, table: pd.DataFrame) -> None:
+    with writing(path) as temporary:
+        table.to_parquet(temporary, index=False)
 
 
 def derived(
@@ -20,13 +28,13 @@ def derived(
     name: str,
     identity: Mapping,
     compute: Callable[[], T],
-    write: Callable[[Path, T], None],
-    read: Callable[[Path], T],
+    write: Callable[[Path, T], None] = _write,
+    read: Callable[[Path], T] = pd.read_parquet,
 ) -> T:
     """What `compute` gives, kept in a run's folder as `<name>.parquet`; `identity` is all that it depends on, as plain values.
 
-    It is computed where it is not there, damaged or of something else. Where nothing can be written it is not kept. `write`
-    leaves the file as a whole or not at all.
+    It is computed where it is not there, damaged or of something else. Where nothing can be written it is not kept. Unless it
+    is a table, `write` leaves the file as a whole or not at all, and `read` gives what it was.
     """
     path = run.folder / f"{name}.json"
     record = provenance.Record(path, f"delete its record, and it is made again: rm {shlex.quote(str(path))}")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from lib.artifacts import writing
 from lib.derived import derived
 from lib.errors import InputError, one_of
 from lib.experiment import simplifications_of
@@ -64,9 +62,7 @@ def cells(study: Study, splits: Sequence[str] | None = None) -> pd.DataFrame:
     tables = []
     for run in study.runs:
         compute = partial(_table, study, splits, run.seed)
-        tables.append(
-            derived(run, "foreseen", _identity(study, run, splits), compute, _write, pd.read_parquet) if usual else compute()
-        )
+        tables.append(derived(run, "foreseen", _identity(study, run, splits), compute) if usual else compute())
     return pd.concat([of for of in tables if len(of)] or tables[:1], ignore_index=True).assign(task=study.name)[_COLUMNS]
 
 
@@ -75,11 +71,6 @@ def _identity(study: Study, run: Run, splits: Sequence[str]) -> dict:
     task, measured = study.task, run.measured.read()
     asked = {"splits": [*splits], "reference": task.reference, "key": task.key_covariate, "by": [*task.foreseen_by]}
     return {"measured": {"fingerprint": measured["fingerprint"], "files": measured["files"]}, **asked, "code": _CODE}
-
-
-def _write(path: Path, table: pd.DataFrame) -> None:
-    with writing(path) as temporary:
-        table.to_parquet(temporary, index=False)
 
 
 def _table(study: Study, splits: Sequence[str], seed: int) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from matplotlib.colors import to_hex
@@ -169,6 +170,14 @@ def test_projections_are_of_what_each_token_is(run):
         run.model(torch.from_numpy(split.tokens[[0], : split.lengths[0]].astype(np.int64)), {1: seen})
     expected = (seen.keys[0, 0].double().numpy() - keys.mean(0)) @ directions.T
     np.testing.assert_allclose(np.abs(spread[: split.lengths[0]]), np.abs(expected), atol=1e-3)  # directions have no sign
+
+
+def test_projections_are_kept_with_the_run(run, monkeypatch):
+    first = mechanism.projections(run, 1, ["iid"], clusters=4, sequences=10)
+    monkeypatch.setattr(mechanism, "_projections", lambda *_: pytest.fail("computed again"))
+    pd.testing.assert_frame_equal(mechanism.projections(run, 1, ["iid"], clusters=4, sequences=10), first)
+    with pytest.raises(pytest.fail.Exception):
+        mechanism.projections(run, 1, ["iid"], clusters=4, sequences=9)
 
 
 @pytest.mark.parametrize("covariates", [["depth"], ["distance"], ["distance", "depth"]])

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
 
+from lib.derived import derived
 from lib.live.kept import rules_of
 from lib.measuring.faithfulness import batches, block_of
 from lib.measuring.table import Block
 from lib.models.base import Captured, most_attended
+from lib.provenance import code_of
 from lib.proxies import MODEL, Simplification, Subspace, nearest
 from lib.runs import Run
 from lib.split import Split
 from lib.tasks.dyck.language import FIRST_BRACKET, annotate
 
+_CODE = code_of(__name__)  # read now, when it is the code that was loaded
 ANYWHERE = Simplification("any earlier bracket", fit_on="")  # in tables: what attention would find by chance
 
 
@@ -76,8 +80,17 @@ def projections(run: Run, layer: int, splits: Sequence[str], clusters: int, sequ
     """Queries and keys of a layer's first head on the first two principal directions of those on training sentences.
 
     One row per vector: `split`, `kind` ("queries" or "keys"), coordinates `x` and `y`, and what its token is: `depth`,
-    `position`, `type` (-1 for START and END), and the `cluster` that k-means with `clusters` clusters puts it in.
+    `position`, `type` (-1 for START and END), and the `cluster` that k-means with `clusters` clusters puts it in. Those asked
+    for last are kept with the run.
     """
+    run.train()
+    record, fitted_on = run.trained.read(), run.experiment.measuring.fit_sequences
+    identity = {"weights": record["files"]["model.safetensors"], "data": record["made"]["data"], "fit_sequences": fitted_on}
+    identity |= {"layer": layer, "splits": [*splits], "clusters": clusters, "sequences": sequences, "code": _CODE}
+    return derived(run, "projections", identity, partial(_projections, run, layer, splits, clusters, sequences))
+
+
+def _projections(run: Run, layer: int, splits: Sequence[str], clusters: int, sequences: int) -> pd.DataFrame:
     k = run.experiment.task.bracket_types
     of_clusters, head = Simplification("kmeans", clusters, layer), run.fitter.head(layer, 0)
     kmeans = rules_of(run, [of_clusters])[of_clusters][layer].proxies[0]
