@@ -36,8 +36,8 @@ Run on: {machine}. Compared with: {peers}.
 `make bench PEERS=…` runs the rows elsewhere ([](running.md)). Runs write this page, so nothing here is edited by hand.
 """
 
-WHERE = """What ours spends its time on. Products of matrices (`mm`, `addmm`, `bmm`, `baddbmm`) and fused attention are the same
-library calls in every project here: where they are most of it, only another library, another precision or less work could gain much."""
+WHERE = """What ours spends its time on. Products of matrices (`mm`, `addmm`, `bmm`, `baddbmm`) and fused attention are calls of
+libraries in every project here: where they are most of it, only another library or precision, or less work, could gain much."""
 
 BOOK = """
 ## What a book takes

@@ -48,9 +48,13 @@ OURS = {  # parts of names of parameters
 NO_AUTOCAST = "nullcontext() if device_type == 'cpu' else torch.amp.autocast("
 
 
-@cache
 def library() -> str:
-    """The one that our training takes here for products of float32."""
+    """The one that our training takes here for products of float32, on as many threads as are set."""
+    return _library(torch.get_num_threads())
+
+
+@cache
+def _library(threads: int) -> str:
     return library_for_products(torch.device("cpu"))
 
 

@@ -2,8 +2,8 @@
 
     artifacts/<preset>/<task>/seed-<n>/     config.json, model.safetensors, snapshots.safetensors, training.csv,
                                             measurements.json, measurements.parquet, along_training.parquet,
-                                            proxies.json, proxies.safetensors; foreseen and scores (code), each
-                                            .json and .parquet, once a chapter has asked for them
+                                            proxies.json, proxies.safetensors; foreseen, projections (dyck) and scores
+                                            (code), each .json and .parquet, once a chapter has asked for them
     artifacts/<preset>/<task>/faithfulness.parquet, and faithfulness.json that vouches for it
     artifacts/corpora/<corpus>-<key>.parquet    functions that tasks on source code are made of
 

@@ -8,6 +8,7 @@ from importlib import metadata
 import numpy as np
 
 from lib import prose
+from lib.models.machine import ONEDNN
 from lib.presets import Preset
 from lib.studies import Study
 
@@ -51,7 +52,8 @@ def _model(study: Study) -> Iterator[str]:
     yield f"- Shape: {', '.join(f'{key} {value}' for key, value in shape.plain().items())}; {len(run.vocabulary)} tokens."
     yield f"- Training: {', '.join(f'{key} {value}' for key, value in training.plain().items())}."
     where = f"{made.get('processor', 'unknown')}, torch {made.get('torch', 'unknown')}"
-    yield f"- Trained on {made['device']} ({where}) in {made['precision']}, products of float32 by {made['products']}."
+    products = ", products of float32 by oneDNN" if made["products"] == ONEDNN else ""
+    yield f"- Trained on {made['device']} ({where}) in {made['precision']}{products}."
     last = study.history.groupby("seed").last()
     accuracies = {name.removeprefix("accuracy_"): last[name] for name in last if name.startswith("accuracy_")}
     listed = ", ".join(f"{name} {_range(values)}" for name, values in accuracies.items() if values.notna().any())

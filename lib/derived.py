@@ -31,11 +31,13 @@ def derived(
     write: Callable[[Path, T], None] = _write,
     read: Callable[[Path], T] = pd.read_parquet,
 ) -> T:
-    """What `compute` gives, kept in a run's folder as `<name>.parquet`; `identity` is all that it depends on, as plain values.
+    """What `compute` gives, kept in a run's folder as `<name>.parquet`; `identity` is all that it depends on, as plain values,
+    but for versions of libraries.
 
-    It is computed where it is not there, damaged or of something else. Where nothing can be written it is not kept. Unless it
-    is a table, `write` leaves the file as a whole or not at all, and `read` gives what it was.
+    It is computed where it is not there, damaged or of something else. Where nothing can be written it is not kept. `write`
+    and `read` are needed only for what is no `DataFrame`; `write` has to leave the file whole or not at all.
     """
+    identity = {**identity, "versions": provenance.versions()}
     path = run.folder / f"{name}.json"
     record = provenance.Record(path, f"delete its record, and it is made again: rm {shlex.quote(str(path))}")
     with suppress(ArtifactError):  # of one that is damaged

@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from lib.config import checked
 from lib.errors import ArtifactError, InputError
 from lib.experiment import Experiment
-from lib.models.machine import check_precision, library_for_products, resolve_device
+from lib.models.machine import BLAS, ONEDNN, by_onednn, check_precision, resolve_device
 from lib.models.training import CHECKPOINT, Trainer, TrainingConfig, evaluation_steps, learning_rate, length_batches
 from lib.models.transformer import ModelConfig, Transformer
 from lib.runs import Run
@@ -136,7 +136,6 @@ def test_what_the_model_depends_on_is_kept_beside_the_weights(trained, small_dat
     assert kept["versions"]["numpy"] == np.__version__
     assert kept["made"]["data"] == small_dataset.fingerprint
     assert (kept["made"]["device"], kept["made"]["precision"]) == ("cpu", "float32")
-    assert kept["made"]["products"] == library_for_products(torch.device("cpu"))
 
 
 def test_the_curve_has_a_row_an_evaluation(trained, small_dataset, small_experiment):
@@ -202,6 +201,22 @@ def test_in_half_precision_lengths_are_rounded_up_and_what_is_added_is_padding(s
     assert torch.equal(more[:, :length], tokens)
     assert torch.equal(more_targets[:, :length], targets)
     assert (more_targets[:, length:] == -100).all()
+
+
+@pytest.mark.parametrize("library", [BLAS, ONEDNN])
+def test_products_are_by_the_library_that_is_recorded(small_dataset, small_experiment, tmp_path, monkeypatch, library):
+    asked = set()
+    log = Trainer.log
+
+    def seen(self, splits):
+        asked.add(by_onednn(torch.float32, torch.device("cpu")))
+        log(self, splits)
+
+    monkeypatch.setattr("lib.models.training.library_for_products", lambda device: library)
+    monkeypatch.setattr(Trainer, "log", seen)
+    run_of(small_experiment, tmp_path, data=small_dataset).train()
+    assert asked == {library == ONEDNN}
+    assert json.loads((tmp_path / "config.json").read_text())["made"]["products"] == library
 
 
 # Interruptions
