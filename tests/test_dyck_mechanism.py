@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 
@@ -29,9 +30,12 @@ KMEANS, ONE_HOT = Simplification("kmeans", 4, 1), Simplification("one_hot", None
 
 
 @pytest.fixture(scope="module")
-def study(tiny, tiny_artifacts) -> Study:
+def study(tiny, tiny_artifacts, tmp_path_factory) -> Study:
+    """Measured, in a folder of its own, as projections are kept there."""
+    folder = tmp_path_factory.mktemp("mechanism") / "artifacts"
+    shutil.copytree(tiny_artifacts, folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LIB_ARTIFACTS", str(tiny_artifacts))
+        patch.setenv("LIB_ARTIFACTS", str(folder))
         return load(tiny).study("dyck")
 
 

@@ -1,7 +1,6 @@
 """Training: AdamW, warm-up and cosine decay, batches of similar length, checkpoints that resume to the very same weights.
 
-Every batch and every learning rate is a function of the configuration, the seed and the step; nothing else is random once
-the weights are initialized. So weights, optimizer state and step are all that a checkpoint has to hold.
+Every batch and learning rate is a function of configuration, seed and step; nothing else is random after the first weights.
 """
 
 from __future__ import annotations
@@ -71,11 +70,7 @@ class TrainingConfig(Config):
 
 
 def length_batches(lengths: np.ndarray, batch_size: int, seed: int) -> Iterator[np.ndarray]:
-    """Endless batches of sequence indices [batch_size], of similar length, so that little of a batch is padding.
-
-    Each epoch is shuffled, cut into pools of 50 batches, sorted by length within a pool, cut into batches, and shuffled
-    again. What does not fill a batch at the end of a pool is left out of that epoch.
-    """
+    """Endless batches of sequence indices [batch_size], sorted by length in pools of 50 batches, so that little is padding."""
     if len(lengths) < batch_size:
         raise InputError(f"batch_size is {batch_size}, but there are only {len(lengths)} training sequences")
     epoch = 0
@@ -128,10 +123,9 @@ def train(
 ) -> dict:
     """Train a model; leave `FILES` in `folder`, and return with what they were made: device, precision, library for products.
 
-    A checkpoint in `folder` from an interrupted run of the same `identity`, data and kind of device is resumed, in the
-    precision in which it was begun; another one is refused, or with `replace` overwritten. `training.csv` has one row per
-    evaluation: `step`, `learning_rate`, `loss` (mean training loss in nats since the row before) and `accuracy_<split>`.
-    `snapshots.safetensors` has the weights at each of these steps, as `<step>.<name>`, if the configuration asks for them.
+    A checkpoint in `folder` of the same `identity`, data and kind of device is resumed in its precision; another one is
+    refused, or with `replace` overwritten. `training.csv` has a row per evaluation: `step`, `learning_rate`, `loss` (mean in
+    nats since the row before) and `accuracy_<split>`; `snapshots.safetensors`, if asked for, weights as `<step>.<name>`.
     """
     training = dataset.training
     if len(training) < settings.batch_size:
@@ -284,10 +278,7 @@ class Trainer:
 
 
 def _checkpoint(path: Path, belongs_to: str, replace: bool) -> tuple[dict[str, Tensor], dict] | None:
-    """Tensors and progress of a checkpoint of this very run; None where there is none, or with `replace` none that can be used.
-
-    `ArtifactError` for one that is damaged or of another run.
-    """
+    """Tensors and progress of a checkpoint of this run; without one None, `ArtifactError` if it is damaged or another's."""
     if not path.exists():
         return None
     remedy = f"delete it to train from the beginning: rm {shlex.quote(str(path))}"
