@@ -60,8 +60,8 @@ BLAS, ONEDNN = "BLAS", "oneDNN"  # libraries for products of float32; the first 
 def library_for_products(device: torch.device) -> str:
     """The library that training on a device should have for products of float32: oneDNN only on a CPU where it is much faster.
 
-    PyTorch's builds for x86 take MKL, which makes the most of its own maker's processors. oneDNN is let to compute in bfloat16,
-    too, where there is a unit for that; then it is not taken. What is gained has to be much, as the library shows in the last
+    PyTorch's builds for x86 take MKL, which makes the most of its own maker's processors. oneDNN may compute in bfloat16 where
+    there is a unit for that; then it is not taken. What is gained has to be much, as the library shows in the last
     digits of weights, and the same machine is to choose the same each time.
     """
     if device.type != "cpu":
@@ -91,8 +91,8 @@ def products_by(library: str) -> Iterator[None]:
 
 
 def by_onednn(kind: torch.dtype, device: torch.device) -> bool:
-    """Whether oneDNN computes products of a kind of numbers now. It makes a plan for every shape: few shapes should be asked of
-    it, and no small ones, of which PyTorch's fused attention is made.
+    """Whether oneDNN is asked for products of a kind of numbers now. It makes a plan for every shape: few shapes should be
+    asked for, and no small ones, of which PyTorch's fused attention is made.
     """
     single = kind == torch.float32 and torch.get_float32_matmul_precision() == "medium"
     return device.type == "cpu" and (kind == torch.bfloat16 or single)
@@ -101,7 +101,7 @@ def by_onednn(kind: torch.dtype, device: torch.device) -> bool:
 def _gain(usual: Callable[[], object], other: Callable[[], object], device: torch.device, rounds: int = 5) -> float:
     """How many times as fast the other way is, by turns and the shortest time of each, which is disturbed the least.
 
-    On a CPU it is processor time that counts, as by the clock a busy machine would choose one way here and the other there.
+    On a CPU it is processor time that counts, of all threads: by the clock a busy machine would choose now this way, now that.
     """
     clock = time.process_time if device.type == "cpu" else time.perf_counter
     times: tuple[list[float], list[float]] = [], []

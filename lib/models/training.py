@@ -1,6 +1,7 @@
 """Training: AdamW, warm-up and cosine decay, batches of similar length, checkpoints that resume to the very same weights.
 
 Every batch and learning rate is a function of configuration, seed and step; nothing else is random after the first weights.
+They are the very same if the machine takes the same library for products again, which it finds out by timing them.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x (batch, T, width) -> what is added at all positions; without a pattern that others could look at."""
         queries, keys, values = self.read(x)
-        if by_onednn(queries.dtype, x.device):  # then the fused kernel takes up to twice as long
+        if by_onednn(queries.dtype, x.device):  # then the fused kernel takes longer, if sequences are short
             mixed = attention_pattern(queries, keys, causal_mask(keys)).to(values.dtype) @ values
         else:
             mixed = F.scaled_dot_product_attention(queries, keys, values, is_causal=True)
