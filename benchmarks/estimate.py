@@ -16,8 +16,9 @@ from harness import machine
 from lib.errors import InputError
 from lib.experiment import simplifications_of
 from lib.measuring.faithfulness import compare
-from lib.models.machine import faster_precision, library_for_products, products_by, spare_memory
-from lib.models.training import Trainer, length_batches
+from lib.models.machine import faster, spare_memory
+from lib.models.trainer import Trainer
+from lib.models.training import length_batches
 from lib.models.transformer import Transformer
 from lib.presets import load
 from lib.proxies import Fitter
@@ -38,9 +39,9 @@ def training(run: Run) -> float:
     """Seconds that one seed is trained, without held-out splits along the way."""
     settings, data = run.experiment.training, run.data
 
-    def begun(precision: str) -> Trainer:
+    def begun(precision: str, library: str) -> Trainer:
         model = Transformer.seeded(run.experiment.model, len(data.vocabulary), data.context, 0).to(run.on)
-        return Trainer(model, settings, precision)
+        return Trainer(model, settings, precision, library)
 
     batches = list(islice(length_batches(data.training.lengths, settings.batch_size, 0), STEPS))
 
@@ -49,13 +50,9 @@ def training(run: Run) -> float:
             trainer.train_on(*trainer.batch(data.training, rows))
         trainer.mean_loss()  # waits for the device
 
-    with products_by(library_for_products(run.on)):
-        precision = settings.precision
-        if precision == "auto":
-            precision = faster_precision(lambda name: partial(steps, begun(name)), run.on, rounds=2)
-        trainer = begun(precision)
-        steps(trainer)  # makes plans
-        return min(seconds(lambda: steps(trainer)) for _ in range(3)) / STEPS * settings.steps
+    trainer = begun(*faster(settings.precision, lambda *of: partial(steps, begun(*of)), run.on))
+    steps(trainer)  # makes plans
+    return min(seconds(lambda: steps(trainer)) for _ in range(3)) / STEPS * settings.steps
 
 
 def measuring(run: Run) -> float:

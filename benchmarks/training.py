@@ -17,7 +17,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +26,8 @@ from harness import Contest, Difference, LeftOut, importing, timed
 from torch import Tensor
 
 from lib.experiment import Experiment
-from lib.models.machine import BLAS, ONEDNN, faster_precision, library_for_products, products_by
-from lib.models.training import Trainer
+from lib.models.machine import DEFAULT, ONEDNN, faster, products_by
+from lib.models.trainer import Trainer
 from lib.models.transformer import Transformer
 from lib.presets import load
 from lib.tasks.code.splits import FIRST_CHARACTER, VOCABULARY
@@ -46,16 +46,6 @@ OURS = {  # parts of names of parameters
     "ln_1": "norm_attention", "ln_2": "norm_mlp", "ln_f": "norm", "lm_head": "unembedding",
 }  # fmt: skip
 NO_AUTOCAST = "nullcontext() if device_type == 'cpu' else torch.amp.autocast("
-
-
-def library() -> str:
-    """The one that our training takes here for products of float32, on as many threads as are set."""
-    return _library(torch.get_num_threads())
-
-
-@cache
-def _library(threads: int) -> str:
-    return library_for_products(torch.device("cpu"))
 
 
 @dataclass(frozen=True)
@@ -77,16 +67,23 @@ class Shape:
         found = rng.integers(FIRST_CHARACTER, self.tokens, (self.batch, self.context + 1))
         return tuple(torch.from_numpy(part.copy()) for part in (found[:, :-1], found[:, 1:]))
 
-    def step(self, precision: str) -> Callable[[], float]:
+    def trainer(self, precision: str, library: str) -> Trainer:
+        """Ours, before its first step."""
+        return Trainer(self.model(), self.experiment.training, precision, library)
+
+    def step(self, precision: str, library: str) -> Callable[[], float]:
         """A function that takes a step of our training on new windows and returns the mean loss."""
-        trainer, rng = Trainer(self.model(), self.experiment.training, precision), np.random.default_rng(0)
+        trainer, rng = self.trainer(precision, library), np.random.default_rng(0)
 
         def step() -> float:
-            with products_by(library()):
-                trainer.train_on(*self.windows(rng))
-                return trainer.mean_loss()
+            trainer.train_on(*self.windows(rng))
+            return trainer.mean_loss()
 
         return step
+
+    def faster(self, asked: str) -> tuple[str, str]:
+        """Precision and library that our training takes here for its steps, on as many threads as are set."""
+        return faster(asked, self.step, torch.device("cpu"))
 
     @property
     def theirs(self) -> dict[str, object]:
@@ -118,7 +115,7 @@ def nanogpt(folder: Path | None, shape: Shape) -> torch.nn.Module:
             return module.GPT(module.GPTConfig(vocab_size=shape.tokens, **shape.theirs))
 
 
-def differences(shape: Shape, theirs: torch.nn.Module, precision: str) -> list[Difference]:
+def differences(shape: Shape, theirs: torch.nn.Module, precision: str, library: str) -> list[Difference]:
     """How far our model with nanoGPT's weights is from nanoGPT's: logits, loss, and the gradients of a step."""
 
     def named(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -128,16 +125,15 @@ def differences(shape: Shape, theirs: torch.nn.Module, precision: str) -> list[D
 
     half = precision == "bfloat16"
     tokens, targets = shape.windows(np.random.default_rng(0))
-    trainer = Trainer(shape.model(), shape.experiment.training.model_copy(update={"clip_norm": 1e9}), precision)
+    trainer = Trainer(shape.model(), shape.experiment.training.model_copy(update={"clip_norm": 1e9}), precision, library)
     trainer.model.load_state_dict(named(theirs.state_dict()), strict=False)  # either has biases that the other lacks: zero
     autocast = torch.autocast("cpu", torch.bfloat16, half)
     with autocast:
         expected, loss = theirs(tokens, targets)
     loss.backward()
-    with products_by(library()):
-        with torch.no_grad(), autocast:
-            logits = trainer.model(tokens)
-        trainer.train_on(tokens, targets)
+    with torch.no_grad(), products_by(library), autocast:
+        logits = trainer.model(tokens)
+    trainer.train_on(tokens, targets)
     own, found = ({name: p.grad for name, p in model.named_parameters()} for model in (trainer.model, theirs))
     own["token_embedding.weight"] += own.pop("unembedding.weight")  # nanoGPT has them in one
     found = named(found)
@@ -192,9 +188,10 @@ def begin(
 ) -> Contest:
     """Steps against nanoGPT's. The shortest of a round counts, ours and theirs: what else the machine does only ever adds."""
     of, half = shape(steps, **sizes), precision == "bfloat16"
-    products_of = f"ours takes products by {library()}, {PEER} by what PyTorch takes unasked"
-    found = differences(of, nanogpt(folder, of), precision)
-    step, workplace = of.step(precision), tempfile.TemporaryDirectory()
+    library = of.faster(precision)[1]
+    products_of = f"ours takes products by {library}, {PEER} by what PyTorch takes unasked"
+    found = differences(of, nanogpt(folder, of), precision, library)
+    step, workplace = of.step(precision, library), tempfile.TemporaryDirectory()
     prepare(folder / PEER, Path(workplace.name), of, precision)
     ours = timed(step)
     ours(), ours()
@@ -209,17 +206,17 @@ def begin(
 def begin_precision(folder: Path | None, threads: int, steps: int = 12, **sizes: int) -> Contest:
     """Our own steps in bfloat16 against float32."""
     of, gradients = code_shape(steps, **sizes), []
-    for precision in ("float32", "bfloat16"):
-        trainer = Trainer(of.model(), of.experiment.training, precision)
-        with products_by(library()):
-            trainer.train_on(*of.windows(np.random.default_rng(0)))
+    ways = of.faster("float32"), ("bfloat16", DEFAULT)
+    for way in ways:
+        trainer = of.trainer(*way)
+        trainer.train_on(*of.windows(np.random.default_rng(0)))
         gradients.append(torch.cat([parameter.grad.flatten() for parameter in trainer.model.parameters()]))
-    single, half = (timed(of.step(precision)) for precision in ("float32", "bfloat16"))
+    single, half = (timed(of.step(*way)) for way in ways)
     return Contest(
         lambda: min(half() for _ in range(steps)),
         lambda: min(single() for _ in range(steps)),
         [Difference("gradient of a step, as a share of its length", share(*reversed(gradients)), 3e-2)],
-        note=f'`precision = "auto"` takes {faster_precision(of.step, torch.device("cpu"))} here',
+        note=f'`precision = "auto"` takes {of.faster("auto")[0]} here',
     )
 
 
@@ -238,19 +235,21 @@ def products(shape: Shape) -> tuple[Callable[[], list[Tensor]], int]:
 
 def begin_products(folder: Path | None, threads: int, times: int = 40, **sizes: int) -> Contest:
     """oneDNN for products in float32, against the library that PyTorch takes unasked."""
-    compute, operations = products(code_shape(1, **sizes))
+    shape = code_shape(1, **sizes)
+    compute, operations = products(shape)
 
     def by(name: str) -> list[Tensor]:
         with products_by(name):
             return compute()
 
-    off = max(share(one, other) for one, other in zip(by(ONEDNN), by(BLAS), strict=True))
+    off = max(share(one, other) for one, other in zip(by(ONEDNN), by(DEFAULT), strict=True))
     if off == 0:
         raise LeftOut("PyTorch has nothing else for products in float32 here")
     if off > SINGLE:
         raise LeftOut(f"oneDNN does not compute products in float32 here (they are {off:.1g} off)")
-    ours, theirs = (timed(partial(by, name), threads) for name in (ONEDNN, BLAS))
+    ours, theirs = (timed(partial(by, name), threads) for name in (ONEDNN, DEFAULT))
     rates = [operations / min(way() for _ in range(times)) / 1e9 for way in (ours, theirs)]
-    note = "{:.0f} billion operations a second, and {:.0f} unasked; training takes {}".format(*rates, library())
+    taken = shape.faster("float32")[1]
+    note = "{:.0f} billion operations a second, and {:.0f} unasked; training takes {}".format(*rates, taken)
     difference = Difference("products in float32, as a share of their length", off, SINGLE)
     return Contest(lambda: min(ours() for _ in range(times)), lambda: min(theirs() for _ in range(times)), [difference], note)

@@ -10,7 +10,7 @@ from pydantic import Field, SerializeAsAny, field_validator, model_validator
 from lib import provenance
 from lib.config import Config
 from lib.measuring.measures import MEASURES
-from lib.models.training import TrainingConfig
+from lib.models.trainer import TrainingConfig
 from lib.models.transformer import ModelConfig
 from lib.proxies import PROXIES, TRAINING, Simplification
 from lib.tasks import Task

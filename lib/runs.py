@@ -23,7 +23,7 @@ from lib.errors import ArtifactError, InputError, one_of, whole_number
 from lib.experiment import Experiment, simplifications_of
 from lib.measuring import faithfulness, table
 from lib.measuring.table import Block
-from lib.models import training
+from lib.models import trainer, training
 from lib.models.machine import resolve_device, spare_memory, use_threads
 from lib.models.transformer import Transformer
 from lib.proxies import TRAINING, Fitter, Simplification
@@ -112,7 +112,7 @@ class Run:
             self.data, config.model, config.training, self.seed, self.folder, self.on, self.identity, title, replace
         )
         made |= {"data": self.data.fingerprint, "vocabulary": list(self.data.vocabulary), "context": self.data.context}
-        self.trained.write(self.identity, training.FILES, made)
+        self.trained.write(self.identity, trainer.FILES, made)
         (self.folder / training.CHECKPOINT).unlink(missing_ok=True)
         return True
 
@@ -149,7 +149,7 @@ class Run:
         if not snapshots:
             raise InputError(f"{self.title} kept no weights along training: set training.snapshots, and train it anew")
         one_of("step", step, sorted({int(name.partition(".")[0]) for name in snapshots}))
-        return self._model(training.with_prefix(snapshots, f"{step}."))
+        return self._model(trainer.with_prefix(snapshots, f"{step}."))
 
     @cached_property
     def history(self) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import pytest
 from code_samples import function, write_tree
 
 from lib.experiment import Experiment, MeasuringConfig
-from lib.models.training import TrainingConfig
+from lib.models.trainer import TrainingConfig
 from lib.models.transformer import ModelConfig
 from lib.studies import Study
 from lib.tasks.code.task import CodeTask

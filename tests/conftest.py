@@ -17,7 +17,7 @@ from filelock import FileLock
 from hypothesis import settings
 
 from lib.experiment import Experiment, MeasuringConfig
-from lib.models.training import TrainingConfig
+from lib.models.trainer import TrainingConfig
 from lib.models.transformer import ModelConfig, Transformer
 from lib.presets import load
 from lib.split import Dataset

@@ -31,7 +31,7 @@ class Known:
         batch, length, _ = residual.shape
         nothing = torch.zeros(batch, self.heads, length, self.head_width)
         rules[0](nothing, nothing, lambda queries, keys: self.pattern(batch, length))
-        return residual
+        return residual if positions is None else positions.take(residual)
 
     def pause(self, residual, layer, positions=None):
         return RunAgain(self, residual, layer, positions)

@@ -420,7 +420,7 @@ def test_a_full_disk_while_evaluating_leaves_what_was_there(refused, tiny, tiny_
 # Interruptions
 
 WAIT = """
-from lib.models.training import Trainer
+from lib.models.trainer import Trainer
 
 save, pipe = Trainer.save, {pipe!r}
 

@@ -12,7 +12,7 @@ from planted import study
 
 from lib.claims import UNSPANNED, Cell
 from lib.experiment import Experiment, MeasuringConfig
-from lib.models.training import TrainingConfig
+from lib.models.trainer import TrainingConfig
 from lib.models.transformer import ModelConfig
 from lib.proxies import MODEL, Simplification
 from lib.rules import EQUAL, GAP, NOT_APPLICABLE, OPPOSITE, RULES

@@ -16,7 +16,7 @@ from code_samples import function, write_tree
 from lib.cli import main
 from lib.experiment import Experiment, MeasuringConfig
 from lib.measuring.table import COLUMNS
-from lib.models.training import TrainingConfig
+from lib.models.trainer import TrainingConfig
 from lib.models.transformer import ModelConfig
 from lib.presets import load
 from lib.tasks.code.task import CodeTask

@@ -16,7 +16,7 @@ from lib import prose
 from lib.experiment import Experiment, MeasuringConfig
 from lib.measuring.diagnostics import DIAGNOSTICS
 from lib.measuring.intervals import Estimate, mean_of
-from lib.models.training import TrainingConfig
+from lib.models.trainer import TrainingConfig
 from lib.models.transformer import ModelConfig
 from lib.proxies import MODEL, PROXIES, Simplification
 from lib.rules import RULES

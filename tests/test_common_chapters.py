@@ -22,7 +22,7 @@ from lib.errors import InputError
 from lib.experiment import Experiment, MeasuringConfig
 from lib.measuring.diagnostics import DIAGNOSTICS
 from lib.measuring.intervals import Estimate, nothing
-from lib.models.training import TrainingConfig
+from lib.models.trainer import TrainingConfig
 from lib.models.transformer import ModelConfig
 from lib.proxies import MODEL, PROXIES, Simplification
 from lib.rules import EQUAL, GAP, NOT_APPLICABLE, OPPOSITE, RULES, UNDECIDED, VERDICTS

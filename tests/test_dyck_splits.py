@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from lib.config import checked
 from lib.errors import InputError
 from lib.experiment import Experiment, MeasuringConfig
-from lib.models.training import TrainingConfig
+from lib.models.trainer import TrainingConfig
 from lib.models.transformer import ModelConfig
 from lib.proxies import TRAINING
 from lib.runs import MORE, TIMES, Run

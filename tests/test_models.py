@@ -14,7 +14,7 @@ from lib.config import checked
 from lib.errors import InputError
 from lib.measuring.estimates import Estimates
 from lib.measuring.faithfulness import measure
-from lib.models.base import ALL, Capture, Captured, RunAgain, attend_as_usual, most_attended
+from lib.models.base import ALL, Capture, Captured, Positions, RunAgain, attend_as_usual, most_attended
 from lib.models.transformer import ModelConfig, Transformer, attention_pattern, causal_mask
 from lib.proxies import MODEL, PROXIES, TRAINING, Fitter, Simplification
 from lib.split import Sequences
@@ -63,14 +63,13 @@ class OfAnotherMake:
     def pause(self, residual, layer, positions=None) -> RunAgain:
         return RunAgain(self, residual, layer, positions)
 
-    def _layer(self, layer: int, residual: Tensor, rule, positions: Tensor | None) -> Tensor:
+    def _layer(self, layer: int, residual: Tensor, rule, positions: Positions | None) -> Tensor:
         everywhere = torch.arange(residual.shape[1])[None]
         read = residual / residual.square().mean(-1, keepdim=True).sqrt()
         queries, keys, values = (torch.einsum("btw,hwd->bhtd", read, w) for w in self.queries_keys_values[layer])
         if positions is not None:
-            queries = queries.take_along_dim(positions[:, None, :, None], 2)
-            residual = residual.take_along_dim(positions[..., None], 1)
-        at = everywhere if positions is None else positions
+            queries = queries.take_along_dim(positions.queries[:, None, :, None], 2)
+        at = everywhere if positions is None else positions.queries
 
         def attend(queries: Tensor, keys: Tensor) -> Tensor:
             scores = self._rotated(queries, at) @ self._rotated(keys, everywhere).mT / self.head_width
@@ -79,7 +78,8 @@ class OfAnotherMake:
             return (5 * (scores / 5).tanh() - slopes * distance).masked_fill(distance < 0, -torch.inf).softmax(-1)
 
         mixed = rule(queries, keys, attend) @ values
-        return residual + torch.einsum("bhqd,hdw->bqw", mixed, self.outputs[layer]).tanh()
+        added = torch.einsum("bhqd,hdw->bqw", mixed, self.outputs[layer]).tanh()
+        return residual + added if positions is None else positions.take(residual) + positions.take(added)
 
     def _rotated(self, vectors: Tensor, at: Tensor) -> Tensor:
         """Pairs of coordinates (batch, head, T, d_head / 2) as complex numbers, turned by their positions (batch, T)."""
@@ -194,17 +194,31 @@ def test_attention_is_a_distribution_over_the_past(model, rule):
         assert not pattern.triu(1).any()
 
 
+WANTED = (
+    torch.rand(4, 12, generator=torch.Generator().manual_seed(0)) < 0.3,
+    torch.ones(4, 12, dtype=torch.bool),
+    torch.ones(4, 12, dtype=torch.bool).tril(8),  # one sequence has them all, as many as there are tokens
+    torch.eye(4, 12).bool(),
+)
+
+
+@pytest.mark.parametrize("wanted", WANTED)
+def test_positions_that_are_wanted_are_taken_in_their_order(wanted):
+    """Of what belongs to all, and of what belongs to queries, of which a sequence may have some that are not wanted."""
+    positions, numbers = Positions(wanted), torch.arange(48).view(4, 12)
+    assert positions.queries.shape == (4, wanted.sum(1).max())
+    assert torch.equal(positions.take(numbers), numbers[wanted])
+    assert torch.equal(positions.take(numbers.gather(1, positions.queries)), numbers[wanted])
+
+
 @models_and_rules
 @torch.no_grad()
 def test_the_last_layer_at_chosen_positions_is_the_same_as_everywhere(model, rule):
-    """Positions differ from sentence to sentence, in any order, and may repeat, as padding does."""
-    rules = rules_of(model, rule)
-    positions = torch.tensor([[0, 5, 11], [7, 2, 3], [11, 11, 0]])
-    residual = model.embed(random_tokens(3, 12))
-    everywhere, chosen = model.run(residual, rules), model.run(residual, rules, positions=positions)
-    assert chosen.shape == (3, 3, residual.shape[-1])
-    for row in range(3):
-        torch.testing.assert_close(chosen[row], everywhere[row, positions[row]], atol=1e-9, rtol=0)
+    """Positions differ from sentence to sentence, and so does how many there are."""
+    rules, residual = rules_of(model, rule), model.embed(random_tokens(4, 12))
+    for wanted in WANTED:
+        everywhere, chosen = model.run(residual, rules), model.run(residual, rules, positions=Positions(wanted))
+        torch.testing.assert_close(chosen, everywhere[wanted], atol=1e-9, rtol=0)
 
 
 @models_and_rules
@@ -218,7 +232,7 @@ def test_a_resumed_run_is_the_whole_run(model, rule):
 
 
 @every_model
-@pytest.mark.parametrize("positions", [None, torch.tensor([[0, 5, 3], [7, 2, 3]])], ids=["everywhere", "at positions"])
+@pytest.mark.parametrize("positions", [None, Positions(torch.eye(2, 9).flip(1) > 0)], ids=["everywhere", "at positions"])
 @torch.no_grad()
 def test_a_paused_layer_goes_on_with_any_pattern_of_any_heads_as_if_it_had_been_run_with_it(model, positions):
     """By its own way to resume and by the general one."""

@@ -26,7 +26,7 @@ from lib.artifacts import write_tensors
 from lib.errors import ArtifactError, InputError
 from lib.experiment import Experiment
 from lib.measuring.table import read
-from lib.models import training
+from lib.models import trainer
 from lib.presets import load
 from lib.provenance import Record, digest_of
 from lib.proxies import PROXIES, Proxy
@@ -107,7 +107,7 @@ def test_a_changed_bit_of_a_record_is_noticed_wherever_it_is(record):
 
 def test_with_what_something_was_made_is_no_reason_to_make_it_again(tiny, tiny_study):
     run = load(tiny).study("dyck").runs[0]
-    run.trained.write(run.identity, training.FILES, {"data": run.data.fingerprint, "processor": "another"})
+    run.trained.write(run.identity, trainer.FILES, {"data": run.data.fingerprint, "processor": "another"})
     assert not run.train()
     assert not run.train(replace=True)
 
@@ -248,8 +248,8 @@ def test_the_remedy_of_a_run_that_no_command_line_made_is_its_own_method(small_e
 
 def test_training_depends_on_what_trains_and_what_makes_the_data_and_on_nothing_else(small_experiment):
     assert set(small_experiment.training_code()) == {
-        "lib.models.training", "lib.models.transformer", "lib.models.machine", "lib.models.base", "lib.split",
-        "lib.tasks.dyck.splits", "lib.tasks.dyck.language", "lib.tasks.dyck.text",
+        "lib.models.training", "lib.models.trainer", "lib.models.transformer", "lib.models.machine", "lib.models.base",
+        "lib.split", "lib.tasks.dyck.splits", "lib.tasks.dyck.language", "lib.tasks.dyck.text",
     }  # fmt: skip
 
 
@@ -285,7 +285,7 @@ def test_what_differs_is_named(tiny, tiny_study):
         ({"code": {**run.identity["code"], "lib.more": "abc"}}, "code.lib.more is 'abc' instead of None"),
         ({"more": 3}, "more is 3 instead of None"),
     ):
-        run.trained.write({**run.identity, **change}, training.FILES, {})
+        run.trained.write({**run.identity, **change}, trainer.FILES, {})
         with pytest.raises(ArtifactError, match=rf"seed-0 holds a model of something else \({says}.*\); to train it anew: "):
             run.train()
 
@@ -293,7 +293,7 @@ def test_what_differs_is_named(tiny, tiny_study):
 def test_a_model_of_other_data_is_refused_and_trained_anew_when_asked_to(tiny, tiny_study, tiny_artifacts):
     """As where the same seed gives other data on another machine."""
     run = load(tiny).study("dyck").runs[0]
-    run.trained.write(run.identity, training.FILES, run.trained.read()["made"] | {"data": "0" * 64})
+    run.trained.write(run.identity, trainer.FILES, run.trained.read()["made"] | {"data": "0" * 64})
     with pytest.raises(ArtifactError, match="seed-0 holds a model trained on other data than are sampled here") as refused:
         _ = run.fitter
     follow(str(refused.value))
@@ -313,7 +313,7 @@ def test_measurements_of_other_weights_are_made_again(tiny, tiny_study):
     before = whole_splits(study)
     run, path = study.runs[0], tiny_study / "seed-0" / "model.safetensors"
     write_tensors(path, {name: tensor * 1.5 for name, tensor in run.model.state_dict().items()})
-    run.trained.write(run.identity, training.FILES, run.trained.read()["made"])
+    run.trained.write(run.identity, trainer.FILES, run.trained.read()["made"])
     differs = (before != whole_splits(load(tiny).study("dyck"))).groupby("seed").mean()
     assert differs[0] > 0.5
     assert differs[1] == 0
@@ -420,7 +420,7 @@ def test_comments_docstrings_layout_and_what_only_shows_change_nothing(tiny_stud
     said = edited(
         {
             "proxies/svd.py": ('"""Queries and keys are projected', '"""Said in another way.\n\n    Queries and keys are'),
-            "models/training.py": ("    steps: int", "\n    # a comment\n    steps: int"),
+            "models/trainer.py": ("    steps: int", "\n    # a comment\n    steps: int"),
             "models/transformer.py": ('"""Of the residual stream;', '"""Said in another way: of the residual stream;'),
             "tasks/dyck/splits.py": (
                 "automaton = automaton_of(config)",
@@ -440,7 +440,7 @@ def test_comments_docstrings_layout_and_what_only_shows_change_nothing(tiny_stud
 @pytest.mark.parametrize(
     ("file", "before", "after"),
     [
-        pytest.param("models/training.py", "loss = F.cross_entropy(", "loss = 2 * F.cross_entropy(", id="training"),
+        pytest.param("models/trainer.py", "loss = F.cross_entropy(", "loss = 2 * F.cross_entropy(", id="training"),
         pytest.param("tasks/dyck/splits.py", "rng.integers(0, len(", "rng.integers(1, len(", id="the splits"),
     ],
 )

@@ -21,7 +21,7 @@ from lib.errors import ArtifactError, InputError
 from lib.experiment import simplifications_of
 from lib.live import families, kept
 from lib.measuring import faithfulness
-from lib.models import training
+from lib.models import trainer, training
 from lib.presets import load
 from lib.proxies import KMeans, LearnedSubspace
 from lib.status import CURRENT, DAMAGED, MISSING, STALE, Item, status
@@ -166,11 +166,11 @@ def test_a_model_of_another_configuration_or_of_other_data_is_not_taken(tiny, st
     assert other.runs[0].train()
     run = study.runs[1]
     record = shipped.record_of(run.folder)
-    record.write(run.identity, training.FILES, record.read()["made"] | {"data": "0" * 64})
+    record.write(run.identity, trainer.FILES, record.read()["made"] | {"data": "0" * 64})
     assert run.train(replace=True), "trained, as the one that comes along was trained on other data"
 
 
-@pytest.mark.parametrize("file", ["config.json", *training.FILES])
+@pytest.mark.parametrize("file", ["config.json", *trainer.FILES])
 @pytest.mark.parametrize("how", ["missing", "truncated", "altered"])
 def test_a_damaged_file_is_named_with_the_command_that_brings_it_back(study, home, file, how, trains_nothing):
     path = home / study.folder.parent.name / "dyck" / "seed-0" / file
@@ -346,7 +346,7 @@ def test_another_model_makes_stale_what_was_measured_of_the_one_before(place, ho
     record = shipped.record_of(load("tiny").study("dyck").runs[0].folder)
     identity, made = record.identity(), record.read()["made"]
     (record.path.parent / "training.csv").write_text("step\n40\n")
-    record.write(identity, training.FILES, made)
+    record.write(identity, trainer.FILES, made)
     found = {item.name: item for item in status()}
     assert found["model of dyck, seed 0"].state == CURRENT
     assert found["chapter one"].state == found["chapter two"].state == STALE

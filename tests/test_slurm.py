@@ -64,7 +64,7 @@ import asyncio
 import time
 from pathlib import Path
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
-from lib.models.training import Trainer
+from lib.models.trainer import Trainer
 
 here, save = Path(__file__).parent, Trainer.save
 

@@ -24,8 +24,9 @@ from safetensors.torch import load_file, save_file
 from lib.config import checked
 from lib.errors import ArtifactError, InputError
 from lib.experiment import Experiment
-from lib.models.machine import BLAS, ONEDNN, by_onednn, check_precision, resolve_device
-from lib.models.training import CHECKPOINT, Trainer, TrainingConfig, evaluation_steps, learning_rate, length_batches
+from lib.models.machine import DEFAULT, ONEDNN, by_onednn, check_precision, resolve_device
+from lib.models.trainer import Trainer, TrainingConfig, learning_rate
+from lib.models.training import CHECKPOINT, evaluation_steps, length_batches
 from lib.models.transformer import ModelConfig, Transformer
 from lib.runs import Run
 from lib.split import Dataset
@@ -203,39 +204,63 @@ def test_in_half_precision_lengths_are_rounded_up_and_what_is_added_is_padding(s
     assert (more_targets[:, length:] == -100).all()
 
 
-@pytest.mark.parametrize("library", [BLAS, ONEDNN])
-def test_products_are_by_the_library_that_is_recorded(small_dataset, small_experiment, tmp_path, monkeypatch, library):
-    asked = set()
-    log = Trainer.log
+@pytest.mark.parametrize("library", [DEFAULT, ONEDNN])
+def test_products_of_steps_are_by_the_library_that_is_recorded(small_dataset, small_experiment, tmp_path, monkeypatch, library):
+    """What is measured along the way is not."""
+    asked: dict[str, set[bool]] = {"steps": set(), "along the way": set()}
+    forward, log = Transformer.forward, Trainer.log
 
-    def seen(self, splits):
-        asked.add(by_onednn(torch.float32, torch.device("cpu")))
+    def seen(self, *given):
+        asked["steps"].add(by_onednn(torch.float32, torch.device("cpu")))
+        return forward(self, *given)
+
+    def logged(self, splits):
+        asked["along the way"].add(by_onednn(torch.float32, torch.device("cpu")))
         log(self, splits)
 
-    monkeypatch.setattr("lib.models.training.library_for_products", lambda device: library)
-    monkeypatch.setattr(Trainer, "log", seen)
+    monkeypatch.setattr("lib.models.training.faster", lambda asked, step, device: ("float32", library))
+    monkeypatch.setattr(Transformer, "forward", seen)
+    monkeypatch.setattr(Trainer, "log", logged)
     run_of(small_experiment, tmp_path, data=small_dataset).train()
-    assert asked == {library == ONEDNN}
+    assert asked == {"steps": {library == ONEDNN}, "along the way": {False}}
     assert json.loads((tmp_path / "config.json").read_text())["made"]["products"] == library
 
 
 # Interruptions
 
 
-def test_a_resumed_training_keeps_the_precision_that_it_was_begun_in(small_dataset, small_experiment, tmp_path, monkeypatch):
-    """What is faster is found out anew by every process, and may come out otherwise."""
+def interrupted(experiment: Experiment, folder: Path, data: Dataset) -> Run:
+    """A training that has a checkpoint and no result."""
+    run = run_of(experiment, folder, data=data)
+    with pytest.MonkeyPatch.context() as cut:
+        cut.setattr(Trainer, "log", cut_off_at(21))
+        with pytest.raises(KeyboardInterrupt):
+            run.train()
+    return run
+
+
+@pytest.mark.parametrize("begun", [("bfloat16", DEFAULT), ("float32", ONEDNN), ("float32", DEFAULT)])
+def test_a_resumed_training_goes_on_as_it_was_begun(small_dataset, small_experiment, tmp_path, monkeypatch, begun):
+    """What is faster is found out by the process that begins, and could come out otherwise."""
     experiment = other(small_experiment, precision="auto")
-    for name, precision in (("whole", "bfloat16"), ("resumed", "bfloat16")):
-        monkeypatch.setattr("lib.models.training.faster_precision", lambda step, device, precision=precision: precision)
-        run = run_of(experiment, tmp_path / name, data=small_dataset)
-        if name == "resumed":
-            with monkeypatch.context() as cut:
-                cut.setattr(Trainer, "log", cut_off_at(21))
-                with pytest.raises(KeyboardInterrupt):
-                    run.train()
-            monkeypatch.setattr("lib.models.training.faster_precision", lambda step, device: "float32")
-        run.train()
+    monkeypatch.setattr("lib.models.training.faster", lambda *_: begun)
+    monkeypatch.setattr("lib.models.training.is_exact", lambda library: True)
+    run_of(experiment, tmp_path / "whole", data=small_dataset).train()
+    run = interrupted(experiment, tmp_path / "resumed", small_dataset)
+    monkeypatch.delattr("lib.models.training.faster")
+    run.train()
     assert contents(tmp_path / "resumed") == contents(tmp_path / "whole")
+    made = json.loads((tmp_path / "resumed" / "config.json").read_text())["made"]
+    assert (made["precision"], made["products"]) == begun
+
+
+def test_a_resumed_training_leaves_a_library_that_is_not_exact_here(small_dataset, small_experiment, tmp_path, monkeypatch):
+    """The checkpoint may be from another machine."""
+    monkeypatch.setattr("lib.models.training.faster", lambda *_: ("float32", ONEDNN))
+    run = interrupted(small_experiment, tmp_path, small_dataset)
+    monkeypatch.setattr("lib.models.training.is_exact", lambda library: library == DEFAULT)
+    run.train()
+    assert json.loads((tmp_path / "config.json").read_text())["made"]["products"] == DEFAULT
 
 
 def cut_off_at(step: int):

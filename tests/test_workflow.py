@@ -428,10 +428,10 @@ with open({said!r}, "w") as file:
         pytest.param({"proxies/svd.py": ("complexity)", "1)")}, MEASURED, id="a proxy that is measured"),
         pytest.param({"proxies/weight_svd.py": ("complexity", "rank")}, ["notebooks/chapter.json"], id="one that is not"),
         pytest.param({"figures/style.py": ("import annotations\n", "import annotations\nA = 1\n")}, MEASURED[2:], id="figures"),
-        pytest.param({"models/training.py": ("clip_grad_norm_", "clip_grad_value_")}, MEASURED, id="training"),
+        pytest.param({"models/trainer.py": ("clip_grad_norm_", "clip_grad_value_")}, MEASURED, id="training"),
         pytest.param(
             {
-                "models/training.py": ('"""AdamW', '"""Said in another way: AdamW'),
+                "models/trainer.py": ('"""AdamW', '"""Said in another way: AdamW'),
                 "proxies/svd.py": ("import annotations\n", "import annotations  # a comment\n"),
                 "workflow.py": ('"""The whole way', '"""All the way'),
             },

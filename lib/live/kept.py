@@ -11,7 +11,7 @@ from torch import Tensor
 from lib import artifacts, provenance, shipped
 from lib.live.families import is_light
 from lib.live.packs import fitted_arrays, pack
-from lib.models.training import with_prefix
+from lib.models.trainer import with_prefix
 from lib.proxies import TRAINING, KMeans, LayerRule, LearnedSubspace, Proxy, Simplification, Subspace
 from lib.runs import Run
 

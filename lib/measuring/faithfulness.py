@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from lib.measuring.measures import MEASURES, AttentionRows, Comparison, Output, dropped_share
 from lib.measuring.table import Block, Rows
-from lib.models.base import ALL, Attend, AttentionRule, Capture, Heads, Model
+from lib.models.base import ALL, Attend, AttentionRule, Capture, Heads, Model, Positions
 from lib.proxies.base import MODEL, Fitter, LayerRule, Simplification
 from lib.split import Split
 
@@ -99,31 +99,21 @@ class Batch:
     def __init__(self, model: Model, split: Split, rows: np.ndarray, positions: np.ndarray):
         length = split.lengths[rows].max()
         scored = split.scored[rows, :length]
-        # the scored positions of each sequence, padded to as many as the sequence with most has
-        first = np.argsort(~scored, axis=1, kind="stable")[:, : scored.sum(1).max()]
 
         def tensor(array: np.ndarray) -> Tensor:
             return torch.from_numpy(np.ascontiguousarray(array)).to(model.device)
 
         self.model = model
         self.positions = positions  # [P] indices of the batch's scored positions among those of the split
-        self.scored, self.queries = tensor(scored), tensor(first)  # (batch, T) bool, (batch, Q) positions
-        self.real = tensor(np.take_along_axis(scored, first, 1))  # (batch, Q) bool: not padding
-        self._scored, self._real = (mask.flatten().nonzero()[:, 0] for mask in (self.scored, self.real))
+        self.scored = Positions(tensor(scored))
         self.targets = tensor(split.targets[rows, :length].astype(np.int64)[scored])  # (P,)
         self.candidates = tensor(split.candidates.astype(np.int64))
         residual, self.paused = model.embed(tensor(split.tokens[rows, :length].astype(np.int64))), []
         for layer in range(model.layers):
-            self.paused.append(model.pause(residual, layer, self.queries if layer == model.layers - 1 else None))
+            self.paused.append(model.pause(residual, layer, self.scored if layer == model.layers - 1 else None))
             residual = self.paused[-1].resume(self.paused[-1].pattern)
-        self.original = Output(model.unembed(residual[self.real]), self.candidates)
+        self.original = Output(model.unembed(residual), self.candidates)
         self._rows: dict[tuple[int, tuple[int, ...]], AttentionRows] = {}
-
-    def _scored_rows(self, of_queries: Tensor) -> Tensor:
-        """What belongs to scored queries, (P, head, ...), of (batch, head, T or Q, ...)."""
-        everywhere = of_queries.shape[2] == self.scored.shape[1]
-        rows = of_queries.transpose(1, 2).contiguous().flatten(0, 1)
-        return rows.index_select(0, self._scored if everywhere else self._real)  # several times as fast as by a mask
 
     def margin(self) -> Tensor:
         """(P,) logit of the model's choice above that of the next best candidate, infinite where there is none."""
@@ -137,7 +127,7 @@ class Batch:
         """Attention of the original model: rows of scored queries, (P, head, T)."""
         key = layer, tuple(range(self.model.heads)[heads] if isinstance(heads, slice) else heads)
         if key not in self._rows:
-            self._rows[key] = AttentionRows(self._scored_rows(self.paused[layer].pattern[:, heads]))
+            self._rows[key] = AttentionRows(self.scored.take(self.paused[layer].pattern[:, heads].transpose(1, 2)))
         return self._rows[key]
 
     def comparisons(self, rules: Iterable[Mapping[int, AttentionRule]]) -> Iterator[Comparison]:
@@ -161,14 +151,15 @@ class Batch:
         pattern = seen[start](paused.queries[:, heads], paused.keys[:, heads], partial(paused.attend, heads=heads))
         residual = paused.resume(pattern, heads)
         if start + 1 < self.model.layers:
-            residual = self.model.run(residual, seen, start + 1, positions=self.queries)
-        simplified = Output(self.model.unembed(residual[self.real]), self.candidates)
+            residual = self.model.run(residual, seen, start + 1, positions=self.scored)
+        simplified = Output(self.model.unembed(residual), self.candidates)
         attention, dropped = {}, {}
         for layer, found in seen.items():
             of = ALL if layer == start else heads  # in the first layer nothing else was seen
-            attention[layer] = self.rows(layer, heads), AttentionRows(self._scored_rows(found.pattern[:, of]))
+            rows = AttentionRows(self.scored.take(found.pattern[:, of].transpose(1, 2)))
+            attention[layer] = self.rows(layer, heads), rows
             replaced = found.replaced if layer == start else self._replaced(layer, rules[layer], heads)
-            dropped[layer] = self._scored_rows(self._dropped(layer, heads, replaced))
+            dropped[layer] = self.scored.take(self._dropped(layer, heads, replaced).transpose(1, 2))
         return Comparison(self.original, simplified, self.targets, attention, dropped)
 
     def _replaced(self, layer: int, rule: AttentionRule, heads: Heads) -> tuple[Tensor, Tensor]:
@@ -196,7 +187,7 @@ def batches(model: Model, split: Split) -> Iterator[Batch]:
     per_row = split.scored.sum(1)
     first = np.cumsum(per_row) - per_row  # of each sequence, the index of its first scored position
     rows = np.flatnonzero(per_row)
-    rows = rows[np.argsort(split.lengths[rows], kind="stable")]
+    rows = rows[np.lexsort((split.lengths[rows], per_row[rows]))]
     for start in range(0, len(rows), batch_size):
         chosen = rows[start : start + batch_size]
         positions = np.concatenate([first[row] + np.arange(per_row[row]) for row in chosen])

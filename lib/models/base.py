@@ -22,10 +22,25 @@ Heads = slice | Sequence[int]
 ALL = slice(None)  # heads of a layer
 
 
+class Positions:
+    """P positions at which a layer is wanted, in a batch of sequences of T tokens with at most Q of them each."""
+
+    def __init__(self, wanted: Tensor):
+        """`wanted` is (batch, T) bool."""
+        first = wanted.byte().argsort(dim=1, descending=True, stable=True)[:, : int(wanted.sum(1).max())]
+        self.queries = first.sort(1).values  # (batch, Q), with others where a sequence has fewer
+        masks = wanted, wanted.gather(1, self.queries)
+        self._rows = {mask.shape[1]: mask.flatten().nonzero()[:, 0] for mask in masks}
+
+    def take(self, of: Tensor) -> Tensor:
+        """What belongs to all positions or to `queries`, (batch, T or Q, ...) -> (P, ...)."""
+        return of.flatten(0, 1).index_select(0, self._rows[of.shape[1]])  # several times as fast as by a mask
+
+
 class Paused(Protocol):
     """A layer that has read a residual stream and waits for its attention pattern, so that several can be tried on it."""
 
-    queries: Tensor  # (batch, head, Q, d_head)
+    queries: Tensor  # (batch, head, Q, d_head), or of all positions
     keys: Tensor  # (batch, head, T, d_head)
     pattern: Tensor  # (batch, head, Q, T) of the model itself
 
@@ -33,7 +48,7 @@ class Paused(Protocol):
         """The model's own way to score and normalize: queries and keys of some heads -> their pattern."""
 
     def resume(self, pattern: Tensor, heads: Heads = ALL) -> Tensor:
-        """The residual stream after the layer if `heads` attend by `pattern`, and the others as they do."""
+        """The residual stream after the layer, as `Model.run`, if `heads` attend by `pattern`, and the others as they do."""
 
 
 class Model(Protocol):
@@ -56,14 +71,14 @@ class Model(Protocol):
         rules: Mapping[int, AttentionRule] | None = None,
         start: int = 0,
         stop: int | None = None,
-        positions: Tensor | None = None,
+        positions: Positions | None = None,
     ) -> Tensor:
-        """Layers `start` to `stop` (excluded, None: all) on a residual stream (batch, T, width); `rules` by layer, 0 the first.
+        """Layers `start` to `stop` (excluded, None: all) on a residual stream (batch, T, width) -> the same; `rules` by layer.
 
-        With `positions` (batch, Q) the last of these layers is computed only there, and the result is (batch, Q, width).
+        With `positions` -> (P, width): the last of these layers is needed only there, and may hand its rule only their queries.
         """
 
-    def pause(self, residual: Tensor, layer: int, positions: Tensor | None = None) -> Paused:
+    def pause(self, residual: Tensor, layer: int, positions: Positions | None = None) -> Paused:
         """A layer on a residual stream (batch, T, width), stopped where its pattern is due; `RunAgain` does for any model."""
 
     def unembed(self, residual: Tensor) -> Tensor:
@@ -93,7 +108,7 @@ class Capture:
 class RunAgain:
     """A paused layer of any model: what a pattern leads to is found by running the layer once more."""
 
-    def __init__(self, model: Model, residual: Tensor, layer: int, positions: Tensor | None = None):
+    def __init__(self, model: Model, residual: Tensor, layer: int, positions: Positions | None = None):
         def run(rule: AttentionRule) -> Tensor:
             return model.run(residual, {layer: rule}, layer, layer + 1, positions)
 

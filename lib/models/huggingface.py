@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 
 from lib.models import inline
 from lib.models.attention import NAME, Call, UnsuitableModel, by_rule, register, watching, wide
-from lib.models.base import Attend, AttentionRule, Paused, RunAgain
+from lib.models.base import Attend, AttentionRule, Paused, Positions, RunAgain
 
 _SHAPES = 4  # of tokens, for which is kept what layers are called with
 
@@ -239,11 +239,11 @@ class HuggingFace:
         rules: Mapping[int, AttentionRule] | None = None,
         start: int = 0,
         stop: int | None = None,
-        positions: Tensor | None = None,
+        positions: Positions | None = None,
     ) -> Tensor:
         """Layers `start` to `stop` (excluded) on a residual stream (batch, T, width); `rules` by layer, 0 the first.
 
-        With `positions` (batch, Q) only these are returned, (batch, Q, width).
+        With `positions` only these are returned, (P, width).
         """
         for layer in range(start, self.layers if stop is None else stop):
             for index in self._layers[layer]:
@@ -253,11 +253,9 @@ class HuggingFace:
                 else:
                     with watching(by_rule(rule)) if rule else nullcontext():
                         residual = self._run_block(index, residual)
-        if positions is None:
-            return residual
-        return residual.gather(1, positions[:, :, None].expand(-1, -1, residual.shape[2]))
+        return residual if positions is None else positions.take(residual)
 
-    def pause(self, residual: Tensor, layer: int, positions: Tensor | None = None) -> Paused:
+    def pause(self, residual: Tensor, layer: int, positions: Positions | None = None) -> Paused:
         """A layer on a residual stream (batch, T, width), stopped where its pattern is due."""
         return RunAgain(self, residual, layer, positions)
 

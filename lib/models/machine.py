@@ -45,6 +45,41 @@ def use_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
+DEFAULT, ONEDNN = "PyTorch's default", "oneDNN"  # libraries for products of float32 on the CPU
+
+
+def faster(asked: str, step: Callable[[str, str], Callable[[], object]], device: torch.device) -> tuple[str, str]:
+    """Precision and library with which a step, given both, takes less time; `asked` is a precision or auto.
+
+    A step in bfloat16 has no products of float32, so no library is looked for.
+    """
+    if asked == "bfloat16":
+        return asked, DEFAULT
+    library = faster_library(device)
+    if asked == "auto" and faster_precision(lambda name: step(name, library), device) == "bfloat16":
+        return "bfloat16", DEFAULT
+    return "float32", library
+
+
+def faster_library(device: torch.device) -> str:
+    """The library for products of float32 in training on a device: oneDNN only on a CPU where it is much faster, and exact.
+
+    PyTorch's builds for x86 take MKL, which makes the most of its own maker's processors. Products are timed, and not steps:
+    what a processor gains in them is the same for every model, and weights show in their last digits which library it was.
+    """
+    if device.type != "cpu" or not is_exact(ONEDNN):
+        return DEFAULT
+    draw = torch.Generator().manual_seed(0)
+    left, right = torch.randn(2048, 128, generator=draw), torch.randn(128, 512, generator=draw)
+
+    def products(library: str) -> None:
+        with products_by(library):
+            for _ in range(5):
+                left @ right
+
+    return ONEDNN if _gain(lambda: products(DEFAULT), lambda: products(ONEDNN), device, 5) > 1.5 else DEFAULT
+
+
 def faster_precision(step: Callable[[str], Callable[[], object]], device: torch.device, rounds: int = 10) -> str:
     """The precision in which a step takes less time on a device, bfloat16 only if it is clearly faster.
 
@@ -54,56 +89,45 @@ def faster_precision(step: Callable[[str], Callable[[], object]], device: torch.
     return "bfloat16" if _gain(step("float32"), step("bfloat16"), device, rounds) > 1.1 else "float32"
 
 
-BLAS, ONEDNN = "BLAS", "oneDNN"  # libraries for products of float32; the first stands for whatever PyTorch takes unasked
-
-
-def library_for_products(device: torch.device) -> str:
-    """The library that training on a device should have for products of float32: oneDNN only on a CPU where it is much faster.
-
-    PyTorch's builds for x86 take MKL, which makes the most of its own maker's processors. oneDNN may compute in bfloat16 where
-    there is a unit for that; then it is not taken. What is gained has to be much, as the library shows in the last
-    digits of weights, and the same machine is to choose the same each time.
-    """
-    if device.type != "cpu":
-        return BLAS
+def is_exact(library: str) -> bool:
+    """Whether a library's products of float32 are exact to 1e-6 here: with a unit for bfloat16, oneDNN may compute in that."""
     draw = torch.Generator().manual_seed(0)
-    left, right = torch.randn(2048, 128, generator=draw), torch.randn(128, 512, generator=draw)
-
-    def products(library: str) -> Tensor:
-        with products_by(library):
-            return [left @ right for _ in range(5)][-1]
-
+    left, right = torch.randn(512, 128, generator=draw), torch.randn(128, 512, generator=draw)
+    with products_by(library):
+        found = left @ right
     exact = left.double() @ right.double()
-    if (products(ONEDNN) - exact).norm() > 1e-6 * exact.norm():
-        return BLAS
-    return ONEDNN if _gain(lambda: products(BLAS), lambda: products(ONEDNN), device) > 1.5 else BLAS
+    return bool((found - exact).norm() < 1e-6 * exact.norm())
 
 
 @contextmanager
 def products_by(library: str) -> Iterator[None]:
-    """Have a library compute products of float32 meanwhile, as PyTorch names it: by how exact it has to be."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium" if library == ONEDNN else "highest")
+    """Have a library compute products of float32 on the CPU meanwhile. PyTorch asks oneDNN where bfloat16 would do."""
+    of = torch.backends.mkldnn.matmul
+    before = of.fp32_precision
+    of.fp32_precision = "bf16" if library == ONEDNN else "ieee"
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        of.fp32_precision = before
 
 
 def by_onednn(kind: torch.dtype, device: torch.device) -> bool:
     """Whether oneDNN is asked for products of a kind of numbers now. It makes a plan for every shape: few shapes should be
     asked for, and no small ones, of which PyTorch's fused attention is made.
     """
-    single = kind == torch.float32 and torch.get_float32_matmul_precision() == "medium"
+    single = kind == torch.float32 and torch.backends.mkldnn.matmul.fp32_precision == "bf16"
     return device.type == "cpu" and (kind == torch.bfloat16 or single)
 
 
-def _gain(usual: Callable[[], object], other: Callable[[], object], device: torch.device, rounds: int = 5) -> float:
+def _gain(usual: Callable[[], object], other: Callable[[], object], device: torch.device, rounds: int) -> float:
     """How many times as fast the other way is, by turns and the shortest time of each, which is disturbed the least.
 
-    On a CPU it is processor time that counts, of all threads: by the clock a busy machine would choose now this way, now that.
+    Of one thread on a CPU it is processor time that counts, where it is told finely enough: by the clock a busy machine would
+    choose now this way, now that. Of several it is the clock, as they wait for each other.
     """
-    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    alone = device.type == "cpu" and torch.get_num_threads() == 1
+    fine = time.get_clock_info("process_time").resolution < 1e-4
+    clock = time.process_time if alone and fine else time.perf_counter
     times: tuple[list[float], list[float]] = [], []
     for _ in range(rounds + 1):  # the first of each makes plans
         for way, found in zip((usual, other), times, strict=True):
@@ -111,7 +135,7 @@ def _gain(usual: Callable[[], object], other: Callable[[], object], device: torc
             way()
             found.append(clock() - start)
     usual_time, other_time = (min(found[1:]) for found in times)
-    return usual_time / max(other_time, 1e-9)
+    return usual_time / other_time
 
 
 def spare_memory() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lib.config import Config
-from lib.models.base import ALL, AttentionRule, Heads, attend_as_usual
+from lib.models.base import ALL, AttentionRule, Heads, Positions, attend_as_usual
 from lib.models.machine import by_onednn
 
 
@@ -41,6 +41,9 @@ class ModelConfig(Config):
         return self.width // self.heads
 
 
+_SHORT = 256  # tokens; of so many, the fused kernel takes longer with oneDNN than attention in parts, of more, it takes less
+
+
 class Attention(nn.Module):
     """Causal multi-head self-attention."""
 
@@ -53,23 +56,24 @@ class Attention(nn.Module):
     def read(self, x: Tensor, at: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """x (batch, T, width) -> queries, keys and values, each (batch, head, T, d_head).
 
-        With `at` (batch, Q, width), the rows of x that ask, queries are (batch, head, Q, d_head).
+        With `at` (batch, Q), the positions that ask, queries are (batch, head, Q, d_head).
         """
         if at is None:
             parts = self.qkv(x).chunk(3, -1)
         else:
             asking, others = self.qkv.weight.tensor_split([x.shape[-1]])
-            parts = F.linear(at, asking), *F.linear(x, others).chunk(2, -1)
+            parts = F.linear(x.take_along_dim(at[..., None], 1), asking), *F.linear(x, others).chunk(2, -1)
         return tuple(part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
 
-    def write(self, mixed: Tensor) -> Tensor:
-        """Values (batch, head, Q, d_head) as they were mixed -> what is added to the residual stream, (batch, Q, width)."""
-        return self.out(mixed.transpose(1, 2).flatten(2))
+    def write(self, mixed: Tensor, positions: Positions | None = None) -> Tensor:
+        """Values (batch, head, Q, d_head) as they were mixed -> what is added to the stream, (batch, Q, width) or (P, ...)."""
+        mixed = mixed.transpose(1, 2).flatten(2)
+        return self.out(mixed if positions is None else positions.take(mixed))
 
     def forward(self, x: Tensor) -> Tensor:
         """x (batch, T, width) -> what is added at all positions; without a pattern that others could look at."""
         queries, keys, values = self.read(x)
-        if by_onednn(queries.dtype, x.device):  # then the fused kernel takes longer, if sequences are short
+        if x.shape[1] <= _SHORT and by_onednn(queries.dtype, x.device):
             mixed = attention_pattern(queries, keys, causal_mask(keys)).to(values.dtype) @ values
         else:
             mixed = F.scaled_dot_product_attention(queries, keys, values, is_causal=True)
@@ -121,15 +125,13 @@ class Block(nn.Module):
 class PausedBlock:
     """A block that waits for its attention pattern; satisfies `lib.models.base.Paused`."""
 
-    def __init__(self, block: Block, residual: Tensor, positions: Tensor | None = None):
-        """`residual` (batch, T, width); with `positions` (batch, Q) what comes out is computed only there."""
-        self.block, self.residual, at = block, residual, None
-        if positions is not None:
-            row = torch.arange(len(residual), device=residual.device)[:, None] * residual.shape[1] + positions
-            self.residual = residual.flatten(0, 1).index_select(0, row.flatten()).view(*row.shape, -1)
-            at = block.norm_attention(self.residual)
+    def __init__(self, block: Block, residual: Tensor, positions: Positions | None = None):
+        """`residual` (batch, T, width); with `positions` what comes out is computed only there."""
+        self.block, self.positions = block, positions
+        self.residual = residual if positions is None else positions.take(residual)
+        at = None if positions is None else positions.queries
         self.queries, self.keys, self.values = block.attention.read(block.norm_attention(residual), at)
-        self.mask = causal_mask(self.keys, positions)
+        self.mask = causal_mask(self.keys, at)
 
     def attend(self, queries: Tensor, keys: Tensor, heads: Heads = ALL) -> Tensor:
         """Pattern (batch, head, Q, T) of the queries and keys of any heads, which all score alike."""
@@ -146,12 +148,12 @@ class PausedBlock:
         return self.pattern @ self.values
 
     def resume(self, pattern: Tensor, heads: Heads = ALL) -> Tensor:
-        """The residual stream after the block, at all T positions or at those that were asked for."""
+        """The residual stream after the block, (batch, T, width), or (P, width) at the positions that were asked for."""
         mixed = pattern @ self.values[:, heads]
         if heads != ALL:
             of_heads, mixed = mixed, self.mixed.clone()
             mixed[:, heads] = of_heads
-        return self.block.after(self.residual, self.block.attention.write(mixed))
+        return self.block.after(self.residual, self.block.attention.write(mixed, self.positions))
 
 
 class Transformer(nn.Module):
@@ -201,12 +203,9 @@ class Transformer(nn.Module):
         rules: Mapping[int, AttentionRule] | None = None,
         start: int = 0,
         stop: int | None = None,
-        positions: Tensor | None = None,
+        positions: Positions | None = None,
     ) -> Tensor:
-        """Blocks `start` to `stop` (excluded) on a residual stream (batch, T, width); `rules` by layer, 0 the first.
-
-        With `positions` (batch, Q) the last of these blocks is computed only there, and the result is (batch, Q, width).
-        """
+        """Blocks `start` to `stop` (excluded) on a residual stream (batch, T, width) -> the same; at `positions` (P, width)."""
         stop = self.layers if stop is None else stop
         for layer in range(start, stop):
             rule, only = (rules or {}).get(layer), positions if layer == stop - 1 else None
@@ -217,7 +216,7 @@ class Transformer(nn.Module):
                 residual = paused.resume((rule or attend_as_usual)(paused.queries, paused.keys, paused.attend))
         return residual
 
-    def pause(self, residual: Tensor, layer: int, positions: Tensor | None = None) -> PausedBlock:
+    def pause(self, residual: Tensor, layer: int, positions: Positions | None = None) -> PausedBlock:
         """A block on a residual stream (batch, T, width), stopped where its pattern is due."""
         return PausedBlock(self.blocks[layer], residual, positions)
 

@@ -21,7 +21,7 @@ from lib.artifacts import root
 from lib.config import checked, read_toml
 from lib.errors import InputError, looking_for, naming, one_of
 from lib.experiment import Experiment, MeasuringConfig
-from lib.models.training import TrainingConfig
+from lib.models.trainer import TrainingConfig
 from lib.models.transformer import ModelConfig
 from lib.provenance import digest_of
 from lib.proxies import PROXIES
