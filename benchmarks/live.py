@@ -113,7 +113,7 @@ def main() -> int:
     given = parser.parse_args()
     try:
         preset = load(given.preset)
-        for what, make, allowed in (("dyck", brackets, 50), ("code", code, 300)):
+        for what, make, allowed in (("dyck", brackets, 50), ("code", code, 100)):
             taken = steps(make(preset.experiment(what)), given.steps)[3:]  # the first ones compile
             middle, high = statistics.median(taken), sorted(taken)[int(0.9 * len(taken))]
             print(f"{what}: a step takes {middle:.0f} ms at the median ({high:.0f} ms in one of ten); asked for: {allowed} ms")

@@ -47,17 +47,22 @@ def card(preset: Preset, studies: Iterable[Study]) -> str:
 def _model(study: Study) -> Iterator[str]:
     shape, training, run = study.experiment.model, study.experiment.training, study.runs[0]
     weights = sum(parameter.numel() for parameter in run.model.parameters())
-    made = run.trained.read()["made"]
     yield f"{prose.begin(study.task.title)}; {study.seeds} models of {weights:,} weights.\n"
     yield f"- Shape: {', '.join(f'{key} {value}' for key, value in shape.plain().items())}; {len(run.vocabulary)} tokens."
     yield f"- Training: {', '.join(f'{key} {value}' for key, value in training.plain().items())}."
-    where = f"{made.get('processor', 'unknown')}, torch {made.get('torch', 'unknown')}"
-    products = ", products of float32 by oneDNN" if made["products"] == ONEDNN else ""
-    yield f"- Trained on {made['device']} ({where}) in {made['precision']}{products}."
+    ways = dict.fromkeys(_how(run.trained.read()["made"]) for run in study.runs)  # of all seeds, which may differ
+    yield f"- Trained on {'; or on '.join(ways)}."
     last = study.history.groupby("seed").last()
     accuracies = {name.removeprefix("accuracy_"): last[name] for name in last if name.startswith("accuracy_")}
     listed = ", ".join(f"{name} {_range(values)}" for name, values in accuracies.items() if values.notna().any())
     yield f"- Accuracy at the end, in % on held-out text, from the lowest seed to the highest: {listed}."
+
+
+def _how(made: Mapping) -> str:
+    """With what a model was trained, from its record."""
+    where = f"{made.get('processor', 'unknown')}, torch {made.get('torch', 'unknown')}"
+    products = f", products by {ONEDNN}" if made["products"] == ONEDNN else ""
+    return f"{made['device']} ({where}) in {made['precision']}{products}"
 
 
 def _range(values: Iterable[float]) -> str:

@@ -62,48 +62,60 @@ def test_of_several_threads_the_clock_counts(monkeypatch):
     assert faster_precision(lambda precision: lambda: time.sleep(0.02 if precision == "float32" else 0), CPU) == "bfloat16"
 
 
-@pytest.mark.parametrize(("gain", "expected"), [(0.8, DEFAULT), (1.4, DEFAULT), (1.6, ONEDNN)])
-def test_onednn_computes_products_where_it_is_much_faster(monkeypatch, gain, expected):
-    monkeypatch.setattr(machine, "_gain", lambda *_: gain)
-    assert faster_library(CPU) == (expected if is_exact(ONEDNN) else DEFAULT)
-    assert faster_library(torch.device("cuda")) == DEFAULT
-
-
-def test_a_library_that_computes_in_half_precision_is_not_taken_for_single(monkeypatch):
-    @contextlib.contextmanager
-    def coarse(library: str):
-        with torch.autocast("cpu", torch.bfloat16, enabled=library == ONEDNN):
-            yield
-
-    monkeypatch.setattr(machine, "_gain", lambda *_: 9.0)
-    monkeypatch.setattr(machine, "products_by", coarse)
-    assert is_exact(DEFAULT)
-    assert not is_exact(ONEDNN)
-    assert faster_library(CPU) == DEFAULT
-
-
-@pytest.mark.parametrize(
-    ("asked", "half", "expected"),
-    [
-        pytest.param("float32", 0.1, ("float32", ONEDNN), id="asked for float32"),
-        pytest.param("bfloat16", 9.0, ("bfloat16", DEFAULT), id="asked for bfloat16"),
-        pytest.param("auto", 0.4, ("bfloat16", DEFAULT), id="bfloat16 is fastest"),
-        pytest.param("auto", 0.7, ("float32", ONEDNN), id="bfloat16 is faster than the default alone"),
-    ],
-)
-def test_the_fastest_way_is_taken(monkeypatch, asked, half, expected):
+def steps(**seconds: float):
+    """Steps of a made-up machine, by precision, or in float32 by library; and its clock, which only they move."""
     now = 0.0
 
     def step(precision: str, library: str):
         def run() -> None:
             nonlocal now
-            now += half if precision == "bfloat16" else {DEFAULT: 1.0, ONEDNN: 0.5}[library]
+            now += seconds[library if precision == "float32" else precision]
 
         return run
 
-    monkeypatch.setattr(machine, "faster_library", lambda device: ONEDNN)
-    monkeypatch.setattr(time, "process_time", lambda: now)
+    return step, lambda: now
+
+
+@pytest.mark.parametrize(("other", "expected"), [(1.2, DEFAULT), (0.9, DEFAULT), (0.8, ONEDNN), (0.5, ONEDNN)])
+def test_onednn_computes_products_where_a_step_is_clearly_faster_by_it(monkeypatch, other, expected):
+    step, clock = steps(**{DEFAULT: 1.0, ONEDNN: other})
+    monkeypatch.setattr(time, "process_time", clock)
+    monkeypatch.setattr(machine, "is_exact", lambda library: True)
+    assert faster_library(lambda library: step("float32", library), CPU) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "onednn", "half", "expected"),
+    [
+        pytest.param("float32", 0.5, 0.1, ("float32", ONEDNN), id="asked for float32"),
+        pytest.param("bfloat16", 0.5, 9.0, ("bfloat16", DEFAULT), id="asked for bfloat16"),
+        pytest.param("auto", 0.5, 0.4, ("bfloat16", DEFAULT), id="bfloat16 is fastest"),
+        pytest.param("auto", 0.5, 0.7, ("float32", ONEDNN), id="bfloat16 is faster than the default alone"),
+        pytest.param("auto", 0.95, 0.99, ("float32", DEFAULT), id="no gain is clear"),
+    ],
+)
+def test_the_fastest_way_is_taken(monkeypatch, asked, onednn, half, expected):
+    step, clock = steps(**{DEFAULT: 1.0, ONEDNN: onednn, "bfloat16": half})
+    monkeypatch.setattr(time, "process_time", clock)
+    monkeypatch.setattr(machine, "is_exact", lambda library: True)
     assert faster(asked, step, CPU) == expected
+
+
+def never(library: str):
+    raise AssertionError(f"{library} was timed")
+
+
+def test_a_library_is_timed_only_on_a_cpu_and_where_it_does_not_compute_in_half_precision(monkeypatch):
+    @contextlib.contextmanager
+    def coarse(library: str):
+        with torch.autocast("cpu", torch.bfloat16, enabled=library == ONEDNN):
+            yield
+
+    assert faster_library(never, torch.device("cuda")) == DEFAULT
+    monkeypatch.setattr(machine, "products_by", coarse)
+    assert is_exact(DEFAULT)
+    assert not is_exact(ONEDNN)
+    assert faster_library(never, CPU) == DEFAULT
 
 
 SETTINGS = {

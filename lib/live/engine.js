@@ -22,23 +22,30 @@ function readTensors(bytes) {
   return { tensors, metadata };
 }
 
-/** x (rows, inner) times the transpose of a weight (out, inner), plus a bias (out): (rows, out). */
-function linear(x, { data: w, shape: [out, inner] }, bias) {
-  const rows = x.length / inner, y = new Float64Array(rows * out);
-  const pairs = rows - (rows % 2), fours = out - (out % 4);
-  for (let o = 0; o < fours; o += 4) {
-    const w0 = o * inner, w1 = w0 + inner, w2 = w1 + inner, w3 = w2 + inner;
-    for (let row = 0; row < pairs; row += 2) { // two rows by four columns: each number that is read enters several products
-      const x0 = row * inner, x1 = x0 + inner;
-      let a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0;
-      for (let i = 0; i < inner; i++) {
-        const u = x[x0 + i], v = x[x1 + i], k0 = w[w0 + i], k1 = w[w1 + i], k2 = w[w2 + i], k3 = w[w3 + i];
-        a += u * k0, b += u * k1, c += u * k2, d += u * k3;
-        e += v * k0, f += v * k1, g += v * k2, h += v * k3;
+/**
+ * x (rows, inner) times the transpose of a weight (out, inner), plus a bias (out): (rows, out).
+ * Where row t needs only the past, `past` says of what: "outputs" after the t-th may be anything, or "inputs" after it are 0.
+ */
+function linear(x, { data: w, shape: [out, inner] }, bias, past) {
+  const rows = x.length / inner, y = new Float64Array(rows * out), panel = new Float64Array(3 * inner);
+  const fours = rows - (rows % 4), threes = out - (out % 3);
+  for (let o = 0; o < threes; o += 3) { // four rows by three columns: each number that is read enters several products
+    for (let c = 0, from = o * inner; c < 3; c++) for (let i = c; i < 3 * inner; i += 3) panel[i] = w[from++];
+    for (let row = past === "outputs" ? o - (o % 4) : 0; row < fours; row += 4) {
+      const x0 = row * inner, x1 = x0 + inner, x2 = x1 + inner, x3 = x2 + inner, end = past === "inputs" ? row + 4 : inner;
+      let a0 = 0, a1 = 0, a2 = 0, b0 = 0, b1 = 0, b2 = 0, c0 = 0, c1 = 0, c2 = 0, d0 = 0, d1 = 0, d2 = 0;
+      for (let i = 0, k = 0; i < end; i++, k += 3) {
+        const a = x[x0 + i], b = x[x1 + i], c = x[x2 + i], d = x[x3 + i], k0 = panel[k], k1 = panel[k + 1], k2 = panel[k + 2];
+        a0 += a * k0, a1 += a * k1, a2 += a * k2;
+        b0 += b * k0, b1 += b * k1, b2 += b * k2;
+        c0 += c * k0, c1 += c * k1, c2 += c * k2;
+        d0 += d * k0, d1 += d * k1, d2 += d * k2;
       }
-      const to = row * out + o;
-      y[to] = a, y[to + 1] = b, y[to + 2] = c, y[to + 3] = d;
-      y[to + out] = e, y[to + out + 1] = f, y[to + out + 2] = g, y[to + out + 3] = h;
+      const y0 = row * out + o, y1 = y0 + out, y2 = y1 + out, y3 = y2 + out;
+      y[y0] = a0, y[y0 + 1] = a1, y[y0 + 2] = a2;
+      y[y1] = b0, y[y1 + 1] = b1, y[y1 + 2] = b2;
+      y[y2] = c0, y[y2 + 1] = c1, y[y2 + 2] = c2;
+      y[y3] = d0, y[y3 + 1] = d1, y[y3 + 2] = d2;
     }
   }
   const one = (row, o) => {
@@ -46,7 +53,7 @@ function linear(x, { data: w, shape: [out, inner] }, bias) {
     for (let i = 0; i < inner; i++) sum += x[row * inner + i] * w[o * inner + i];
     y[row * out + o] = sum;
   };
-  for (let row = 0; row < rows; row++) for (let o = row < pairs ? fours : 0; o < out; o++) one(row, o); // the rest
+  for (let row = 0; row < rows; row++) for (let o = row < fours ? threes : 0; o < out; o++) one(row, o); // the rest
   if (bias) for (let i = 0; i < y.length; i++) y[i] += bias.data[i % out];
   return y;
 }
@@ -169,32 +176,38 @@ class Model {
     );
   }
 
-  /** Queries and keys (T, headWidth) of a head -> its pattern: for each query [t + 1] weights on the keys up to it. */
+  /** Queries and keys (T, headWidth) of a head -> its pattern (T, T): weights on the keys up to each query, 0 on later ones. */
   attend(queries, keys) {
     const d = this.headWidth, length = queries.length / d, scale = 1 / Math.sqrt(d);
-    const scores = linear(queries, { data: keys, shape: [length, d] });
-    return Array.from({ length }, (_, t) => softmax(scores.slice(t * length, t * length + t + 1).map((score) => score * scale)));
+    const pattern = linear(queries.map((of) => of * scale), { data: keys, shape: [length, d] }, null, "outputs");
+    for (let t = 0, from = 0; t < length; t++, from += length) {
+      softmax(pattern.subarray(from, from + t + 1));
+      pattern.fill(0, from + t + 1, from + length);
+    }
+    return pattern;
   }
 
-  /** A block on a residual stream: what comes out, and the pattern of each head. `rule`: by head a simplification, or none. */
+  /**
+   * A block on a residual stream: what comes out, and by head and query [t + 1] weights on the keys up to it.
+   * `rule`: by head a simplification, or none.
+   */
   block(residual, layer, rule = []) {
     const { width, heads, headWidth: d } = this, length = residual.length / width, at = `blocks.${layer}.`;
     const [queries, keys, values] = this.read(residual, layer), mixed = new Float64Array(length * width), patterns = [];
     for (let head = 0; head < heads; head++) {
       const simple = rule[head];
       const pair = simple ? [mapped(queries[head], simple.queries, d), mapped(keys[head], simple.keys, d)] : [queries[head], keys[head]];
-      const pattern = this.attend(...pair);
-      if (simple?.oneHot) pattern.forEach(hardened);
-      const whole = new Float64Array(length * length), transposed = new Float64Array(d * length);
-      pattern.forEach((row, t) => whole.set(row, t * length));
+      const pattern = this.attend(...pair), transposed = new Float64Array(d * length);
+      patterns.push(Array.from({ length }, (_, t) => pattern.subarray(t * length, t * length + t + 1)));
+      if (simple?.oneHot) patterns[head].forEach(hardened);
       for (let t = 0; t < length; t++) for (let i = 0; i < d; i++) transposed[i * length + t] = values[head][t * d + i];
-      const attended = linear(whole, { data: transposed, shape: [d, length] });
+      const attended = linear(pattern, { data: transposed, shape: [d, length] }, null, "inputs");
       for (let t = 0; t < length; t++) mixed.set(attended.subarray(t * d, (t + 1) * d), t * width + head * d);
-      patterns.push(pattern);
     }
     const stream = plus(residual, linear(mixed, this.part(at + "attention.out.weight")));
     const x = normalized(stream, this.part(at + "norm_mlp.weight"), this.part(at + "norm_mlp.bias"));
-    const inner = linear(x, this.part(at + "mlp.0.weight"), this.tensors[at + "mlp.0.bias"]).map(gelu);
+    const inner = linear(x, this.part(at + "mlp.0.weight"), this.tensors[at + "mlp.0.bias"]);
+    for (let i = 0; i < inner.length; i++) inner[i] = gelu(inner[i]);
     return [plus(stream, linear(inner, this.part(at + "mlp.2.weight"), this.tensors[at + "mlp.2.bias"])), patterns];
   }
 

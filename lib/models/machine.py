@@ -55,32 +55,24 @@ def faster(asked: str, step: Callable[[str, str], Callable[[], object]], device:
     """
     if asked == "bfloat16":
         return asked, DEFAULT
-    library = faster_library(device)
+    library = faster_library(lambda name: step("float32", name), device)
     if asked == "auto" and faster_precision(lambda name: step(name, library), device) == "bfloat16":
         return "bfloat16", DEFAULT
     return "float32", library
 
 
-def faster_library(device: torch.device) -> str:
-    """The library for products of float32 in training on a device: oneDNN only on a CPU where it is much faster, and exact.
+def faster_library(step: Callable[[str], Callable[[], object]], device: torch.device, rounds: int = 6) -> str:
+    """The library for products of float32 with which a step takes less time, oneDNN only if it is clearly faster, and exact.
 
-    PyTorch's builds for x86 take MKL, which makes the most of its own maker's processors. Products are timed, and not steps:
-    what a processor gains in them is the same for every model, and weights show in their last digits which library it was.
+    `step` gives a step with a library. PyTorch's builds for x86 take MKL, which makes the most of its own maker's processors,
+    and of small matrices. A gain has to be clear, as weights show in their last digits which library it was.
     """
     if device.type != "cpu" or not is_exact(ONEDNN):
         return DEFAULT
-    draw = torch.Generator().manual_seed(0)
-    left, right = torch.randn(2048, 128, generator=draw), torch.randn(128, 512, generator=draw)
-
-    def products(library: str) -> None:
-        with products_by(library):
-            for _ in range(5):
-                left @ right
-
-    return ONEDNN if _gain(lambda: products(DEFAULT), lambda: products(ONEDNN), device, 5) > 1.5 else DEFAULT
+    return ONEDNN if _gain(step(DEFAULT), step(ONEDNN), device, rounds) > 1.2 else DEFAULT
 
 
-def faster_precision(step: Callable[[str], Callable[[], object]], device: torch.device, rounds: int = 10) -> str:
+def faster_precision(step: Callable[[str], Callable[[], object]], device: torch.device, rounds: int = 6) -> str:
     """The precision in which a step takes less time on a device, bfloat16 only if it is clearly faster.
 
     `step` gives a step in a precision. What a processor says of itself does not tell: of those without a unit for matrices in

@@ -86,7 +86,7 @@ def train(
         run = begun(precision, library if is_exact(library) else DEFAULT)  # it may have come from another machine
         run.resume(*checkpoint)
     else:
-        run = begun(*faster(settings.precision, lambda *of: partial(_step, begun(*of), training), device))
+        run = begun(*faster(settings.precision, lambda *of: partial(_some_steps, begun(*of), training), device))
     _go_on(run, dataset, seed, title, lambda: run.save(folder / CHECKPOINT, belongs_to))
     run.save(folder / CHECKPOINT, belongs_to)
     run.write(folder)
@@ -114,10 +114,13 @@ def _go_on(run: Trainer, dataset: Dataset, seed: int, title: str, save: Callable
                 save()
 
 
-def _step(run: Trainer, training: Sequences) -> float:
-    """A step on the longest of the first sequences, for the time that it takes."""
-    rows = np.argsort(-training.lengths[:1_000], kind="stable")[: run.config.batch_size]
-    run.train_on(*run.batch(training, rows))
+def _some_steps(run: Trainer, training: Sequences) -> float:
+    """Steps on short, middling and long ones of the first sequences, for the time that they take."""
+    size = run.config.batch_size
+    order = np.argsort(training.lengths[: max(size, 1_000)], kind="stable")
+    for part in (1, 3, 5):
+        start = part * (len(order) - size) // 6
+        run.train_on(*run.batch(training, order[start : start + size]))
     return run.mean_loss()  # waits for the device
 
 
