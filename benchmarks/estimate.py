@@ -18,7 +18,7 @@ from lib.experiment import simplifications_of
 from lib.measuring.faithfulness import compare
 from lib.models.machine import faster, spare_memory
 from lib.models.trainer import Trainer
-from lib.models.training import length_batches
+from lib.models.training import length_batches, some_steps
 from lib.models.transformer import Transformer
 from lib.presets import load
 from lib.proxies import Fitter
@@ -50,7 +50,7 @@ def training(run: Run) -> float:
             trainer.train_on(*trainer.batch(data.training, rows))
         trainer.mean_loss()  # waits for the device
 
-    trainer = begun(*faster(settings.precision, lambda *of: partial(steps, begun(*of)), run.on))
+    trainer = begun(*faster(settings.precision, lambda *of: partial(some_steps, begun(*of), data.training), run.on))
     steps(trainer)  # makes plans
     return min(seconds(lambda: steps(trainer)) for _ in range(3)) / STEPS * settings.steps
 

@@ -61,7 +61,7 @@ def _model(study: Study) -> Iterator[str]:
 def _how(made: Mapping) -> str:
     """With what a model was trained, from its record."""
     where = f"{made.get('processor', 'unknown')}, torch {made.get('torch', 'unknown')}"
-    products = f", products by {ONEDNN}" if made["products"] == ONEDNN else ""
+    products = f", products by {made['products']}" if ONEDNN in made["products"] else ""
     return f"{made['device']} ({where}) in {made['precision']}{products}"
 
 

@@ -191,12 +191,13 @@ def test_products_in_half_precision_are_recorded_and_change_the_weights(small_da
     assert contents(tmp_path)["model.safetensors"] != contents(trained)["model.safetensors"]
 
 
-def test_in_half_precision_lengths_are_rounded_up_and_what_is_added_is_padding(small_dataset, small_experiment):
+@pytest.mark.parametrize("way", [("bfloat16", DEFAULT), ("float32", ONEDNN)])
+def test_with_onednn_lengths_are_rounded_up_and_what_is_added_is_padding(small_dataset, small_experiment, way):
     model = Transformer.seeded(small_experiment.model, len(small_dataset.vocabulary), small_dataset.context, 0)
     training, rows = small_dataset.training, np.arange(5)
     assert training.lengths[rows].max() - 1 < 16 < training.tokens.shape[1], "or nothing would be added"
     (tokens, targets), (more, more_targets) = (
-        Trainer(model, small_experiment.training, precision).batch(training, rows) for precision in ("float32", "bfloat16")
+        Trainer(model, small_experiment.training, *of).batch(training, rows) for of in (("float32", DEFAULT), way)
     )
     length = tokens.shape[1]
     assert length == training.lengths[rows].max() - 1
@@ -262,7 +263,7 @@ def test_a_resumed_training_leaves_a_library_that_is_not_exact_here(small_datase
     run = interrupted(small_experiment, tmp_path, small_dataset)
     monkeypatch.setattr("lib.models.training.is_exact", lambda library: library == DEFAULT)
     run.train()
-    assert json.loads((tmp_path / "config.json").read_text())["made"]["products"] == DEFAULT
+    assert json.loads((tmp_path / "config.json").read_text())["made"]["products"] == f"{ONEDNN}, then {DEFAULT}"
 
 
 def cut_off_at(step: int):

@@ -187,7 +187,7 @@ def batches(model: Model, split: Split) -> Iterator[Batch]:
     per_row = split.scored.sum(1)
     first = np.cumsum(per_row) - per_row  # of each sequence, the index of its first scored position
     rows = np.flatnonzero(per_row)
-    rows = rows[np.lexsort((split.lengths[rows], per_row[rows]))]
+    rows = rows[np.lexsort((per_row[rows], split.lengths[rows]))]  # of a length, those with as many scored positions
     for start in range(0, len(rows), batch_size):
         chosen = rows[start : start + batch_size]
         positions = np.concatenate([first[row] + np.arange(per_row[row]) for row in chosen])

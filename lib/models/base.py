@@ -42,7 +42,7 @@ class Paused(Protocol):
 
     queries: Tensor  # (batch, head, Q, d_head), or of all positions
     keys: Tensor  # (batch, head, T, d_head)
-    pattern: Tensor  # (batch, head, Q, T) of the model itself
+    pattern: Tensor  # (batch, head, Q, T) of the model itself, its queries as above
 
     def attend(self, queries: Tensor, keys: Tensor, heads: Heads = ALL) -> Tensor:
         """The model's own way to score and normalize: queries and keys of some heads -> their pattern."""
@@ -75,7 +75,7 @@ class Model(Protocol):
     ) -> Tensor:
         """Layers `start` to `stop` (excluded, None: all) on a residual stream (batch, T, width) -> the same; `rules` by layer.
 
-        With `positions` -> (P, width): the last of these layers is needed only there, and may hand its rule only their queries.
+        With `positions` -> (P, width): the last of these layers (there has to be one) may hand its rule only their queries.
         """
 
     def pause(self, residual: Tensor, layer: int, positions: Positions | None = None) -> Paused:

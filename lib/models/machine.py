@@ -95,7 +95,9 @@ def is_exact(library: str) -> bool:
 def products_by(library: str) -> Iterator[None]:
     """Have a library compute products of float32 on the CPU meanwhile. PyTorch asks oneDNN where bfloat16 would do."""
     of = torch.backends.mkldnn.matmul
-    before = of.fp32_precision
+    before = (
+        "none" if of.fp32_precision == torch.backends.mkldnn.fp32_precision else of.fp32_precision
+    )  # none: as all of oneDNN
     of.fp32_precision = "bf16" if library == ONEDNN else "ieee"
     try:
         yield

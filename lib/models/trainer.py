@@ -75,6 +75,7 @@ class Trainer:
     def __init__(self, model: Transformer, config: TrainingConfig, precision: str, library: str = DEFAULT):
         """`library` computes products of float32, of steps alone: what is measured along the way has PyTorch's default."""
         self.model, self.config, self.precision, self.library = model, config, precision, library
+        self.libraries = [library]  # of all steps, in turn
         self.autocast = torch.autocast(model.device.type, torch.bfloat16, precision == "bfloat16")
         weights = dict(model.named_parameters())
         decayed = [n for n, weight in weights.items() if weight.dim() > 1 and "embedding" not in n and n != "positions"]
@@ -90,7 +91,8 @@ class Trainer:
 
     def batch(self, training: Sequences, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """Tokens (batch, T) of some sequences and the token that each is followed by, -100 where that is padding."""
-        step = 8 if self.library == ONEDNN or self.precision == "bfloat16" else 1  # oneDNN makes a plan for every shape
+        by_onednn = self.model.device.type == "cpu" and (self.library == ONEDNN or self.precision == "bfloat16")
+        step = 8 if by_onednn else 1  # it makes a plan for every shape, so there should be few
         length = min(-(-(training.lengths[rows].max() - 1) // step) * step + 1, training.tokens.shape[1])
         tokens = torch.from_numpy(training.tokens[rows, :length].astype(np.int64))
         real = torch.from_numpy(np.arange(1, length) < training.lengths[rows, None])
@@ -144,7 +146,7 @@ class Trainer:
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"snapshots.{name}": tensor for name, tensor in self.snapshots.items()}
         tensors |= {f"{key}.{name}": tensor for key, of in self.moments.items() for name, tensor in of.items()}
-        progress = {"precision": self.precision, "products": self.library, "step": self.step, "rows": self.rows}
+        progress = {"precision": self.precision, "products": self.libraries, "step": self.step, "rows": self.rows}
         progress |= {"loss_sum": self.loss_sum.item(), "loss_steps": self.loss_steps}
         write_tensors(path, tensors, {"progress": json.dumps(progress), "belongs_to": belongs_to})
 
@@ -161,6 +163,7 @@ class Trainer:
         for key, of in self.moments.items():
             of.update({name: tensor.to(self.model.device) for name, tensor in with_prefix(tensors, f"{key}.").items()})
         self.step, self.loss_steps, self.rows = progress["step"], progress["loss_steps"], progress["rows"]
+        self.libraries = list(dict.fromkeys([*progress["products"], self.library]))
         self.loss_sum.fill_(progress["loss_sum"])
         self.snapshots = with_prefix(tensors, "snapshots.")
 

@@ -62,11 +62,12 @@ def train(
     title: str = "train",
     replace: bool = False,
 ) -> dict:
-    """Train a model; leave `FILES` in `folder`, and return with what they were made: device, precision, library for products.
+    """Train a model; leave `FILES` in `folder`, and return with what they were made: device, precision, library.
 
-    A checkpoint in `folder` of the same `identity`, data and kind of device is resumed as it was begun; another one is
-    refused, or with `replace` overwritten. `training.csv` has a row per evaluation: `step`, `learning_rate`, `loss` (mean in
-    nats since the row before) and `accuracy_<split>`; `snapshots.safetensors`, if asked for, weights as `<step>.<name>`.
+    A checkpoint in `folder` of the same `identity`, data and kind of device is resumed as it was begun, but for a library that
+    is not exact here; another one is refused, or with `replace` overwritten. `training.csv` has a row per evaluation: `step`,
+    `learning_rate`, `loss` (mean in nats since the row before) and `accuracy_<split>`; `snapshots.safetensors`, if asked for,
+    weights as `<step>.<name>`.
     """
     training = dataset.training
     if len(training) < settings.batch_size:
@@ -82,15 +83,15 @@ def train(
     belongs_to = digest_of([dict(identity), device.type, dataset.fingerprint])
     checkpoint = _checkpoint(folder / CHECKPOINT, belongs_to, replace)
     if checkpoint:
-        precision, library = checkpoint[1]["precision"], checkpoint[1]["products"]
-        run = begun(precision, library if is_exact(library) else DEFAULT)  # it may have come from another machine
+        library = checkpoint[1]["products"][-1]
+        run = begun(checkpoint[1]["precision"], library if is_exact(library) else DEFAULT)  # it may be from another machine
         run.resume(*checkpoint)
     else:
-        run = begun(*faster(settings.precision, lambda *of: partial(_some_steps, begun(*of), training), device))
+        run = begun(*faster(settings.precision, lambda *of: partial(some_steps, begun(*of), training), device))
     _go_on(run, dataset, seed, title, lambda: run.save(folder / CHECKPOINT, belongs_to))
     run.save(folder / CHECKPOINT, belongs_to)
     run.write(folder)
-    return {"device": device.type, "precision": run.precision, "products": run.library}
+    return {"device": device.type, "precision": run.precision, "products": ", then ".join(run.libraries)}
 
 
 def _go_on(run: Trainer, dataset: Dataset, seed: int, title: str, save: Callable[[], None]) -> None:
@@ -114,7 +115,7 @@ def _go_on(run: Trainer, dataset: Dataset, seed: int, title: str, save: Callable
                 save()
 
 
-def _some_steps(run: Trainer, training: Sequences) -> float:
+def some_steps(run: Trainer, training: Sequences) -> float:
     """Steps on short, middling and long ones of the first sequences, for the time that they take."""
     size = run.config.batch_size
     order = np.argsort(training.lengths[: max(size, 1_000)], kind="stable")

@@ -41,7 +41,7 @@ class ModelConfig(Config):
         return self.width // self.heads
 
 
-_SHORT = 256  # tokens; of so many, the fused kernel takes longer with oneDNN than attention in parts, of more, it takes less
+_SHORT = {torch.float32: 256, torch.bfloat16: 512}  # tokens; up to so many, oneDNN is faster at attention in parts than fused
 
 
 class Attention(nn.Module):
@@ -73,7 +73,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x (batch, T, width) -> what is added at all positions; without a pattern that others could look at."""
         queries, keys, values = self.read(x)
-        if x.shape[1] <= _SHORT and by_onednn(queries.dtype, x.device):
+        if by_onednn(queries.dtype, x.device) and x.shape[1] <= _SHORT[queries.dtype]:
             mixed = attention_pattern(queries, keys, causal_mask(keys)).to(values.dtype) @ values
         else:
             mixed = F.scaled_dot_product_attention(queries, keys, values, is_causal=True)
