@@ -118,6 +118,17 @@ def test_the_page_computes_what_pytorch_computes(page, config):
         assert_equal(of, *expected(model, fitter, tokens, simplification))
 
 
+@pytest.mark.parametrize("length", [*range(1, 10), CONTEXT])
+@pytest.mark.parametrize("config", SHAPES.values(), ids=SHAPES)
+def test_texts_of_every_length_are_computed(page, config, length):
+    """A product takes four rows by three columns at once, and what remains one by one."""
+    model, fitter = model_of(config)
+    asked = [Simplification("svd", 3), Simplification("one_hot")]
+    tokens = np.random.default_rng(length).integers(1, VOCABULARY, length).tolist()
+    for s, found in zip((None, *asked), computed(page, model, fitter, asked, tokens), strict=True):
+        assert_equal(found, *expected(model, fitter, tokens, s))
+
+
 def test_every_proxy_of_the_registry_can_be_shown(page):
     """Unless a user's own has no arrays; and one that changes nothing would make the tests above say little."""
     model, fitter = model_of(SHAPES["one head"])

@@ -22,6 +22,7 @@ from lib.experiment import simplifications_of
 from lib.live import families, kept
 from lib.measuring import faithfulness
 from lib.models import trainer, training
+from lib.models.machine import DEFAULT, ONEDNN
 from lib.presets import load
 from lib.proxies import KMeans, LearnedSubspace
 from lib.status import CURRENT, DAMAGED, MISSING, STALE, Item, status
@@ -229,6 +230,15 @@ def test_models_that_come_along_have_a_card(study, home):
     accuracy = 100 * study.history.groupby("seed")["accuracy_iid"].last()
     assert f"iid {accuracy.min():.1f} to {accuracy.max():.1f}" in card
     assert "nan" not in card
+
+
+def test_a_card_says_with_what_models_were_trained_seed_by_seed_where_they_differ(tiny, study):
+    for run, products in zip(study.runs, (DEFAULT, ONEDNN), strict=True):
+        run.train()  # which takes it
+        made = run.trained.read()["made"] | {"processor": "a processor", "torch": "2", "products": products}
+        run.trained.write(run.identity, trainer.FILES, made)
+    (said,) = re.findall("- Trained on (.*)", cards.card(load(tiny), [study]))
+    assert said == "cpu (a processor, torch 2) in float32; or on cpu (a processor, torch 2) in float32, products by oneDNN."
 
 
 def test_a_card_names_the_licences_of_what_text_was_cut_out_of():

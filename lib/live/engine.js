@@ -28,7 +28,7 @@ function readTensors(bytes) {
  */
 function linear(x, { data: w, shape: [out, inner] }, bias, past) {
   const rows = x.length / inner, y = new Float64Array(rows * out), panel = new Float64Array(3 * inner);
-  const fours = rows - (rows % 4), threes = out - (out % 3);
+  const fours = rows - (rows % 4), threes = fours && out - (out % 3);
   for (let o = 0; o < threes; o += 3) { // four rows by three columns: each number that is read enters several products
     for (let c = 0, from = o * inner; c < 3; c++) for (let i = c; i < 3 * inner; i += 3) panel[i] = w[from++];
     for (let row = past === "outputs" ? o - (o % 4) : 0; row < fours; row += 4) {
