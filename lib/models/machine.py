@@ -95,9 +95,8 @@ def is_exact(library: str) -> bool:
 def products_by(library: str) -> Iterator[None]:
     """Have a library compute products of float32 on the CPU meanwhile. PyTorch asks oneDNN where bfloat16 would do."""
     of = torch.backends.mkldnn.matmul
-    before = (
-        "none" if of.fp32_precision == torch.backends.mkldnn.fp32_precision else of.fp32_precision
-    )  # none: as all of oneDNN
+    # what was inherited from the setting for all that oneDNN does is inherited afterwards, too: none
+    before = "none" if of.fp32_precision == torch.backends.mkldnn.fp32_precision else of.fp32_precision
     of.fp32_precision = "bf16" if library == ONEDNN else "ieee"
     try:
         yield
