@@ -82,7 +82,7 @@ class Shape:
         return step
 
     def faster(self, asked: str) -> tuple[str, str]:
-        """Precision and library that our training takes here for its steps, on as many threads as are set."""
+        """Precision and library that our training takes here for steps on such windows, on as many threads as are set."""
         return faster(asked, self.step, torch.device("cpu"))
 
     @property
@@ -250,6 +250,6 @@ def begin_products(folder: Path | None, threads: int, times: int = 40, **sizes: 
     ours, theirs = (timed(partial(by, name), threads) for name in (ONEDNN, DEFAULT))
     rates = [operations / min(way() for _ in range(times)) / 1e9 for way in (ours, theirs)]
     taken = shape.faster("float32")[1]
-    note = "{:.0f} billion operations a second, and {:.0f} unasked; training takes {}".format(*rates, taken)
+    note = "{:.0f} billion operations a second, and {:.0f} unasked; such a step takes {} in training".format(*rates, taken)
     difference = Difference("products in float32, as a share of their length", off, SINGLE)
     return Contest(lambda: min(ours() for _ in range(times)), lambda: min(theirs() for _ in range(times)), [difference], note)
