@@ -490,8 +490,8 @@ def test_what_drops_nothing_all_and_more_than_all_by_hand():
     """A vector of length 0 is no exception, and neither is one whose square underflows in single precision."""
     vectors = torch.tensor([[3.0, 4.0], [3.0, 4.0], [3.0, 4.0], [0.0, 0.0], [0.0, 0.0], [3e-30, 4e-30]])
     replaced = torch.tensor([[3.0, 4.0], [3.0, 0.0], [-9.0, 9.0], [0.0, 0.0], [0.0, 1e-3], [3e-30, 0.0]])
-    torch.testing.assert_close(measures.dropped_share(vectors, replaced)[:5], torch.tensor([0, 0.64, 1, 0, 1]))
-    assert measures.dropped_share(vectors, replaced).isfinite().all()
+    torch.testing.assert_close(measures.Vectors(vectors).dropped_share(replaced)[:5], torch.tensor([0, 0.64, 1, 0, 1]))
+    assert measures.Vectors(vectors).dropped_share(replaced).isfinite().all()
 
 
 @pytest.mark.parametrize(

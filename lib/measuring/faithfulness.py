@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from lib.measuring.measures import MEASURES, AttentionRows, Comparison, Output, dropped_share
+from lib.measuring.measures import MEASURES, AttentionRows, Comparison, Output, Vectors
 from lib.measuring.table import Block, Rows
-from lib.models.base import ALL, Attend, AttentionRule, Capture, Heads, Model, Positions
+from lib.models.base import ALL, Attend, AttentionRule, Capture, Heads, Model, Paused, Positions
 from lib.proxies.base import MODEL, Fitter, LayerRule, Simplification
 from lib.split import Split
 
@@ -93,6 +93,22 @@ class Replacing(Capture):
         return super().__call__(queries, keys, kept)
 
 
+class Attending:
+    """What the original model has in some heads of a layer; what several comparisons need of it is computed once."""
+
+    def __init__(self, paused: Paused, heads: Heads, scored: Positions, sequences: Tensor):
+        """`sequences` (P,) says to which sequence of the batch each scored position belongs."""
+        self.queries, self.keys = (Vectors(x[:, heads].contiguous()) for x in (paused.queries, paused.keys))
+        self.rows = AttentionRows(scored.take(paused.pattern[:, heads].transpose(1, 2)))  # (P, head, T)
+        self.scored, self.sequences = scored, sequences
+
+    def dropped_share(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """(P, head) what is dropped of the query and of the keys that it attends to, if these replace them."""
+        query = self.scored.take(self.queries.dropped_share(queries).transpose(1, 2))
+        of_keys = self.keys.dropped_share(keys).index_select(0, self.sequences)  # (P, head, T)
+        return (query + of_keys.mul_(self.rows.weights).sum(-1)) / 2
+
+
 class Batch:
     """Some sequences of a split, and what the original model does with them."""
 
@@ -105,7 +121,7 @@ class Batch:
 
         self.model = model
         self.positions = positions  # [P] indices of the batch's scored positions among those of the split
-        self.scored = Positions(tensor(scored))
+        self.scored, self.sequences = Positions(tensor(scored)), tensor(scored.nonzero()[0])
         self.targets = tensor(split.targets[rows, :length].astype(np.int64)[scored])  # (P,)
         self.candidates = tensor(split.candidates.astype(np.int64))
         residual, self.paused = model.embed(tensor(split.tokens[rows, :length].astype(np.int64))), []
@@ -113,22 +129,21 @@ class Batch:
             self.paused.append(model.pause(residual, layer, self.scored if layer == model.layers - 1 else None))
             residual = self.paused[-1].resume(self.paused[-1].pattern)
         self.original = Output(model.unembed(residual), self.candidates)
-        self._rows: dict[tuple[int, tuple[int, ...]], AttentionRows] = {}
+        self._attending: dict[tuple[int, tuple[int, ...]], Attending] = {}
 
     def margin(self) -> Tensor:
         """(P,) logit of the model's choice above that of the next best candidate, infinite where there is none."""
         logits = self.original.of_candidates
         if logits.shape[1] == 1:
             return torch.full_like(logits[:, 0], torch.inf)
-        best, _ = logits.topk(2, -1)
-        return best[:, 0] - best[:, 1]
+        return -logits.topk(2, -1).values.diff()[:, 0]
 
-    def rows(self, layer: int, heads: Heads = ALL) -> AttentionRows:
-        """Attention of the original model: rows of scored queries, (P, head, T)."""
+    def attending(self, layer: int, heads: Heads = ALL) -> Attending:
+        """What the original model has in some heads of a layer."""
         key = layer, tuple(range(self.model.heads)[heads] if isinstance(heads, slice) else heads)
-        if key not in self._rows:
-            self._rows[key] = AttentionRows(self.scored.take(self.paused[layer].pattern[:, heads].transpose(1, 2)))
-        return self._rows[key]
+        if key not in self._attending:
+            self._attending[key] = Attending(self.paused[layer], heads, self.scored, self.sequences)
+        return self._attending[key]
 
     def comparisons(self, rules: Iterable[Mapping[int, AttentionRule]]) -> Iterator[Comparison]:
         """The model against itself, then against each simplification; one at a time, as patterns are large."""
@@ -137,7 +152,7 @@ class Batch:
 
     def unchanged(self) -> Comparison:
         """The model against itself."""
-        attention = {layer: (self.rows(layer),) * 2 for layer in range(self.model.layers)}
+        attention = {layer: (self.attending(layer).rows,) * 2 for layer in range(self.model.layers)}
         nothing = {layer: rows.entropy.new_zeros(rows.entropy.shape) for layer, (rows, _) in attention.items()}
         return Comparison(self.original, self.original, self.targets, attention, nothing)
 
@@ -145,10 +160,10 @@ class Batch:
         """The model against itself with `rules`, run from the lowest layer that has one; other heads there are not run anew."""
         start = min(rules)
         rule, paused, seen = rules[start], self.paused[start], {layer: Capture(rule) for layer, rule in rules.items()}
-        some = isinstance(rule, LayerRule) and len(rule.heads) < self.model.heads
-        heads = rule.heads if some else ALL
-        seen[start] = Replacing(rule.of_heads if some else rule)
-        pattern = seen[start](paused.queries[:, heads], paused.keys[:, heads], partial(paused.attend, heads=heads))
+        heads = rule.heads if isinstance(rule, LayerRule) and len(rule.heads) < self.model.heads else ALL
+        seen[start] = Replacing(rule if heads is ALL else rule.of_heads)
+        own = self.attending(start, heads)
+        pattern = seen[start](own.queries.values, own.keys.values, partial(paused.attend, heads=heads))
         residual = paused.resume(pattern, heads)
         if start + 1 < self.model.layers:
             residual = self.model.run(residual, seen, start + 1, positions=self.scored)
@@ -157,28 +172,21 @@ class Batch:
         for layer, found in seen.items():
             of = ALL if layer == start else heads  # in the first layer nothing else was seen
             rows = AttentionRows(self.scored.take(found.pattern[:, of].transpose(1, 2)))
-            attention[layer] = self.rows(layer, heads), rows
+            own = self.attending(layer, heads)
+            attention[layer] = own.rows, rows
             replaced = found.replaced if layer == start else self._replaced(layer, rules[layer], heads)
-            dropped[layer] = self.scored.take(self._dropped(layer, heads, replaced).transpose(1, 2))
+            dropped[layer] = own.dropped_share(*replaced)
         return Comparison(self.original, simplified, self.targets, attention, dropped)
 
     def _replaced(self, layer: int, rule: AttentionRule, heads: Heads) -> tuple[Tensor, Tensor]:
         """What a rule replaces queries and keys of the *original* by: known of text on which the simplified model never ran."""
-        paused = self.paused[layer]
         if isinstance(rule, LayerRule):
-            return rule.simplified(paused.queries[:, heads], paused.keys[:, heads])
-        seen = Replacing(rule)
+            own = self.attending(layer, heads)
+            return rule.simplified(own.queries.values, own.keys.values)
+        paused, seen = self.paused[layer], Replacing(rule)
         seen(paused.queries, paused.keys, paused.attend)
         queries, keys = seen.replaced
         return queries[:, heads], keys[:, heads]
-
-    def _dropped(self, layer: int, heads: Heads, replaced: tuple[Tensor, Tensor]) -> Tensor:
-        """(batch, head, T or Q) the share that is dropped of each query and of the keys that the model attends to from it."""
-        paused = self.paused[layer]
-        pairs = zip((paused.queries[:, heads], paused.keys[:, heads]), replaced, strict=True)
-        query, key = (dropped_share(before, after) for before, after in pairs)
-        attended = (paused.pattern[:, heads] * key[:, :, None]).sum(-1)
-        return (query + attended) / 2
 
 
 def batches(model: Model, split: Split) -> Iterator[Batch]:

@@ -23,21 +23,8 @@ from lib.errors import ArtifactError, InputError, one_of
 from lib.proxies.base import MODEL, Simplification
 from lib.split import Split
 
-COLUMNS = [
-    "task",
-    "seed",
-    "layer",
-    "head",
-    "proxy",
-    "complexity",
-    "fit_on",
-    "split",
-    "group",
-    "group_value",
-    "metric",
-    "value",
-    "n",
-]
+COLUMNS = ["task", "seed", "layer", "head", "proxy", "complexity", "fit_on", "split"]
+COLUMNS += ["group", "group_value", "metric", "value", "n"]
 _INDEX = ("sequence", "n")
 
 
@@ -48,12 +35,11 @@ class Rows:
         """`covariates` [scored positions], in row-major order."""
         sequence = np.nonzero(split.scored)[0]
         columns = {"sequence": sequence, **covariates}
-        order = np.lexsort(list(columns.values())[::-1])
-        table = np.stack([np.asarray(column, np.int64)[order] for column in columns.values()])
-        starts = np.flatnonzero((np.diff(table, prepend=-1, axis=1) != 0).any(0))
-        self.order, self.starts = order, starts
-        self.columns = {name: column[starts].astype(np.int32) for name, column in zip(columns, table, strict=True)}
-        self.columns["n"] = np.diff(starts, append=len(order)).astype(np.int32)
+        self.order = np.lexsort(list(columns.values())[::-1])
+        table = np.stack([np.asarray(column, np.int64)[self.order] for column in columns.values()])
+        self.starts = np.flatnonzero((np.diff(table, prepend=-1, axis=1) != 0).any(0))
+        self.columns = {name: column[self.starts].astype(np.int32) for name, column in zip(columns, table, strict=True)}
+        self.columns["n"] = np.diff(self.starts, append=len(sequence)).astype(np.int32)
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """Sums [..., row] of values [..., scored position]."""

@@ -7,7 +7,7 @@ head turns these into its pattern; all else stays. A `Simplification` says which
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
@@ -254,9 +254,13 @@ class LayerRule:
     def simplified(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
         """What the queries (batch, head, Q, d_head) and keys (batch, head, T, d_head) of its heads are replaced by."""
         pairs = [proxy.simplify(queries[:, i], keys[:, i]) for i, proxy in enumerate(self.proxies.values())]
-        return tuple(torch.stack(part, 1) for part in zip(*pairs, strict=True))
+        return tuple(_in_a_row(part) for part in zip(*pairs, strict=True))
 
     def _hardened(self, pattern: Tensor) -> Tensor:
         """What the pattern (batch, head, Q, T) of its heads is replaced by."""
-        rows = enumerate(self.proxies.values())
-        return torch.stack([proxy.simplify_pattern(pattern[:, i]) for i, proxy in rows], 1)
+        return _in_a_row([proxy.simplify_pattern(pattern[:, i]) for i, proxy in enumerate(self.proxies.values())])
+
+
+def _in_a_row(heads: Sequence[Tensor]) -> Tensor:
+    """(batch, head, ...) of heads (batch, ...); of a single one without a copy."""
+    return torch.stack(heads, 1) if len(heads) > 1 else heads[0][:, None]

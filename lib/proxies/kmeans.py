@@ -59,4 +59,4 @@ def _centroids(vectors: Tensor, clusters: int, seed: int) -> Tensor:
 def nearest(vectors: Tensor, centroids: Tensor) -> Tensor:
     """The index of the centroid (of (c, d)) nearest to each of vectors (..., d), by Euclidean distance."""
     closeness = vectors @ centroids.T - centroids.square().sum(-1) / 2  # -distance² / 2, up to a term that is the same for all
-    return closeness.argmax(-1)
+    return closeness.max(-1).indices  # as `argmax`, in less time
