@@ -24,11 +24,19 @@ def some_tokens(seed: int = 0, length: int = 12) -> torch.Tensor:
 
 @every_family
 def test_a_family_passes_every_check(family):
-    """Handed back, resumed, causal, projected onto everything: and the first three to the last bit."""
-    found = check(HuggingFace(random_model(family)))
+    """Handed back, resumed, causal, projected onto everything: and the first three to the last bit.
+
+    With experts only the first two: other tokens change how many of them each expert reads, and products may be rounded
+    by how many there are.
+    """
+    language_model = random_model(family)
+    found = check(HuggingFace(language_model))
     assert len(found) == 4
     assert max(found.values()) < 5e-5
-    assert sorted(found.values())[:3] == [0, 0, 0]
+    exact = ["attention is handed back unchanged", "layers are run one by one"]
+    if not any(name.endswith("experts") for name, _ in language_model.named_modules()):
+        exact.append("later tokens are others")
+    assert [found[what] for what in exact] == [0] * len(exact)
 
 
 @torch.no_grad()
