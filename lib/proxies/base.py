@@ -105,7 +105,7 @@ class Proxy(ABC):
         """The proxy of this complexity for `head`; `InputError` where the data do not allow it."""
 
     def simplify(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """What the queries (..., Q, d_head) and keys (..., T, d_head) are replaced by."""
+        """What queries (..., Q, d_head) and keys (..., T, d_head) are replaced by; they themselves are not to be changed."""
         return queries, keys
 
     def simplify_pattern(self, pattern: Tensor) -> Tensor:
